@@ -1,0 +1,1 @@
+"""The click front: flags in, output out, no decisions about containers."""

@@ -1,0 +1,1 @@
+"""A name becomes verified layers on disk: reference, registry, manifest, store, layer."""

@@ -1,0 +1,1 @@
+"""The OCI runtime-spec as typed data, and how an image and options become one."""

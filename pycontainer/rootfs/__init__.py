@@ -1,0 +1,1 @@
+"""Layers on disk become one root filesystem; volumes."""
