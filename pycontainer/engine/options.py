@@ -1,0 +1,63 @@
+"""What ``run`` is asked to do: a container's options and what happens around it.
+
+(Evaluated annotations, as in oci/options.py: it is on the path of every start.)
+"""
+
+import os
+from typing import NamedTuple
+
+from pycontainer.oci.options import ContainerOptions
+
+
+class Roots(NamedTuple):
+    """Where the state lives: ``root`` survives a reboot, ``runroot`` must not."""
+
+    root: str
+    runroot: str
+
+    @classmethod
+    def default(cls) -> "Roots":
+        """/var/lib and /run for root, the XDG directories for everyone else; PYC_ROOT and PYC_RUNROOT before both."""
+        if os.geteuid() == 0:
+            root, runroot = "/var/lib/pycontainer", "/run/pycontainer"
+        else:
+            home = os.environ.get("HOME", "/")
+            data = os.environ.get("XDG_DATA_HOME") or home + "/.local/share"
+            root = data + "/pycontainer"
+            runtime = os.environ.get("XDG_RUNTIME_DIR")
+            runroot = runtime + "/pycontainer" if runtime else root + "/run"
+        return cls(os.environ.get("PYC_ROOT") or root, os.environ.get("PYC_RUNROOT") or runroot)
+
+
+class RunOptions(NamedTuple):
+    """One ``pyc run``.
+
+    Attributes:
+        image: a name, tag, digest or ID, as the user wrote it.
+        container: what the container is.
+        name: its name, or "" to make one up.
+        pull: ``missing``, ``always`` or ``never``.
+        platform: ``os[/architecture[/variant]]``, or "" for this host's.
+        rm: remove the container when it has exited.
+        cidfile: a file that must not exist and gets the container's ID.
+        quiet: print nothing while pulling.
+        attach: of ``stdin``, ``stdout``, ``stderr``; () means what docker means: the two outputs, and stdin with ``-i``.
+        sig_proxy: pass signals on to the container's first process.
+        dry_run: print the plan instead of carrying it out.
+        explain: "" (don't), ``text``, or ``json:FILE``.
+        step: wait for the user before each step.
+    """
+
+    image: str
+    container: ContainerOptions = ContainerOptions()
+    name: str = ""
+    pull: str = "missing"
+    platform: str = ""
+    rm: bool = False
+    cidfile: str = ""
+    quiet: bool = False
+    attach: tuple[str, ...] = ()
+    sig_proxy: bool = True
+    dry_run: bool = False
+    explain: str = ""
+    step: bool = False

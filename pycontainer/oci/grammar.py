@@ -1,0 +1,632 @@
+"""Docker's little languages: what the values of flags may look like, and what they mean.
+
+One parser per language. Each takes the text that the user typed and returns a number, a string or one of the small
+tuples below; each raises :class:`UsageError` (it makes no sense) or :class:`Unsupported` (docker has it, we don't yet).
+Nothing here looks at the host, except the two that read a file the user named.
+
+The annotations of the tuples are evaluated (no ``from __future__ import annotations``): NamedTuple would compile every
+string again, which is the dearest part of importing this module.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from pycontainer.errors import Unsupported, UsageError
+
+UNLIMITED = -1
+"""What docker's grammars call "no limit"."""
+
+RLIM_INFINITY = 2**64 - 1
+"""The runtime-spec's (and the kernel's) spelling of an unlimited rlimit: getrlimit(2)."""
+
+MAX_ID = 2**32 - 2
+"""The largest user or group id; 2**32-1 is the kernel's "no id": user_namespaces(7)."""
+
+INT64_MAX = 2**63 - 1
+
+
+class Mount(NamedTuple):
+    """One ``-v``, ``--mount`` or ``--tmpfs``.
+
+    Attributes:
+        type: ``bind`` or ``tmpfs``.
+        source: an absolute host path for a bind, else "".
+        target: an absolute path in the container.
+        readonly: whether the container may not write to it.
+        options: further words of mount(8): ``nosuid``, ``exec``, ``rslave``, ``size=65536``, ...
+        recursive: whether a bind brings the mounts below its source.
+        create: make a missing source directory, as ``-v`` does and ``--mount`` does not.
+    """
+
+    type: str
+    source: str
+    target: str
+    readonly: bool = False
+    options: tuple[str, ...] = ()
+    recursive: bool = True
+    create: bool = False
+
+
+class Rlimit(NamedTuple):
+    """One ``--ulimit``: the spec's name (``RLIMIT_NOFILE``), soft and hard limit, in the unit of setrlimit(2)."""
+
+    type: str
+    soft: int
+    hard: int
+
+
+class DeviceMapping(NamedTuple):
+    """One ``--device``: a node of the host, its path in the container, and the allowed access (of ``rwm``)."""
+
+    host: str
+    container: str
+    access: str
+
+
+class DeviceRule(NamedTuple):
+    """One ``--device-cgroup-rule``: type ``a``, ``b`` or ``c``; a number or None for all; access (of ``rwm``)."""
+
+    type: str
+    major: int | None
+    minor: int | None
+    access: str
+
+
+class DeviceRate(NamedTuple):
+    """A block device of the host and its weight (10-1000) or its rate (bytes or operations per second)."""
+
+    path: str
+    rate: int
+
+
+# --- text that ends up in lines, names and paths ----------------------------------------------------------------------
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_HOST_NAME = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_])?")
+
+
+def plain(text: str) -> str:
+    """Text without control characters: fit for a line of /etc/hosts, a message, a file name."""
+    if _CONTROL.search(text):
+        raise UsageError("must not contain control characters")
+    return text
+
+
+def no_nul(text: str) -> str:
+    """Text that a C string can carry."""
+    if "\0" in text:
+        raise UsageError("must not contain a NUL byte")
+    return text
+
+
+def container_name(text: str) -> str:
+    """A container's name, by docker's rule."""
+    name = text.removeprefix("/")
+    if not _NAME.fullmatch(name):
+        raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
+    return name
+
+
+def host_name(text: str) -> str:
+    """A host or domain name of at most 64 bytes: sethostname(2)."""
+    if not _HOST_NAME.fullmatch(text):
+        raise UsageError("not a host name: letters, digits, '-' and '.' only")
+    if len(text) > 64:
+        raise UsageError(f"{len(text)} bytes, but the kernel takes at most 64")
+    return text
+
+
+def absolute_path(text: str) -> str:
+    """An absolute path, made shorter by the rules of names alone (no file is looked at)."""
+    no_nul(text)
+    if not text.startswith("/"):
+        raise UsageError("must be an absolute path")
+    return os.path.normpath("/" + text.lstrip("/"))
+
+
+def target_path(text: str) -> str:
+    """Where a mount goes in the container: an absolute path that is not the root."""
+    path = absolute_path(plain(text))
+    if path == "/":
+        raise UsageError("destination can't be '/'")
+    return path
+
+
+def cgroup_parent(text: str) -> str:
+    """A cgroup's path or a systemd slice: cgroups(7). It must stay below the root of the hierarchy."""
+    if ".." in plain(text).split("/"):
+        raise UsageError("must not contain '..'")
+    return text
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Make the parser of a decimal number from ``low`` to ``high``."""
+
+    def parse(text: str) -> int:
+        # int() would also take "1_000", " 1" and other scripts' digits
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+            raise UsageError("not a whole number")
+        number = int(text)
+        if not low <= number <= high:
+            raise UsageError(f"must be from {low} to {high}")
+        return number
+
+    return parse
+
+
+def size(text: str) -> int:
+    """``64m`` -> bytes. Suffixes k, m, g, t, p (also kb, kib) are powers of 1024, as everywhere in docker's flags."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise UsageError("not a size (examples: 512k, 64m, 2g)")
+    number, unit = match.groups()
+    scale = 1024 ** ("kmgtp".index(unit.lower()) + 1) if unit else 1
+    result = int(number) * scale if number.isdigit() else int(float(number) * scale)
+    if result > INT64_MAX:
+        raise UsageError("larger than 2^63-1 bytes")
+    return result
+
+
+def size_or_unlimited(text: str) -> int:
+    """A size, or -1 for no limit."""
+    return UNLIMITED if text == "-1" else size(text)
+
+
+def cpus(text: str) -> int:
+    """``1.5`` -> 1 500 000 000 billionths of a CPU."""
+    match = re.fullmatch(r"(\d{0,9})(?:\.(\d{0,9}))?", text)
+    if not match or not any(match.groups()):
+        raise UsageError("not a decimal number of CPUs with at most 9 places (example: 1.5)")
+    whole, fraction = match.groups()
+    return int(whole or 0) * 10**9 + int((fraction or "").ljust(9, "0"))
+
+
+def index_list(text: str) -> str:
+    """A list of CPUs or memory nodes such as ``0-3,8``: cpuset(7), "List format". Bounded at 8192 as the kernel is."""
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
+        if not match:
+            raise UsageError("not a list such as 0-3,8")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first > last:
+            raise UsageError(f"{part} runs backwards")
+        if last > 8191:
+            raise UsageError(f"{last} is larger than any CPU or node number (8191)")
+    return text
+
+
+def duration(text: str) -> float:
+    """``1m30s`` -> 90.0 seconds: Go's durations."""
+    if text == "0":
+        return 0.0
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError("not a duration (examples: 500ms, 1m30s)")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def user(text: str) -> str:
+    """``user[:group]``, names or numbers. Who they are is decided by the image: oci/user.py."""
+    plain(text)
+    for part in text.split(":", 1):
+        if re.fullmatch(r"[+-]?[0-9]+", part) and not 0 <= int(part) <= MAX_ID:
+            raise UsageError(f"id {part} is outside 0 to {MAX_ID}")
+    if text.startswith(":") or text.count(":") > 1:
+        raise UsageError("must be user[:group]")
+    return text
+
+
+def group(text: str) -> str:
+    """A group's name or number."""
+    if not text or ":" in text:
+        raise UsageError("must be a group's name or number")
+    return user(text)
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Make the parser that takes one of ``words``."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise UsageError("must be " + ", ".join(words[:-1]) + (" or " if words[:-1] else "") + words[-1])
+        return text
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """Go's strconv.ParseBool, which is what docker's ``--flag=VALUE`` takes."""
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise UsageError("must be true or false")
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """``key=value``; a key alone has the value ""."""
+    key, _, value = no_nul(text).partition("=")
+    if not key or key != key.strip():
+        raise UsageError("the key is empty or has spaces around it")
+    plain(key)
+    return key, value
+
+
+def environment(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """``NAME=value`` -> itself; ``NAME`` -> with the caller's value, or alone, which unsets the image's."""
+    name, equals, _ = no_nul(text).partition("=")
+    if not name:
+        raise UsageError("no variable name")
+    plain(name)
+    values = os.environ if environ is None else environ
+    return f"{name}={values[name]}" if not equals and name in values else text
+
+
+def _lines(path: str) -> Iterable[tuple[int, str]]:
+    """The lines of a --env-file or --label-file that say something, numbered from 1."""
+    try:
+        # the file may be a pipe: --env-file <(cmd)
+        with open(path, "rb") as file:
+            text = file.read(16 << 20).decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"open {path}: {os.strerror(error.errno or 0).lower()}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r").lstrip()
+        if line and not line.startswith("#"):
+            yield number, line
+
+
+def environment_file(path: str) -> list[str]:
+    """A file of ``NAME=value`` lines, taken as they are: no quotes, no expansion.
+
+    ``NAME`` alone takes the caller's value, or is left out.
+    """
+    result = []
+    for number, line in _lines(path):
+        name = line.partition("=")[0]
+        if re.search(r"\s", name):
+            raise UsageError(f"{path}, line {number}: variable {name!r} contains whitespace")
+        entry = environment(line)
+        if "=" in entry:
+            result.append(entry)
+    return result
+
+
+def label_file(path: str) -> list[tuple[str, str]]:
+    """A file of ``key=value`` lines."""
+    return [key_value(line) for _, line in _lines(path)]
+
+
+def ip_address(text: str) -> str:
+    """An IPv4 or IPv6 address."""
+    import _socket  # the C half of socket: +0.3 ms, and only for --dns and --add-host
+
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return text
+    raise UsageError("not an IP address")
+
+
+def extra_host(text: str) -> tuple[str, str]:
+    """``name:address`` or ``name=address``; an IPv6 address may stand in brackets."""
+    separator = "=" if "=" in text else ":"
+    name, _, address = text.partition(separator)
+    host_name(name)
+    if address == "host-gateway":
+        raise Unsupported("host-gateway needs a network, and pycontainer has none yet")
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    return name, ip_address(address)
+
+
+def capability(text: str) -> str:
+    """``net_admin`` -> ``CAP_NET_ADMIN``; ``all`` -> ``ALL``. Whether the kernel knows it is for oci/security.py."""
+    name = text.upper()
+    if not re.fullmatch(r"(CAP_)?[A-Z0-9_]+", name):
+        raise UsageError("not a capability's name")
+    return name if name == "ALL" else "CAP_" + name.removeprefix("CAP_")
+
+
+def signal_name(text: str) -> str:
+    """``TERM``, ``SIGTERM`` or ``15`` -> ``SIGTERM``. Real-time signals as ``RTMIN+3``: signal(7)."""
+    import signal  # +1 ms, and only for --stop-signal
+
+    name = text.upper().removeprefix("SIG")
+    realtime = re.fullmatch(r"RTMIN\+(\d{1,2})|RTMAX-(\d{1,2})", name)
+    if realtime and int(realtime[1] or realtime[2]) <= 30:
+        return "SIG" + name
+    if name.isascii() and name.isdigit() and 1 <= int(name) <= 64:
+        number = int(name)
+        return signal.Signals(number).name if number in set(signal.Signals) else f"SIGRTMIN+{number - 34}"
+    if not hasattr(signal.Signals, "SIG" + name):
+        raise UsageError("no such signal")
+    return "SIG" + name
+
+
+# --- limits and devices -----------------------------------------------------------------------------------------------
+
+_RLIMITS = frozenset(
+    ["as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"]
+    + ["rss", "rtprio", "rttime", "sigpending", "stack"]
+)
+
+
+def ulimit(text: str) -> Rlimit:
+    """``nofile=1024:4096`` or ``nofile=1024`` -> both limits; -1 is unlimited: setrlimit(2)."""
+    name, equals, limits = text.partition("=")
+    soft_text, colon, hard_text = limits.partition(":")
+    if not equals or not soft_text or (colon and not hard_text):
+        raise UsageError("must be name=soft[:hard]")
+    if name not in _RLIMITS:
+        raise UsageError(f"no limit is called {name!r}")
+    number = integer(UNLIMITED, INT64_MAX)
+    soft, hard = number(soft_text), number(hard_text or soft_text)
+    if hard != UNLIMITED and (soft == UNLIMITED or soft > hard):
+        raise UsageError(f"the soft limit must be less than or equal to the hard limit: {soft} > {hard}")
+    soft, hard = (RLIM_INFINITY if limit == UNLIMITED else limit for limit in (soft, hard))
+    return Rlimit("RLIMIT_" + name.upper(), soft, hard)
+
+
+def _access(text: str) -> str:
+    if not re.fullmatch(r"[rwm]{1,3}", text) or len(set(text)) != len(text):
+        raise UsageError(f"{text!r} is not an access mode (some of r, w, m)")
+    return text
+
+
+def device(text: str) -> DeviceMapping:
+    """``/dev/host[:/dev/container][:rwm]``."""
+    if not text.startswith("/") and "=" in text:
+        raise Unsupported("devices by CDI name are not supported yet: name a node of /dev")
+    host, *rest = plain(text).split(":")
+    if len(rest) > 2:
+        raise UsageError("must be /dev/host[:/dev/container][:rwm]")
+    if len(rest) == 1 and not rest[0].startswith("/"):
+        rest = [host, rest[0]]
+    container, access = (*rest, *(host, "rwm")[len(rest) :])
+    return DeviceMapping(absolute_path(host), target_path(container), _access(access))
+
+
+def device_rule(text: str) -> DeviceRule:
+    """``c 1:3 rwm``, ``b 8:* r``, ``a *:* rwm``: the v1 devices controller's language."""
+    match = re.fullmatch(r"([abc]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})", text)
+    if not match:
+        raise UsageError("must be like 'c 1:3 rwm'")
+    kind, major, minor, access = match.groups()
+    return DeviceRule(kind, None if major == "*" else int(major), None if minor == "*" else int(minor), _access(access))
+
+
+def _device_number(number: Callable[[str], int]) -> Callable[[str], DeviceRate]:
+    def parse(text: str) -> DeviceRate:
+        path, colon, value = text.rpartition(":")
+        if not colon or not path.startswith("/dev/"):
+            raise UsageError("must be /dev/name:number")
+        return DeviceRate(absolute_path(plain(path)), number(value))
+
+    return parse
+
+
+device_bps = _device_number(size)
+"""``/dev/sda:1mb`` -> bytes per second."""
+
+device_iops = _device_number(integer(0, INT64_MAX))
+"""``/dev/sda:1000`` -> operations per second."""
+
+device_weight = _device_number(integer(10, 1000))
+"""``/dev/sda:500`` -> a weight."""
+
+
+def sysctl(text: str) -> tuple[str, str]:
+    """``net.core.somaxconn=1024``. Only a key and a value that can be nothing else than one: CVE-2022-0811."""
+    key, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[a-z][a-zA-Z0-9_-]*([./][a-zA-Z0-9_*-]+)+", key):
+        raise UsageError("must be name=value with a name such as net.core.somaxconn")
+    if not re.fullmatch(r"[a-zA-Z0-9_.,:/ \t-]*", value):
+        raise UsageError("the value may hold letters, digits, spaces and _.,:/- only")
+    return key.replace("/", "."), value
+
+
+# --- namespaces -------------------------------------------------------------------------------------------------------
+
+
+def namespace(kind: str, *words: str) -> Callable[[str], str]:
+    """Make the parser of ``--pid`` and its sisters: one of ``words``, or ``container:X``, which is refused for now."""
+
+    def parse(text: str) -> str:
+        if text.startswith("container:"):
+            raise Unsupported(f"joining another container's {kind} namespace is not supported yet")
+        return choice(*words)(text) if text else ""
+
+    return parse
+
+
+def network(text: str) -> str:
+    """``none`` or ``host``, also as ``name=none``."""
+    options = dict(key_value(part) for part in text.split(",")) if "=" in text else {"name": text}
+    name = options.pop("name", "")
+    if options:
+        raise Unsupported(f"network option {next(iter(options))!r} is not supported yet")
+    if name not in ("none", "host"):
+        raise Unsupported(f"network {name!r} is not supported yet: use none (the default) or host")
+    return name
+
+
+# --- mounts -----------------------------------------------------------------------------------------------------------
+
+_PROPAGATION = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
+_FLAGS = ("suid", "nosuid", "dev", "nodev", "exec", "noexec", "noatime", "relatime", "nosymfollow")
+
+
+def _no_named_volume(source: str) -> str:
+    if not source.startswith("/"):
+        raise Unsupported(f"named volumes are not supported yet: {source!r} must be an absolute path")
+    return absolute_path(plain(source))
+
+
+def volume(text: str) -> Mount:
+    """``/host:/container[:options]`` with options ``ro``, ``rw``, a propagation, ``nosuid`` and its kind, ``z``/``Z``.
+
+    ``.`` and ``..`` at the start are taken from the working directory, as docker does.
+    """
+    parts = text.split(":")
+    if len(parts) == 1:
+        raise Unsupported("anonymous volumes are not supported yet: use /host/path:/container/path")
+    if len(parts) > 3 or not parts[0]:
+        raise UsageError("must be /host/path:/container/path[:options]")
+    source = parts[0]
+    if re.match(r"\.{1,2}(/|$)", source):
+        source = os.path.normpath(f"{os.getcwd()}/{source}")
+    readonly, recursive, options = False, True, []
+    for word in parts[2].split(",") if len(parts) == 3 else ():
+        if word in ("ro", "rw"):
+            readonly = word == "ro"
+        elif word in _PROPAGATION or word in _FLAGS:
+            options.append(word)
+        elif word in ("bind", "rbind"):
+            recursive = word == "rbind"
+        elif word not in ("z", "Z", "consistent", "cached", "delegated"):  # SELinux and macOS: nothing to do here
+            raise UsageError(f"invalid mode: {word!r}")
+    return Mount("bind", _no_named_volume(source), target_path(parts[1]), readonly, tuple(options), recursive, True)
+
+
+def tmpfs(text: str) -> Mount:
+    """``/path[:options]`` with options of tmpfs(5) and mount(8)."""
+    target, _, words = text.partition(":")
+    readonly, options = False, []
+    for word in filter(None, words.split(",")):
+        if word in ("ro", "rw"):
+            readonly = word == "ro"
+        else:
+            options.append(_tmpfs_option(word))
+    return Mount("tmpfs", "", target_path(target), readonly, tuple(options))
+
+
+def _tmpfs_option(word: str) -> str:
+    key, _, value = word.partition("=")
+    if word in _FLAGS or word in _PROPAGATION:
+        return word
+    if key == "size":
+        return word if re.fullmatch(r"\d{1,2}%|100%", value) else f"size={size(value)}"
+    if key == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
+        return word
+    if key in ("nr_inodes", "nr_blocks"):
+        return f"{key}={size(value)}"
+    if key in ("uid", "gid"):
+        return f"{key}={integer(0, MAX_ID)(value)}"
+    raise UsageError(f"invalid tmpfs option {word!r}")
+
+
+_MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_MOUNT_UNSUPPORTED = ("volume", "image", "cluster", "npipe")
+
+
+def mount(text: str) -> Mount:
+    """``type=bind,source=/host,target=/container[,readonly][,bind-propagation=rslave][,tmpfs-size=64m]...``.
+
+    Commas inside a value can be kept by quoting the whole field as CSV does: ``"source=/a,b"``.
+    """
+    keys: dict[str, str] = {}
+    for field in _csv(text):
+        key, equals, value = field.partition("=")
+        key = _MOUNT_KEYS.get(key, key)
+        if not equals and key not in ("readonly", "bind-nonrecursive"):
+            raise UsageError(f"invalid field {field!r}: must be key=value")
+        keys[key] = value if equals else "true"
+    kind = keys.pop("type", "volume")
+    if kind in _MOUNT_UNSUPPORTED:
+        raise Unsupported(f"mounts of type {kind} are not supported yet: use type=bind or type=tmpfs")
+    if kind not in ("bind", "tmpfs"):
+        raise UsageError(f"mount type {kind!r} unknown: must be bind or tmpfs")
+    if "target" not in keys:
+        raise UsageError("target is required")
+    target = target_path(keys.pop("target"))
+    readonly = boolean(keys.pop("readonly", "false"))
+    keys.pop("consistency", "")  # for Docker Desktop's file sharing; means nothing on Linux
+    made = _bind(keys, target, readonly) if kind == "bind" else _mounted_tmpfs(keys, target, readonly)
+    if keys:
+        raise UsageError(f"unexpected key {next(iter(keys))!r} for type {kind}")
+    return made
+
+
+def _bind(keys: dict[str, str], target: str, readonly: bool) -> Mount:
+    source = keys.pop("source", "")
+    if not source:
+        raise UsageError("source is required for type bind")
+    if not source.startswith("/"):
+        raise UsageError("source must be an absolute path")
+    options = [choice(*_PROPAGATION)(keys.pop("bind-propagation"))] if "bind-propagation" in keys else []
+    recursive = not boolean(keys.pop("bind-nonrecursive", "false"))
+    mode = choice("enabled", "disabled", "writable", "readonly")(keys.pop("bind-recursive", "enabled"))
+    if mode == "writable" and readonly:
+        raise Unsupported("bind-recursive=writable is not supported: read-only binds are read-only all the way down")
+    return Mount(
+        "bind", absolute_path(plain(source)), target, readonly, tuple(options), recursive and mode != "disabled"
+    )
+
+
+def _mounted_tmpfs(keys: dict[str, str], target: str, readonly: bool) -> Mount:
+    if keys.pop("source", ""):
+        raise UsageError("source makes no sense for type tmpfs")
+    options = [_tmpfs_option(f"{key}={keys.pop('tmpfs-' + key)}") for key in ("size", "mode") if "tmpfs-" + key in keys]
+    options += [_tmpfs_option(word) for word in keys.pop("tmpfs-options", "").split(",") if word]
+    return Mount("tmpfs", "", target, readonly, tuple(options))
+
+
+def _csv(text: str) -> list[str]:
+    """One line of CSV, as Go's encoding/csv reads it."""
+    if '"' not in text:
+        return text.split(",")
+    import csv  # +1 ms, and only for a quoted field
+
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise UsageError(f"not a list of key=value: {error}") from None
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+
+def security_option(text: str) -> tuple[str, str]:
+    """One ``--security-opt``: ``name=value`` or ``name:value`` -> the pair, checked.
+
+    no-new-privileges (true/false; unset means pyc decides by the image), seccomp (unconfined, builtin or a file),
+    unmask and mask (paths with ':' between, or ALL), systempaths=unconfined, compat32 (true/false),
+    apparmor=unconfined, label=disable.
+    """
+    match = re.fullmatch(r"([a-z0-9-]+)(?:[=:](.+))?", plain(text))
+    if not match:
+        raise UsageError("must be name=value")
+    name, value = match[1], match[2] or ""
+    if name in ("no-new-privileges", "compat32"):
+        word = {"on": "true", "off": "false"}.get(value, value or "true")
+        return name, str(boolean(word)).lower()
+    if name == "seccomp" and value:
+        return name, value
+    if name in ("unmask", "mask") and value:
+        paths = value.split(":")
+        return name, value if value == "ALL" and name == "unmask" else ":".join(target_path(path) for path in paths)
+    if text in ("systempaths=unconfined", "systempaths:unconfined"):
+        return "unmask", "ALL"
+    if (name, value) in (("apparmor", "unconfined"), ("label", "disable")):
+        return name, value
+    if name in ("apparmor", "label", "systempaths", "writable-cgroups"):
+        raise Unsupported(f"security option {text!r} is not supported yet")
+    raise UsageError(f"no security option is called {name!r}")
