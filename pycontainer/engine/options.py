@@ -41,7 +41,7 @@ class RunOptions(NamedTuple):
         rm: remove the container when it has exited.
         cidfile: a file that must not exist and gets the container's ID.
         quiet: print nothing while pulling.
-        attach: of ``stdin``, ``stdout``, ``stderr``; () means what docker means: the two outputs, and stdin with ``-i``.
+        attach: of ``stdin``, ``stdout``, ``stderr``; () means both outputs, and stdin with ``-i``, as in docker.
         sig_proxy: pass signals on to the container's first process.
         dry_run: print the plan instead of carrying it out.
         explain: "" (don't), ``text``, or ``json:FILE``.

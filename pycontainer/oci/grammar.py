@@ -363,9 +363,8 @@ def signal_name(text: str) -> str:
 
 # --- limits and devices -----------------------------------------------------------------------------------------------
 
-_RLIMITS = frozenset(
-    ["as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"]
-    + ["rss", "rtprio", "rttime", "sigpending", "stack"]
+_RLIMITS = re.compile(
+    "as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack"
 )
 
 
@@ -375,7 +374,7 @@ def ulimit(text: str) -> Rlimit:
     soft_text, colon, hard_text = limits.partition(":")
     if not equals or not soft_text or (colon and not hard_text):
         raise UsageError("must be name=soft[:hard]")
-    if name not in _RLIMITS:
+    if not _RLIMITS.fullmatch(name):
         raise UsageError(f"no limit is called {name!r}")
     number = integer(UNLIMITED, INT64_MAX)
     soft, hard = number(soft_text), number(hard_text or soft_text)
