@@ -1,0 +1,23 @@
+"""Build recipe of ``pycontainer.core._core``, the cffi binding (API mode: the compiler checks every prototype)."""
+
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).parent
+
+# Every system call that a plan may name. The numbers come from the compiler, so they are right on each architecture.
+SYSCALLS = re.findall(r"^def (\w+)\(.*\) -> Call:", (HERE / "calls.py").read_text(), re.MULTILINE)
+OWN = {"supervise", "reap"}
+
+ffibuilder = FFI()
+ffibuilder.cdef(
+    "".join(f"#define SYS_{name} ...\n" for name in sorted(set(SYSCALLS) - OWN))
+    + """
+    static int pyc_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+    static int pyc_pidfd_send_signal(int pidfd, int signal);
+    static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int *pidfd);
+    """
+)
+ffibuilder.set_source("pycontainer.core._core", (HERE / "core.c").read_text(), extra_compile_args=["-O2"])

@@ -1,0 +1,57 @@
+"""System calls that Python's ``os`` lacks. They raise OSError, as those of ``os`` do."""
+
+from __future__ import annotations
+
+import os
+
+from pycontainer.core import _core
+from pycontainer.core.constants import (
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+)
+
+__all__ = [
+    "RESOLVE_BENEATH",
+    "RESOLVE_IN_ROOT",
+    "RESOLVE_NO_MAGICLINKS",
+    "RESOLVE_NO_SYMLINKS",
+    "RESOLVE_NO_XDEV",
+    "openat2",
+    "pidfd_send_signal",
+    "spawn",
+]
+
+
+def _checked(result: int, *what: object) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), *what)
+    return result
+
+
+def openat2(dirfd: int, path: str | bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open ``path`` below ``dirfd`` under the rules of ``resolve`` (RESOLVE_*); the descriptor is close-on-exec.
+
+    Source: openat2(2). Raises OSError, EAGAIN included when a rename raced with ``..``.
+    """
+    raw = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+    return _checked(_core.lib.pyc_openat2(dirfd, raw, flags | os.O_CLOEXEC, mode, resolve), path)
+
+
+def pidfd_send_signal(pidfd: int, signal: int) -> None:
+    """Signal exactly the process that ``pidfd`` names. Source: pidfd_send_signal(2)."""
+    _checked(_core.lib.pyc_pidfd_send_signal(pidfd, signal))
+
+
+def spawn(executable: int, descriptors: list[int], argv: list[str]) -> tuple[int, int]:
+    """Start an open executable with ``descriptors`` as 3, 4, ... and nothing else of this process.
+
+    Returns (pid, pidfd). Source: clone(2) with CLONE_VM|CLONE_VFORK|CLONE_PIDFD, then execveat(2).
+    """
+    ffi = _core.ffi
+    strings = [ffi.new("char[]", item.encode()) for item in argv]
+    pidfd = ffi.new("int *")
+    pid = _core.lib.pyc_spawn(executable, descriptors, len(descriptors), [*strings, ffi.NULL], pidfd)
+    return _checked(pid, "the performer"), int(pidfd[0])

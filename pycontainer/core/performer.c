@@ -1,0 +1,254 @@
+/* The performer: carries out a list of kernel operations, one by one, and reports each.
+ *
+ * It is started from a sealed memfd with the plan on PLAN_FD. It holds no policy, parses no text, builds no path, and
+ * loops over nothing but its list. When a call makes a new process, parent and child go on down the same list, each
+ * performing only the calls that carry its role. A call that fails and may not fail ends the process; the list says
+ * what may.
+ */
+#include "performer.h"
+
+enum { EINVAL_ = 22, EPROTO_ = 71 };
+enum { PROT_READ_WRITE = 3, MAP_PRIVATE_ = 2, CLOCK_MONOTONIC_ = 1 };
+enum { EXIT_REFUSED = 120, EXIT_FAILED = 121 };
+
+#define BATCH 64
+
+struct plan {
+  char *base;
+  const struct plan_header *header;
+  const struct plan_call *calls;
+  const struct plan_patch *patches;
+  int slots[MAX_SLOTS];
+};
+
+static struct plan plan;
+static struct status_record batch[BATCH];
+static unsigned batched;
+
+void *memset(void *to, int byte, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    ((volatile char *)to)[i] = (char)byte;
+  return to;
+}
+
+void *memcpy(void *to, const void *from, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    ((volatile char *)to)[i] = ((const char *)from)[i];
+  return to;
+}
+
+static uint64_t now_ns(void) {
+  struct {
+    int64_t sec, nsec;
+  } t = {0, 0};
+  SYS(clock_gettime, CLOCK_MONOTONIC_, &t);
+  return (uint64_t)t.sec * 1000000000u + (uint64_t)t.nsec;
+}
+
+static void leave(int code) {
+  for (;;)
+    SYS(exit_group, code);
+}
+
+/* --- loading: after this, every offset, slot and count in the plan is inside its bounds ------------------------- */
+
+static int inside(uint64_t offset, uint64_t length) {
+  uint64_t size = plan.header->size;
+  return offset >= sizeof(struct plan_header) && offset <= size && length <= size - offset;
+}
+
+static int call_is_sound(const struct plan_call *c) {
+  if (c->role >= ROLES || c->child_role >= ROLES || c->n_args > 6 || c->n_tolerated > 4)
+    return 0;
+  if (c->out != NO_SLOT && c->out >= plan.header->n_slots)
+    return 0;
+  if (c->first_patch > plan.header->n_patches || c->n_patches > plan.header->n_patches - c->first_patch)
+    return 0;
+  for (unsigned i = 0; i < c->n_args; i++) {
+    if (c->args[i].kind == ARG_SLOT && c->args[i].value >= plan.header->n_slots)
+      return 0;
+    if (c->args[i].kind == ARG_DATA && !inside(c->args[i].value, 1))
+      return 0;
+    if (c->args[i].kind > ARG_DATA)
+      return 0;
+  }
+  if (c->nr == CALL_SUPERVISE)
+    return c->n_args == 1 && c->args[0].kind == ARG_DATA && inside(c->args[0].value, sizeof(struct supervision));
+  return c->nr >= CALL_REAP;
+}
+
+static int patch_is_sound(const struct plan_patch *p, uint64_t data_start) {
+  if (p->at < data_start)
+    return 0;
+  if (p->kind == PATCH_POINTER)
+    return inside(p->at, 8) && inside(p->value, 1);
+  return p->kind == PATCH_SLOT && inside(p->at, 4) && p->value < plan.header->n_slots;
+}
+
+int plan_load(void *base, uint64_t length) {
+  const struct plan_header *h = base;
+  uint64_t data_start;
+
+  if (length < sizeof *h || h->magic != PLAN_MAGIC || h->size != length || length > MAX_PLAN_BYTES)
+    return -EINVAL_;
+  if (h->n_calls > MAX_CALLS || h->n_patches > MAX_PATCHES || h->n_slots > MAX_SLOTS || h->n_given > h->n_slots)
+    return -EINVAL_;
+  data_start = sizeof *h + h->n_calls * sizeof(struct plan_call) + h->n_patches * sizeof(struct plan_patch);
+  if (data_start > length)
+    return -EINVAL_;
+
+  plan.base = base;
+  plan.header = h;
+  plan.calls = (const void *)(plan.base + sizeof *h);
+  plan.patches = (const void *)(plan.calls + h->n_calls);
+  for (unsigned i = 0; i < h->n_calls; i++)
+    if (!call_is_sound(&plan.calls[i]))
+      return -EINVAL_;
+  for (unsigned i = 0; i < h->n_patches; i++)
+    if (!patch_is_sound(&plan.patches[i], data_start))
+      return -EINVAL_;
+  for (unsigned i = 0; i < h->n_patches; i++)
+    if (plan.patches[i].kind == PATCH_POINTER) {
+      uint64_t pointer = (uint64_t)(uintptr_t)(plan.base + plan.patches[i].value);
+      memcpy(plan.base + plan.patches[i].at, &pointer, sizeof pointer);
+    }
+  for (unsigned i = 0; i < MAX_SLOTS; i++)
+    plan.slots[i] = -1;
+  return 0;
+}
+
+/* --- reporting --------------------------------------------------------------------------------------------------- */
+
+static void flush(void) {
+  const char *at = (const char *)batch;
+  size_t left = batched * sizeof *batch;
+
+  while (left > 0) {
+    long n = SYS(write, STATUS_FD, at, left);
+    if (n <= 0)
+      break; /* nobody reads any more: the engine is gone, the container goes on */
+    at += n;
+    left -= (size_t)n;
+  }
+  batched = 0;
+}
+
+static void report(unsigned index, int32_t error, int64_t value, uint64_t ns, int at_once) {
+  batch[batched++] = (struct status_record){index, error, value, ns};
+  if (at_once || batched == BATCH)
+    flush();
+}
+
+/* --- performing -------------------------------------------------------------------------------------------------- */
+
+static int tolerated(const struct plan_call *c, long error) {
+  for (unsigned i = 0; i < c->n_tolerated; i++)
+    if (c->tolerated[i] == error)
+      return 1;
+  return 0;
+}
+
+/* Fill `a` with the call's arguments; 0 if one of them is a descriptor that was never opened. */
+static int arguments(const struct plan_call *c, long a[6]) {
+  for (unsigned i = 0; i < c->n_args; i++) {
+    uint64_t value = c->args[i].value;
+    if (c->args[i].kind == ARG_SLOT) {
+      a[i] = plan.slots[value];
+      if (a[i] < 0)
+        return 0;
+    } else {
+      a[i] = c->args[i].kind == ARG_DATA ? (long)(plan.base + value) : (long)value;
+    }
+  }
+  for (unsigned i = c->first_patch; i < c->first_patch + c->n_patches; i++) {
+    const struct plan_patch *p = &plan.patches[i];
+    if (p->kind != PATCH_SLOT)
+      continue;
+    if (plan.slots[p->value] < 0)
+      return 0;
+    memcpy(plan.base + p->at, &plan.slots[p->value], sizeof(int));
+  }
+  return 1;
+}
+
+static long perform(const struct plan_call *c, const long a[6]) {
+  if (c->nr == CALL_SUPERVISE)
+    return supervise((struct supervision *)a[0]);
+  if (c->nr == CALL_REAP)
+    return reap((int)a[0]);
+  return sys6(c->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* Perform one call; the return value is the role the process goes on with, or -1 to stop. */
+static int step(unsigned index, int role) {
+  const struct plan_call *c = &plan.calls[index];
+  unsigned flags = plan.header->flags;
+  int loud = (c->flags & CALL_REPORT) || (flags & PLAN_REPORT_ALL);
+  long a[6] = {0}, result, error = 0;
+  uint64_t began;
+  char go;
+
+  if ((flags & PLAN_GATED) && SYS(read, GATE_FD + role, &go, 1) != 1)
+    return -1; /* whoever steps through the plan has left */
+  if (!arguments(c, a)) {
+    if (loud)
+      report(index, RECORD_SKIPPED, 0, 0, flags & PLAN_GATED);
+    return role;
+  }
+  if (c->child_role)
+    flush(); /* or the child would inherit, and repeat, our pending records */
+  began = loud ? now_ns() : 0;
+  result = perform(c, a);
+  if (c->child_role && result == 0)
+    return c->child_role;
+  if (result < 0 && result >= -4095)
+    error = -result;
+  else if ((c->flags & CALL_EXPECT) && result != c->expect)
+    error = EPROTO_;
+  if (c->out != NO_SLOT)
+    plan.slots[c->out] = error ? -1 : (int)result;
+  if (error && !tolerated(c, error)) {
+    report(index, (int32_t)error, result, began ? now_ns() - began : 0, 1);
+    return -1;
+  }
+  if (loud)
+    report(index, (int32_t)error, result, now_ns() - began, (c->flags & CALL_REPORT) || (flags & PLAN_GATED));
+  return role;
+}
+
+static void perform_all(void) {
+  int role = ROLE_MONITOR;
+
+  for (unsigned i = 0; i < plan.header->n_calls; i++) {
+    if (plan.calls[i].role != role)
+      continue;
+    if (plan.calls[i].nr == __NR_execve)
+      flush(); /* what comes after is somebody else's program */
+    role = step(i, role);
+    if (role < 0)
+      leave(EXIT_FAILED);
+  }
+  flush();
+  leave(0);
+}
+
+#ifndef PYC_FUZZ
+/* The size of the plan, from where its end is. */
+static long plan_size(void) { return SYS(lseek, PLAN_FD, 0, 2); }
+
+__attribute__((noreturn, used)) void performer_main(void) {
+  long size = plan_size();
+  long base = size <= 0 ? -1 : SYS(mmap, 0, size, PROT_READ_WRITE, MAP_PRIVATE_, PLAN_FD, 0);
+
+  if (size <= 0 || (base < 0 && base >= -4095) || plan_load((void *)base, (uint64_t)size) != 0) {
+    report(UINT32_MAX, EINVAL_, 0, 0, 1);
+    leave(EXIT_REFUSED);
+  }
+  for (unsigned i = 0; i < plan.header->n_given; i++)
+    plan.slots[i] = (int)(GATE_FD + ROLES + i);
+  SYS(close, PLAN_FD);
+  perform_all();
+  __builtin_unreachable();
+}
+PYC_START;
+#endif

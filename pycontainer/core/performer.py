@@ -1,0 +1,218 @@
+"""Start the performer with a plan and follow what it reports."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from fcntl import fcntl
+from typing import Protocol
+
+from pycontainer.core import kernel
+from pycontainer.core.constants import AT_EMPTY_PATH, SIGKILL
+from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Slot, Step, Strings
+from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encode, records
+
+F_ADD_SEALS = 1033
+SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
+SPAWN_FLAGS = 0x5111  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD|SIGCHLD
+
+START = Step(
+    "Start the performer",
+    "A tiny static program carries out the plan, so that no Python, and nothing of Python's memory, enters a container",
+    "pyc",
+    (
+        Call("clone", (SPAWN_FLAGS,)),
+        Call("execveat", (Slot("performer"), "", Strings(("pyc-monitor",)), Strings(()), AT_EMPTY_PATH)),
+    ),
+    "memfd_create(2)",
+)
+
+
+class Observer(Protocol):
+    """Somebody who watches a plan being performed, call by call, and may take their time."""
+
+    def before(self, index: int, step: Step, call: Call, pid: int) -> None:
+        """``call`` is about to be made by process ``pid``, which waits."""
+
+    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+        """``call`` has been made."""
+
+
+class PlanFailed(Exception):
+    """A call failed that the plan does not tolerate. The process that made it is gone.
+
+    Attributes:
+        step, call, record: where and how.
+        earlier: the records before it, by index.
+    """
+
+    def __init__(self, step: Step, call: Call, record: Record, earlier: dict[int, Record]) -> None:
+        super().__init__(step.title, call.name, record.error)
+        self.step, self.call, self.record, self.earlier = step, call, record, earlier
+
+
+_executable: int | None = None
+
+
+def executable() -> int:
+    """A read-only descriptor of a sealed memfd that holds the performer, one for the life of this process.
+
+    A container that finds it through /proc/1/exe can neither write it nor open it for writing, and it is no file
+    of the host's. Source: memfd_create(2), F_ADD_SEALS in fcntl(2).
+    """
+    global _executable
+    if _executable is None:
+        with open(os.path.join(os.path.dirname(__file__), "performer"), "rb") as file:
+            program = file.read()
+        writable = os.memfd_create("pyc-performer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.write(writable, program)
+            fcntl(writable, F_ADD_SEALS, SEAL_ALL)
+            _executable = os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(writable)
+    return _executable
+
+
+class Performance:
+    """A plan being performed.
+
+    Attributes:
+        monitor: pid of the monitor.
+        pidfd: the monitor's; readable when it has ended.
+        status: the pipe that records come from; at its end the monitor has ended.
+        results: the records so far, by index of the call.
+    """
+
+    def __init__(self, plan: Plan, given: dict[Slot, int], *, name: str, observer: Observer | None = None) -> None:
+        """Start a performer on ``plan`` with the descriptors ``given``, which stay open here too.
+
+        ``name`` is what ps(1) shows. Raises OSError when no process can be made.
+        """
+        self.calls = calls_of(plan)
+        self.results: dict[int, Record] = {}
+        self._observer = observer
+        self._pids: dict[str, int] = {}
+        self._gates: dict[str, int] = {}
+        self._announced = -1
+        image = encode(plan, tuple(given), gated=observer is not None, report_all=observer is not None)
+        plan_fd = os.memfd_create("pyc-plan", os.MFD_CLOEXEC)
+        self.status, status = os.pipe2(os.O_CLOEXEC)
+        handed_over = [plan_fd, status]
+        try:
+            os.write(plan_fd, image)
+            for role in ROLES:
+                gate, self._gates[role] = os.pipe2(os.O_CLOEXEC) if observer else (status, -1)
+                handed_over.append(gate)
+            self._narrate_start("before")
+            self.monitor, self.pidfd = kernel.spawn(executable(), [*handed_over, *given.values()], ["pyc-monitor", name])
+            self._pids[MONITOR] = self.monitor
+            self._narrate_start("after")
+        finally:
+            for fd in set(handed_over):
+                os.close(fd)
+
+    def _narrate_start(self, moment: str) -> None:
+        if self._observer is None:
+            return
+        for index, call in enumerate(START.calls, -len(START.calls)):
+            if moment == "before":
+                self._observer.before(index, START, call, os.getpid())
+            else:
+                self._observer.after(index, START, call, Record(index, 0, self.monitor, 0), os.getpid())
+
+    def wait_started(self) -> None:
+        """Return when the container's program has been executed.
+
+        Raises PlanFailed: a call failed; the container does not exist, but what the monitor had made may.
+        """
+        if self._observer is not None:
+            self._one_by_one(self._observer)
+        watch = next(i for i, (step, call) in enumerate(self.calls) if step.where == MONITOR and _is_watch(call))
+        while watch not in self.results:
+            if not self.read_records():
+                step, call = self.calls[watch]
+                raise PlanFailed(step, call, Record(watch, errno.ECONNRESET, 0, 0), self.results)
+
+    def _one_by_one(self, observer: Observer) -> None:
+        """Let the processes make one call at a time, up to the first execve."""
+        for index, (step, call) in enumerate(self.calls):
+            if call.name == "execve":
+                break
+            self._announce(index, observer)
+            os.write(self._gates[step.where], b".")
+            while index not in self.results:
+                if not self.read_records():
+                    raise PlanFailed(step, call, Record(index, errno.ECONNRESET, 0, 0), self.results)
+        for gate in self._gates.values():
+            os.write(gate, b"." * len(self.calls))
+
+    def _announce(self, index: int, observer: Observer) -> None:
+        if index > self._announced:
+            step, call = self.calls[index]
+            self._announced = index
+            observer.before(index, step, call, self._pids.get(step.where, 0))
+
+    def read_records(self) -> bool:
+        """Take in what the performer has reported since, waiting for it; False when it has ended.
+
+        Raises PlanFailed.
+        """
+        data = os.read(self.status, RECORD_BYTES * 128)  # the performer writes whole records
+        for record in records(data):
+            self._take(record)
+        return bool(data)
+
+    def _take(self, record: Record) -> None:
+        if record.index == REFUSED:
+            raise RuntimeError("the performer refused the plan: the encoder and wire.h disagree")
+        step, call = self.calls[record.index]
+        if self._observer and _is_watch(call) and step.where == MONITOR:
+            self._narrate_exec(self._observer, record)
+        self.results[record.index] = record
+        if call.child and record.value > 0:
+            self._pids[call.child] = record.value
+        if self._observer:
+            self._announce(record.index, self._observer)
+            self._observer.after(record.index, step, call, record, self._pids.get(step.where, 0))
+        if record.error > 0 and record.error not in call.tolerate:
+            raise PlanFailed(step, call, record, self.results)
+
+    def _narrate_exec(self, observer: Observer, watch: Record) -> None:
+        """An execve that succeeds reports nothing: its process has become another program."""
+        for index, (step, call) in enumerate(self.calls):
+            if call.name == "execve" and index not in self.results:
+                self._announce(index, observer)
+                observer.after(index, step, call, Record(index, 0, 0, watch.ns), self._pids.get(step.where, 0))
+                return
+
+    @property
+    def init(self) -> int:
+        """Pid of the container's first process, in this process's pid namespace; 0 before it exists."""
+        return self._pids.get(INIT, 0) or next(
+            (r.value for i, r in self.results.items() if self.calls[i][1].child == INIT and r.value > 0), 0
+        )
+
+    def wait_status(self) -> int | None:
+        """The wait status of the container's first process, once `supervise` has reported it."""
+        for index, record in self.results.items():
+            if self.calls[index][1].name == "supervise":
+                return record.value
+        return None
+
+    def kill(self) -> None:
+        """End the monitor, and with it (PR_SET_PDEATHSIG) the container."""
+        with contextlib.suppress(ProcessLookupError):
+            kernel.pidfd_send_signal(self.pidfd, SIGKILL)
+
+    def close(self) -> None:
+        """Wait for the monitor's end and release its descriptors."""
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        for fd in (self.pidfd, self.status, *(gate for gate in self._gates.values() if gate >= 0)):
+            os.close(fd)
+
+
+def _is_watch(call: Call) -> bool:
+    """The monitor's read that ends when init has executed the program: the end of the error pipe."""
+    return call.name == "read" and call.expect == 0

@@ -1,0 +1,100 @@
+"""The plan as data: a :class:`Call` is one system call, a :class:`Step` a few of them with the reason why.
+
+The same objects are printed by ``--dry-run``, narrated by ``--explain``, asserted by unit tests and encoded for the
+performer, so none of them can drift from what happens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# Who performs a step. The monitor is the container's parent, in the host's namespaces. Init is the container's first
+# process, before and after it has become that. Program is init's child under `--init`.
+MONITOR, INIT, PROGRAM = "monitor", "init", "program"
+ROLES = (MONITOR, INIT, PROGRAM)
+
+
+class Slot(NamedTuple):
+    """A register of the performer: it holds the result of one call, a descriptor or a pid, for later ones."""
+
+    name: str
+
+
+class Struct(NamedTuple):
+    """Bytes that hold pointers to other bytes, or descriptors known only when the call is performed.
+
+    Attributes:
+        data: the C structure, with zeros where a pointer or descriptor goes.
+        pointers: (offset, what it points to) pairs; each fills 8 bytes.
+        slots: (offset, slot) pairs; each fills 4 bytes.
+    """
+
+    data: bytes
+    pointers: tuple[tuple[int, bytes], ...] = ()
+    slots: tuple[tuple[int, Slot], ...] = ()
+
+
+class Strings(NamedTuple):
+    """A NULL-terminated array of C strings, as execve(2) takes."""
+
+    items: tuple[str, ...]
+
+
+Arg = int | str | bytes | Slot | Struct | Strings
+
+
+class Call(NamedTuple):
+    """One system call.
+
+    Attributes:
+        name: of the system call, or ``supervise`` and ``reap``, the performer's own two loops.
+        args: at most six.
+        out: where the result goes.
+        tolerate: error numbers that are no failure here. A later call that needs the descriptor is then skipped.
+        expect: the only result that is a success.
+        report: the engine needs the result even when it does not narrate.
+        child: the role of the new process, for a call that makes one.
+    """
+
+    name: str
+    args: tuple[Arg, ...] = ()
+    out: Slot | None = None
+    tolerate: tuple[int, ...] = ()
+    expect: int | None = None
+    report: bool = False
+    child: str | None = None
+
+
+class Proof(NamedTuple):
+    """Where the kernel shows what a step did, read from outside before and after it.
+
+    Attributes:
+        path: a file under /proc or /sys, or ``{pid}`` in it for the process that performs the step.
+        line: for a file, only the lines that begin with this; for a symbolic link, "" reads the link.
+    """
+
+    path: str
+    line: str = ""
+
+
+class Step(NamedTuple):
+    """A few calls with one purpose.
+
+    Attributes:
+        title: an imperative, as in a list of contents.
+        why: one sentence.
+        where: the role that performs it.
+        calls: in order.
+        man: the pages that explain it, for example ``"pivot_root(2)"``.
+        proof: where to look, or None.
+    """
+
+    title: str
+    why: str
+    where: str
+    calls: tuple[Call, ...]
+    man: str
+    proof: Proof | None = None
+
+
+Plan = tuple[Step, ...]

@@ -1,0 +1,87 @@
+/* The encoded plan: what pycontainer/core/wire.py writes and the performer reads.
+ *
+ * One flat memory image: a header, an array of calls, an array of patches, then data. Every offset is from the start
+ * of the image and is checked before anything is performed; after that the performer follows the list and nothing
+ * else. Numbers are in the machine's own byte order: the image never leaves the machine.
+ */
+#ifndef PYC_WIRE_H
+#define PYC_WIRE_H
+
+#include <stdint.h>
+
+#define PLAN_MAGIC 0x31435950u /* "PYC1" */
+#define MAX_SLOTS 256u
+#define MAX_CALLS 16384u
+#define MAX_PATCHES 65536u
+#define MAX_PLAN_BYTES (8u << 20)
+#define NO_SLOT 0xffffu
+
+/* Descriptors that the performer is started with, by number. */
+#define PLAN_FD 3
+#define STATUS_FD 4
+#define GATE_FD 5 /* + role; /dev/null where the plan is not gated */
+
+enum role { ROLE_MONITOR, ROLE_INIT, ROLE_PROGRAM, ROLES };
+
+enum plan_flags {
+  PLAN_GATED = 1,      /* before each call, wait for one byte on GATE_FD + role */
+  PLAN_REPORT_ALL = 2, /* a record for each call, not only for failures and calls that ask for one */
+};
+
+enum call_flags {
+  CALL_REPORT = 1, /* always write a record */
+  CALL_EXPECT = 2, /* a result that is not `expect` is a failure (EPROTO) */
+};
+
+/* System call numbers are >= 0; these are the performer's own, for the two loops that outlive the list. */
+enum { CALL_SUPERVISE = -1, CALL_REAP = -2 };
+
+enum arg_kind {
+  ARG_INT,  /* value */
+  ARG_SLOT, /* the descriptor in slot `value`; if it was never opened the call is skipped */
+  ARG_DATA, /* a pointer to the data at offset `value` */
+};
+
+enum patch_kind {
+  PATCH_POINTER, /* store a 64-bit pointer to the data at offset `value`, once, when the plan is loaded */
+  PATCH_SLOT,    /* store the 32-bit descriptor in slot `value`, when the call is performed */
+};
+
+struct plan_header {
+  uint32_t magic, size, flags, n_calls, n_patches, n_slots;
+  uint32_t n_given; /* the first slots hold the descriptors the performer was started with */
+  uint32_t reserved;
+};
+
+struct plan_arg {
+  uint64_t kind, value;
+};
+
+struct plan_call {
+  int32_t nr;
+  uint16_t role, flags;
+  uint16_t out;        /* slot for the result, or NO_SLOT */
+  uint16_t child_role; /* role of the child where the call returns 0 in one; 0 for none */
+  uint16_t n_args, n_tolerated;
+  uint32_t first_patch, n_patches; /* PATCH_SLOTs of this call */
+  int32_t expect;
+  int32_t tolerated[4];
+  uint32_t reserved;
+  struct plan_arg args[6];
+};
+
+struct plan_patch {
+  uint32_t kind, at; /* offset of the bytes to patch */
+  uint64_t value;
+};
+
+/* What the performer writes to STATUS_FD, in batches of whole records. */
+struct status_record {
+  uint32_t index;
+  int32_t error; /* 0, an error number, or RECORD_SKIPPED */
+  int64_t value; /* what the call returned */
+  uint64_t ns;   /* how long it took */
+};
+#define RECORD_SKIPPED (-1)
+
+#endif
