@@ -127,6 +127,11 @@ def absolute_path(text: str) -> str:
     return os.path.normpath("/" + text.lstrip("/"))
 
 
+def workdir(text: str) -> str:
+    """The directory that a process starts in."""
+    return absolute_path(plain(text))
+
+
 def target_path(text: str) -> str:
     """Where a mount goes in the container: an absolute path that is not the root."""
     path = absolute_path(plain(text))
@@ -175,6 +180,22 @@ def size(text: str) -> int:
     if result > INT64_MAX:
         raise UsageError("larger than 2^63-1 bytes")
     return result
+
+
+def blkio_weight(text: str) -> int:
+    """A disk weight from 10 to 1000, or 0 for the default."""
+    return 0 if text == "0" else integer(10, 1000)(text)
+
+
+def cpu_period(text: str) -> int:
+    """The period of the kernel's CPU bandwidth control in microseconds, or 0 for its default."""
+    return 0 if text == "0" else integer(1000, 1_000_000)(text)
+
+
+def swappiness(text: str) -> int | None:
+    """From 0 to 100, or -1 for the host's."""
+    number = integer(-1, 100)(text)
+    return None if number == -1 else number
 
 
 def size_or_unlimited(text: str) -> int:
@@ -465,6 +486,14 @@ def network(text: str) -> str:
     if name not in ("none", "host"):
         raise Unsupported(f"network {name!r} is not supported yet: use none (the default) or host")
     return name
+
+
+def platform(text: str) -> str:
+    """``linux/arm64/v8``, ``linux/amd64``, ``arm64`` or ``linux``. Which of them the host can run is for image/."""
+    parts = plain(text).lower().split("/")
+    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
+        raise UsageError("must be os[/architecture[/variant]]")
+    return "/".join(parts)
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------

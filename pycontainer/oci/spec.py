@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-VERSION = "1.3.0"
-
 
 class Spec(TypedDict, total=False):
     """The whole of ``config.json`` (config.md)."""

@@ -1,0 +1,189 @@
+"""Flags as a table, parsed by the rules of docker's own parser (Go's pflag), for commands that have a hundred of them.
+
+``--name value``, ``--name=value``, ``-n value``, ``-nvalue``, ``-n=value``, ``-it``, ``--rm=false``; flags end at the
+first argument that is not one, so that ``pyc run alpine ls -l`` gives ``-l`` to ``ls``. Click's options know neither
+``=false`` nor a value that is optional, and going through a hundred of them takes longer than all of the parsing here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from pycontainer.errors import Unsupported, UsageError
+from pycontainer.oci import grammar
+
+
+class Flag(NamedTuple):
+    """One flag.
+
+    Attributes:
+        names: ``--memory`` or ``-m, --memory``.
+        kind: docker's word for the value, as the help shows it; "" for a flag that is true or false.
+        field: where the value goes, or "".
+        parse: from the text to the value.
+        help: what it does, on one line; "" keeps the flag out of the help.
+        many: may be repeated; the field then holds a list.
+        bare: the text that stands for a flag without ``=value``; None when the value is required.
+    """
+
+    names: str
+    kind: str
+    field: str
+    parse: Callable[[str], Any]
+    help: str
+    many: bool = False
+    bare: str | None = None
+
+
+def each(names: str, kind: str, field: str, parse: Callable[[str], Any], help: str) -> Flag:
+    """A flag that may be repeated."""
+    return Flag(names, kind, field, parse, help, many=True)
+
+
+def switch(names: str, field: str, help: str) -> Flag:
+    """A flag that is true or false."""
+    return Flag(names, "", field, grammar.boolean, help, bare="true")
+
+
+def refused(reason: str, *flags: str) -> list[Flag]:
+    """Flags of docker's that we do not have, as ``--gpus gpu-request``: refused unless the value asks for nothing."""
+    return [_refused(reason, *flag.rpartition(" ")[::2]) for flag in flags]
+
+
+def _refused(reason: str, names: str, kind: str) -> Flag:
+    if kind.startswith("-"):  # a switch has no word for its value
+        names, kind = f"{names} {kind}".strip(), ""
+
+    def parse(text: str) -> None:
+        if kind == "list" or text not in ("", "0", "0s", "false", "no", "default"):
+            raise Unsupported(f"{names.rpartition(' ')[2]} is not supported: {reason}")
+
+    return Flag(names, kind, "", parse, reason, bare=None if kind else "true")
+
+
+class Flags:
+    """A table of flags in sections, ready to parse arguments."""
+
+    def __init__(self, sections: Mapping[str, Sequence[Flag]], refused: Sequence[Flag] = ()) -> None:
+        """Index the flags of ``sections`` (title -> flags), and those we refuse, by every name."""
+        self.sections, self.refused = sections, refused
+        every = [*(flag for flags in sections.values() for flag in flags), *refused]
+        self.by_name = {name: flag for flag in every for name in flag.names.split(", ")}
+
+    def parse(self, args: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """Split ``args`` into the values of flags by field, and the rest.
+
+        Raises:
+            UsageError: an unknown flag, a value missing or wrong.
+            Unsupported: a flag or a value that we do not have.
+        """
+        values: dict[str, Any] = {}
+        rest = list(args)
+        while rest and rest[0].startswith("-") and rest[0] != "-":
+            arg = rest.pop(0)
+            if arg == "--":
+                break
+            take = self._long if arg.startswith("--") else self._short
+            take(arg, rest, values)
+        return values, rest
+
+    def _long(self, arg: str, rest: list[str], values: dict[str, Any]) -> None:
+        name, equals, text = arg.partition("=")
+        flag = self._find(name)
+        if not equals:
+            text = self._value(flag, name, rest)
+        _store(flag, text, values)
+
+    def _short(self, arg: str, rest: list[str], values: dict[str, Any]) -> None:
+        letters = arg[1:]
+        while letters:
+            flag, name, letters = self._find("-" + letters[0], arg), "-" + letters[0], letters[1:]
+            if letters.startswith("="):
+                text, letters = letters[1:], ""
+            elif flag.bare is None and letters:
+                text, letters = letters, ""
+            else:
+                text = self._value(flag, name, rest)
+            _store(flag, text, values)
+
+    def _find(self, name: str, within: str = "") -> Flag:
+        flag = self.by_name.get(name)
+        if flag is None:
+            place = f" in {within}" if len(within) > 2 else ""
+            raise UsageError(f"unknown flag: {name}{place}", hint=self._suggestion(name))
+        return flag
+
+    def _suggestion(self, name: str) -> str:
+        import difflib  # +3 ms, and only after a mistake
+
+        close = difflib.get_close_matches(name, [n for n in self.by_name if n.startswith("--")], 1)
+        return f"did you mean {close[0]}?" if close else ""
+
+    @staticmethod
+    def _value(flag: Flag, name: str, rest: list[str]) -> str:
+        if flag.bare is not None:
+            return flag.bare
+        if not rest:
+            raise UsageError(f"flag needs an argument: {name}")
+        return rest.pop(0)
+
+
+def _store(flag: Flag, text: str, values: dict[str, Any]) -> None:
+    try:
+        value = flag.parse(text)
+    except UsageError as error:
+        raise UsageError(f'invalid argument "{text}" for "{flag.names}" flag: {error.message}') from None
+    if flag.many:
+        values.setdefault(flag.field, []).append(value)
+    elif flag.field:
+        values[flag.field] = value
+
+
+class FlagCommand(click.Command):
+    """A click command whose options are a :class:`Flags` table. Its callback gets the values and the arguments left."""
+
+    def __init__(self, name: str, flags: Flags, usage: str, help: str, run: Callable[[dict[str, Any], list[str]], int]):
+        """Make the command ``name``; ``usage`` names its arguments."""
+        super().__init__(name, callback=run, help=help)
+        self.flags, self.usage = flags, usage
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse by the table."""
+        try:
+            values, rest = self.flags.parse(args)
+        except UsageError as error:
+            raise UsageError(error.message, hint=error.hint or f"see '{ctx.command_path} --help'") from None
+        if values.pop("help", False):
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        ctx.params = {"values": values, "args": rest}
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what follows the name in ``Usage:``."""
+        return ["[OPTIONS]", self.usage]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, a section after the other."""
+        for title, flags in self.flags.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(_shown(flag), flag.help) for flag in flags if flag.help])
+        reasons: dict[str, list[str]] = {}
+        for flag in self.flags.refused:
+            reasons.setdefault(flag.help, []).append(flag.names)
+        with formatter.section("Refused, though docker has them"):
+            for reason, names in reasons.items():
+                if reason:
+                    formatter.write_text(f"{', '.join(names)}: {reason}")
+
+
+def _shown(flag: Flag) -> str:
+    names = flag.names if flag.names.startswith("-") and not flag.names.startswith("--") else "    " + flag.names
+    return f"{names} {flag.kind}".rstrip()
+
+
+def chosen(values: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Pick the ``fields`` that have a value; lists become tuples."""
+    picked = {field: values[field] for field in fields if field in values}
+    return {field: tuple(value) if isinstance(value, list) else value for field, value in picked.items()}

@@ -1,0 +1,219 @@
+"""The flags of ``docker run``, all of them: what we have, typed, and what we do not have, refused by name."""
+
+from typing import Any
+
+from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
+from pycontainer.engine.options import RunOptions
+from pycontainer.errors import UsageError
+from pycontainer.oci import grammar
+from pycontainer.oci.grammar import choice, integer, namespace
+from pycontainer.oci.options import ContainerOptions, check
+
+_PULL = choice("always", "missing", "never")
+_STREAM = choice("stdin", "stdout", "stderr")
+_INT64 = integer(0, grammar.INT64_MAX)
+_QUOTA = integer(-1, grammar.INT64_MAX)
+_IPC = namespace("ipc", "private", "shareable", "none", "host")
+
+
+def _explain(text: str) -> str:
+    if text != "text" and not (text.startswith("json:") and len(text) > 5):
+        raise UsageError("must be text or json:FILE")
+    return text
+
+
+THIS_COMMAND = (
+    switch("--help", "help", "Print this page"),
+    Flag("--name", "string", "name", grammar.container_name, "The container's name"),
+    switch("--rm", "rm", "Remove the container when it exits"),
+    Flag("--cidfile", "string", "cidfile", grammar.no_nul, "Write the container's ID to a new file"),
+    Flag("--pull", "string", "pull", _PULL, "Pull the image first: always, missing (default) or never"),
+    Flag("--platform", "string", "platform", grammar.platform, "Want the image for this os/architecture[/variant]"),
+    switch("-q, --quiet", "quiet", "Don't show the pull"),
+    each("-a, --attach", "list", "attach", lambda text: _STREAM(text.lower()), "Connect only stdin, stdout or stderr"),
+    switch("--sig-proxy", "sig_proxy", "Pass signals on to the process (default true)"),
+    Flag("--runtime", "string", "", choice("pyc"), ""),
+    switch("--dry-run", "dry_run", "Print the plan; do nothing, need no root"),
+    Flag("--explain", "text|json:FILE", "explain", _explain, "Say what happens while it happens", bare="text"),
+    switch("--step", "step", "Wait for Enter before each step"),
+)
+
+PROCESS = (
+    switch("-i, --interactive", "interactive", "Connect standard input"),
+    switch("-t, --tty", "tty", "Give it a terminal"),
+    Flag("--entrypoint", "string", "entrypoint", grammar.no_nul, "The program, instead of the image's"),
+    Flag("-w, --workdir", "string", "workdir", grammar.workdir, "The directory it starts in"),
+    each("-e, --env", "list", "env", grammar.environment, "Set a variable (NAME=value) or pass the caller's (NAME)"),
+    each("--env-file", "list", "env_file", grammar.environment_file, "Set the variables in a file"),
+    Flag("-u, --user", "string", "user", grammar.user, "Who it runs as: name|uid[:group|gid]"),
+    each("--group-add", "list", "group_add", grammar.group, "One more group"),
+    switch("--init", "init", "Run it under a small init that forwards signals and reaps zombies"),
+    Flag("--stop-signal", "string", "stop_signal", grammar.signal_name, "How to ask it to stop"),
+    Flag("--stop-timeout", "int", "stop_timeout", integer(-1, 2**31 - 1), "Seconds to wait before it is killed"),
+    each("--ulimit", "ulimit", "ulimits", grammar.ulimit, "A limit of setrlimit(2): name=soft[:hard]"),
+    Flag(
+        "--oom-score-adj", "int", "oom_score_adj", integer(-1000, 1000), "How soon the kernel kills it (-1000 to 1000)"
+    ),
+)
+
+NAMES = (
+    Flag("-h, --hostname", "string", "hostname", grammar.host_name, "The host name inside"),
+    Flag("--domainname", "string", "domainname", grammar.host_name, "The NIS domain name inside"),
+    each("--add-host", "list", "add_host", grammar.extra_host, "A line for /etc/hosts: name:address"),
+    each("--dns", "list", "dns", grammar.ip_address, "A name server"),
+    each("--dns-option", "list", "dns_option", grammar.plain, "An option of resolv.conf(5)"),
+    each("--dns-opt", "list", "dns_option", grammar.plain, ""),
+    each("--dns-search", "list", "dns_search", grammar.plain, "A search domain"),
+    each("-l, --label", "list", "labels", grammar.key_value, "A label: key=value"),
+    each("--label-file", "list", "label_file", grammar.label_file, "The labels in a file"),
+    each("--annotation", "map", "annotations", grammar.key_value, "An annotation of the runtime-spec: key=value"),
+)
+
+FILES = (
+    each("-v, --volume", "list", "mounts", grammar.volume, "Bind a host path: /host:/container[:ro,...]"),
+    each(
+        "--mount", "mount", "mounts", grammar.mount, "type=bind,source=/x,target=/y[,readonly] or type=tmpfs,target=/y"
+    ),
+    each("--tmpfs", "list", "mounts", grammar.tmpfs, "A tmpfs: /path[:size=64m,mode=1777,...]"),
+    switch("--read-only", "read_only", "Make the root filesystem read-only"),
+    Flag("--shm-size", "bytes", "shm_size", grammar.size, "Size of /dev/shm (default 64m)"),
+    each("--device", "list", "devices", grammar.device, "A device of the host: /dev/x[:/dev/y][:rwm]"),
+    each("--sysctl", "map", "sysctls", grammar.sysctl, "A kernel parameter of its own namespaces: name=value"),
+)
+
+ISOLATION = (
+    Flag("--network", "network", "network", grammar.network, "none (default: loopback only) or host"),
+    Flag("--net", "network", "network", grammar.network, ""),
+    Flag("--pid", "string", "pid", namespace("pid", "host"), "Processes: its own (default) or host"),
+    Flag("--ipc", "string", "ipc", _IPC, "IPC and /dev/shm: private (default), shareable, none or host"),
+    Flag("--uts", "string", "uts", namespace("uts", "host"), "Host name: its own (default) or host"),
+    Flag(
+        "--cgroupns", "string", "cgroupns", namespace("cgroup", "private", "host"), "Cgroups: private (default) or host"
+    ),
+    Flag("--userns", "string", "userns", namespace("user", "host"), "User ids: host"),
+)
+
+SECURITY = (
+    each("--cap-add", "list", "cap_add", grammar.capability, "Give it a capability, or ALL"),
+    each("--cap-drop", "list", "cap_drop", grammar.capability, "Take a capability away, or ALL"),
+    each(
+        "--security-opt",
+        "list",
+        "security_opt",
+        grammar.security_option,
+        "no-new-privileges[=false], seccomp=unconfined|FILE, unmask=PATH|ALL, mask=PATH, compat32[=false], "
+        "systempaths=unconfined",
+    ),
+    switch("--privileged", "privileged", "All capabilities and devices, nothing masked, no seccomp: no wall at all"),
+)
+
+LIMITS = (
+    Flag("-m, --memory", "bytes", "memory", grammar.size, "Memory (64m, 2g)"),
+    Flag("--memory-reservation", "bytes", "memory_reservation", grammar.size, "What it keeps when the host runs short"),
+    Flag("--memory-swap", "bytes", "memory_swap", grammar.size_or_unlimited, "Memory and swap together; -1: any swap"),
+    Flag(
+        "--memory-swappiness", "int", "memory_swappiness", grammar.swappiness, "Eagerness to swap, 0 to 100 (cgroup v1)"
+    ),
+    switch("--oom-kill-disable", "oom_kill_disable", "Stop it, don't kill it, when memory is out (cgroup v1)"),
+    Flag("--cpus", "decimal", "nano_cpus", grammar.cpus, "How many CPUs' worth of time (1.5)"),
+    Flag("-c, --cpu-shares", "int", "cpu_shares", integer(0, 262144), "Weight against others (1024 is normal)"),
+    Flag("--cpu-period", "int", "cpu_period", grammar.cpu_period, "Microseconds in which --cpu-quota is counted"),
+    Flag("--cpu-quota", "int", "cpu_quota", _QUOTA, "Microseconds of CPU time in each period"),
+    Flag("--cpu-rt-period", "int", "cpu_rt_period", _INT64, "The same for real-time tasks (cgroup v1)"),
+    Flag("--cpu-rt-runtime", "int", "cpu_rt_runtime", _INT64, "The same for real-time tasks (cgroup v1)"),
+    Flag("--cpuset-cpus", "string", "cpuset_cpus", grammar.index_list, "CPUs it may run on (0-3,8)"),
+    Flag("--cpuset-mems", "string", "cpuset_mems", grammar.index_list, "Memory nodes it may use (0-3,8)"),
+    Flag("--pids-limit", "int", "pids_limit", integer(-1, 1 << 22), "How many tasks (default 2048; -1: any number)"),
+    Flag("--blkio-weight", "uint16", "blkio_weight", grammar.blkio_weight, "Disk weight, 10 to 1000"),
+    each(
+        "--blkio-weight-device", "list", "blkio_weight_device", grammar.device_weight, "A device's weight: /dev/x:500"
+    ),
+    each("--device-read-bps", "list", "device_read_bps", grammar.device_bps, "Bytes read per second: /dev/x:1mb"),
+    each("--device-write-bps", "list", "device_write_bps", grammar.device_bps, "Bytes written per second"),
+    each("--device-read-iops", "list", "device_read_iops", grammar.device_iops, "Reads per second: /dev/x:1000"),
+    each("--device-write-iops", "list", "device_write_iops", grammar.device_iops, "Writes per second"),
+    each(
+        "--device-cgroup-rule", "list", "device_cgroup_rules", grammar.device_rule, "Devices it may open: 'c 1:3 rwm'"
+    ),
+    Flag("--cgroup-parent", "string", "cgroup_parent", grammar.cgroup_parent, "The cgroup to make the container's in"),
+)
+
+_NO_NETWORKS = "pycontainer has no networks yet (only --network none and host)"
+_NO_HEALTH = "health checks come with --detach"
+_NO_VOLUMES = "pycontainer has no volumes yet: use -v /host/path:/container/path"
+
+REFUSED = (
+    *refused("containers run in the foreground until start, stop and attach are here", "-d, --detach"),
+    *refused("it comes with --detach", "--detach-keys string", "--restart string"),
+    *refused("output goes to this terminal; logs come with --detach", "--log-driver string", "--log-opt list"),
+    *refused(_NO_NETWORKS, "-p, --publish list", "-P, --publish-all", "--expose list", "--link list"),
+    *refused(_NO_NETWORKS, "--link-local-ip list", "--ip string", "--ip6 string", "--mac-address string"),
+    *refused(_NO_NETWORKS, "--network-alias list", "--net-alias list"),
+    *refused(_NO_VOLUMES, "--volume-driver string", "--volumes-from list"),
+    *refused(_NO_HEALTH, "--health-cmd string", "--health-interval duration", "--health-retries int"),
+    *refused(_NO_HEALTH, "--health-start-interval duration", "--health-start-period duration"),
+    *refused(_NO_HEALTH, "--health-timeout duration"),
+    *refused("it needs a vendor's hooks; --device gives a plain node of /dev", "--gpus gpu-request"),
+    *refused("overlay has no size limit here", "--storage-opt list"),
+    *refused("pycontainer has no API socket yet", "--use-api-socket"),
+    *refused("the kernel dropped it in Linux 5.4", "--kernel-memory bytes"),
+    *refused("it is for Windows", "--isolation string", "--cpu-count int", "--cpu-percent int"),
+    *refused("it is for Windows", "--io-maxbandwidth bytes", "--io-maxiops uint"),
+    # these two ask for what is so already
+    switch("--no-healthcheck", "", ""),
+    Flag("--disable-content-trust", "", "", choice("true"), "", bare="true"),
+)
+
+FLAGS = Flags(
+    {
+        "This command": THIS_COMMAND,
+        "The process": PROCESS,
+        "Names": NAMES,
+        "Files": FILES,
+        "Isolation": ISOLATION,
+        "Security": SECURITY,
+        "Limits": LIMITS,
+    },
+    REFUSED,
+)
+
+
+def run_options(args: list[str]) -> RunOptions:
+    """Parse the arguments of ``run``.
+
+    Raises:
+        UsageError, Unsupported: one line that names the flag.
+    """
+    return assemble(*FLAGS.parse(args))
+
+
+def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
+    """Make the options from the values of the flags and the arguments ``IMAGE [COMMAND] [ARG...]``."""
+    if not arguments:
+        raise UsageError("'run' requires at least 1 argument", hint="pyc run [OPTIONS] IMAGE [COMMAND] [ARG...]")
+    image, *command = arguments
+    values["command"] = [grammar.no_nul(word) for word in command]
+    _join_repeated(values)
+    _join_security(values)
+    container = ContainerOptions(**chosen(values, ContainerOptions._fields))
+    check(container)
+    return RunOptions(image, container, **chosen(values, RunOptions._fields[2:]))
+
+
+def _join_repeated(values: dict[str, Any]) -> None:
+    """Files come first, so that a flag overrides them; of equal keys the last wins."""
+    values["env"] = [entry for file in values.get("env_file", ()) for entry in file] + values.get("env", [])
+    values["labels"] = [pair for file in values.get("label_file", ()) for pair in file] + values.get("labels", [])
+    for field in ("labels", "annotations", "sysctls"):
+        values[field] = dict(values.get(field, ()))
+    values["ulimits"] = list({limit.type: limit for limit in values.get("ulimits", ())}.values())
+
+
+def _join_security(values: dict[str, Any]) -> None:
+    for name, value in values.pop("security_opt", ()):
+        if name in ("no-new-privileges", "compat32"):
+            values[name.replace("-", "_")] = value == "true"
+        elif name == "seccomp":
+            values["seccomp"] = "" if value in ("builtin", "default") else value
+        elif name in ("mask", "unmask"):
+            values.setdefault(name, []).extend(value.split(":"))
