@@ -1,0 +1,1 @@
+"""Recipes of the images that tests, demos and docs use, and a registry that serves them."""
