@@ -5,7 +5,7 @@ from typing import Any
 from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci import grammar, security
 from pycontainer.oci.grammar import choice, integer, namespace
 from pycontainer.oci.options import ContainerOptions, check
 
@@ -78,7 +78,7 @@ FILES = (
     switch("--read-only", "read_only", "Make the root filesystem read-only"),
     Flag("--shm-size", "bytes", "shm_size", grammar.size, "Size of /dev/shm (default 64m)"),
     each("--device", "list", "devices", grammar.device, "A device of the host: /dev/x[:/dev/y][:rwm]"),
-    each("--sysctl", "map", "sysctls", grammar.sysctl, "A kernel parameter of its own namespaces: name=value"),
+    each("--sysctl", "map", "sysctls", grammar.key_value, "A kernel parameter of its own namespaces: name=value"),
 )
 
 ISOLATION = (
@@ -94,8 +94,8 @@ ISOLATION = (
 )
 
 SECURITY = (
-    each("--cap-add", "list", "cap_add", grammar.capability, "Give it a capability, or ALL"),
-    each("--cap-drop", "list", "cap_drop", grammar.capability, "Take a capability away, or ALL"),
+    each("--cap-add", "list", "cap_add", security.capability, "Give it a capability, or ALL"),
+    each("--cap-drop", "list", "cap_drop", security.capability, "Take a capability away, or ALL"),
     each(
         "--security-opt",
         "list",
@@ -212,7 +212,7 @@ def _join_repeated(values: dict[str, Any]) -> None:
 def _join_security(values: dict[str, Any]) -> None:
     for name, value in values.pop("security_opt", ()):
         if name in ("no-new-privileges", "compat32"):
-            values[name.replace("-", "_")] = value == "true"
+            values[name.replace("-", "_")] = value
         elif name == "seccomp":
             values["seccomp"] = "" if value in ("builtin", "default") else value
         elif name in ("mask", "unmask"):

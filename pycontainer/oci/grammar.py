@@ -358,14 +358,6 @@ def extra_host(text: str) -> tuple[str, str]:
     return name, ip_address(address)
 
 
-def capability(text: str) -> str:
-    """``net_admin`` -> ``CAP_NET_ADMIN``; ``all`` -> ``ALL``. Whether the kernel knows it is for oci/security.py."""
-    name = text.upper()
-    if not re.fullmatch(r"(CAP_)?[A-Z0-9_]+", name):
-        raise UsageError("not a capability's name")
-    return name if name == "ALL" else "CAP_" + name.removeprefix("CAP_")
-
-
 def signal_name(text: str) -> str:
     """``TERM``, ``SIGTERM`` or ``15`` -> ``SIGTERM``. Real-time signals as ``RTMIN+3``: signal(7)."""
     import signal  # +1 ms, and only for --stop-signal
@@ -451,16 +443,6 @@ device_iops = _device_number(integer(0, INT64_MAX))
 
 device_weight = _device_number(integer(10, 1000))
 """``/dev/sda:500`` -> a weight."""
-
-
-def sysctl(text: str) -> tuple[str, str]:
-    """``net.core.somaxconn=1024``. Only a key and a value that can be nothing else than one: CVE-2022-0811."""
-    key, equals, value = text.partition("=")
-    if not equals or not re.fullmatch(r"[a-z][a-zA-Z0-9_-]*([./][a-zA-Z0-9_*-]+)+", key):
-        raise UsageError("must be name=value with a name such as net.core.somaxconn")
-    if not re.fullmatch(r"[a-zA-Z0-9_.,:/ \t-]*", value):
-        raise UsageError("the value may hold letters, digits, spaces and _.,:/- only")
-    return key.replace("/", "."), value
 
 
 # --- namespaces -------------------------------------------------------------------------------------------------------
@@ -644,8 +626,9 @@ def security_option(text: str) -> tuple[str, str]:
         raise UsageError("must be name=value")
     name, value = match[1], match[2] or ""
     if name in ("no-new-privileges", "compat32"):
-        word = {"on": "true", "off": "false"}.get(value, value or "true")
-        return name, str(boolean(word)).lower()
+        if value in ("on", "off", "auto"):
+            return name, value
+        return name, "on" if boolean(value or "true") else "off"
     if name == "seccomp" and value:
         return name, value
     if name in ("unmask", "mask") and value:

@@ -13,6 +13,12 @@ from pycontainer.oci.grammar import DeviceMapping, DeviceRate, DeviceRule, Mount
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
+# What lxcfs shows in place of the kernel's, with the container's own numbers.
+_REPLACEABLE_PROC = frozenset(
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
+)
+
 MINIMUM_MEMORY = 6 << 20
 """Below this no program starts: moby's number."""
 
@@ -68,9 +74,9 @@ class ContainerOptions(NamedTuple):
     privileged: bool = False
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
-    no_new_privileges: bool | None = None  # None: decided by the image
+    no_new_privileges: str = "auto"  # on, off; auto: decided by the image
     seccomp: str = ""  # "" the default profile; unconfined; or a file
-    compat32: bool | None = None  # None: decided by the image
+    compat32: str = "auto"  # on, off; auto: decided by the image
     unmask: tuple[str, ...] = ()  # paths, or ALL
     mask: tuple[str, ...] = ()
 
@@ -112,6 +118,8 @@ def check(options: ContainerOptions) -> None:
     for target in targets:
         if targets.count(target) > 1:
             raise UsageError(f"duplicate mount point: {target}")
+        if (target + "/").startswith("/proc/") and target not in _REPLACEABLE_PROC:
+            raise UsageError(f"can't mount on {target}: /proc must be the kernel's own")
 
 
 def _check_memory(options: ContainerOptions) -> None:
@@ -142,24 +150,3 @@ def _check_namespaces(options: ContainerOptions) -> None:
         raise UsageError("--hostname and --domainname would rename the host with --uts host")
     if options.privileged and options.userns not in ("", "host"):
         raise UsageError("--privileged needs the host's user namespace")
-    for key in options.sysctls:
-        check_sysctl(key, options)
-
-
-_IPC_SYSCTLS = frozenset(
-    f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
-)
-
-
-def check_sysctl(key: str, options: ContainerOptions) -> None:
-    """Allow only what belongs to a namespace of the container: ipc_namespaces(7), network_namespaces(7)."""
-    if key.startswith("net."):
-        own, namespace = options.network != "host", "--network host"
-    elif key in _IPC_SYSCTLS or key.startswith("fs.mqueue."):
-        own, namespace = options.ipc != "host", "--ipc host"
-    elif key in ("kernel.hostname", "kernel.domainname"):
-        raise UsageError(f"--sysctl {key}: use --{key.removeprefix('kernel.')}")
-    else:
-        raise UsageError(f"--sysctl {key} belongs to no namespace: it would change the whole host")
-    if not own:
-        raise UsageError(f"--sysctl {key} would change the host with {namespace}")
