@@ -1,0 +1,292 @@
+"""What is not whole yet, and what is whole but perhaps not on disk yet.
+
+Half-made things live in ROOT/tmp under names that follow from their digest, and their maker holds a flock on them. So
+two processes that want the same blob meet at its file: one makes it, the other waits. A maker that was killed
+has lost its lock; its partial blob is continued by the next one who wants it, its half-unpacked layer is swept.
+
+Whole things are renamed into place without fsync, which would cost more than the unpacking. A marker in ROOT/unsynced
+named after the boot id says so, and is taken away once syncfs(2) has run. After a reboot the marked layers are dropped
+and the marked blobs hashed again, so no power cut makes us use a file of zeros (containerd#5854).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pycontainer.errors import StoreError
+from pycontainer.image.tree import remove_tree
+
+if TYPE_CHECKING:
+    from pycontainer.image.store import Store
+
+PARTIAL_BLOB_LIFE = 24 * 3600
+"""Seconds that an abandoned partial blob waits to be continued."""
+_LOCK_POLL = 0.05
+
+
+def directory(store: Store) -> str:
+    """Where half-made things live."""
+    return f"{store.root}/tmp"
+
+
+def unsynced(store: Store) -> str:
+    """Where the markers of things that may not be on disk yet live."""
+    return f"{store.root}/unsynced"
+
+
+def _unique(store: Store, kind: str) -> str:
+    return f"{directory(store)}/{kind}.{os.getpid()}.{time.monotonic_ns()}"
+
+
+def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> None:
+    """Make or replace a small file, all or nothing.
+
+    Raises:
+        StoreError: the disk is full, read-only, ...
+    """
+    temporary = _unique(store, "file")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except OSError as error:
+        _unlink(temporary)
+        raise StoreError(f"can't write {path}: {error.strerror}") from None
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def lock(fd: int, waiting: Callable[[], None]) -> None:
+    """Take the flock of an open file; ``waiting`` is called before each further try and may raise to give up."""
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a blocking flock could not be cancelled
+            waiting()
+            time.sleep(_LOCK_POLL)
+
+
+def _claim(path: str, make: Callable[[], int], waiting: Callable[[], None]) -> int:
+    """Open and lock what is at a path, until what we locked is still what is there."""
+    while True:
+        fd = make()
+        try:
+            lock(fd, waiting)
+            found = os.stat(path, follow_symlinks=False)
+            if os.path.samestat(found, os.fstat(fd)):
+                return fd
+        except FileNotFoundError:  # its maker finished, and renamed or removed it
+            pass
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+class PartialBlob:
+    """A blob while it is being downloaded. Having one means holding its lock.
+
+    Attributes:
+        fd: open for reading and writing.
+        done: bytes of it that are already there.
+    """
+
+    def __init__(self, store: Store, digest: str, waiting: Callable[[], None]) -> None:
+        self._store, self._digest = store, digest
+        self._path = f"{directory(store)}/blob.{digest.replace(':', '-')}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self.fd = _claim(self._path, lambda: os.open(self._path, flags, 0o600), waiting)
+        self.done = os.fstat(self.fd).st_size
+
+    def commit(self) -> None:
+        """Put the finished and verified blob in its place."""
+        mark(self._store, f"blob.{self._digest}")
+        os.rename(self._path, self._store.blob_path(self._digest))
+
+    def discard(self) -> None:
+        """Throw away bytes that turned out wrong."""
+        _unlink(self._path)
+
+    def close(self) -> None:
+        """Release the lock; what is there stays for whoever continues."""
+        if self.fd >= 0:
+            if os.fstat(self.fd).st_size == 0:
+                self.discard()
+            os.close(self.fd)
+            self.fd = -1
+
+
+class PartialLayer:
+    """A layer while it is being unpacked. Having one means holding its lock.
+
+    Attributes:
+        fs: descriptor of the empty directory to unpack into.
+    """
+
+    def __init__(self, store: Store, diff_id: str, waiting: Callable[[], None]) -> None:
+        self._store, self._diff_id = store, diff_id
+        name = f"layer.{os.path.basename(store.layer_path(diff_id))}"
+        self._path = f"{directory(store)}/{name}"
+        self._fd = _claim(self._path, self._make, waiting)
+        self.fs = -1
+
+    def _make(self) -> int:
+        while True:
+            with suppress(FileExistsError):
+                os.mkdir(self._path, 0o700)
+            try:
+                return os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+
+    def begin(self) -> int:
+        """Empty it of what a dead maker left, and open the directory to unpack into."""
+        for name in os.listdir(self._fd):
+            remove_tree(self._fd, os.fsencode(name))
+        os.mkdir("fs", 0o700, dir_fd=self._fd)
+        self.fs = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
+        return self.fs
+
+    def commit(self, layer_json: bytes) -> None:
+        """Describe the finished and verified layer, and put it in its place."""
+        write_file(self._store, f"{self._path}/layer.json", layer_json)
+        mark(self._store, f"layer.{self._diff_id}")
+        os.rename(self._path, self._store.layer_path(self._diff_id))
+
+    def discard(self) -> None:
+        """Remove everything that was unpacked."""
+        trash(self._store, self._path)
+
+    def close(self) -> None:
+        """Release the lock."""
+        for fd in (self.fs, self._fd):
+            if fd >= 0:
+                os.close(fd)
+        self.fs = self._fd = -1
+
+
+def trash(store: Store, path: str) -> None:
+    """Delete a directory, which is gone from its place at once."""
+    doomed = _unique(store, "trash")
+    try:
+        os.rename(path, doomed)
+    except FileNotFoundError:
+        return
+    _remove(store, os.path.basename(doomed))
+
+
+def _remove(store: Store, name: str) -> None:
+    fd = os.open(directory(store), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree(fd, os.fsencode(name))
+    finally:
+        os.close(fd)
+
+
+def sweep(store: Store) -> None:
+    """Delete what dead processes left in ROOT/tmp. What somebody holds, and a fresh partial blob, stay."""
+    try:
+        names = os.listdir(directory(store))
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = f"{directory(store)}/{name}"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            age = time.time() - os.fstat(fd).st_mtime
+            if name.startswith("layer."):
+                trash(store, path)
+            elif name.startswith("trash."):
+                _remove(store, name)
+            elif age > (PARTIAL_BLOB_LIFE if name.startswith("blob.") else 60):
+                _unlink(path)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(fd)
+
+
+# ---- what may not be on disk yet
+
+
+def boot_id() -> str:
+    """The random name of this boot (proc(5), random/boot_id)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def mark(store: Store, name: str) -> None:
+    """Note that a thing about to appear may be lost by a power cut. The journal orders this before the rename."""
+    os.close(os.open(f"{unsynced(store)}/{boot_id()}.{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def settle(store: Store) -> None:
+    """Wait until all that is marked is on disk, and take the marks away. Seconds, on a slow disk."""
+    import ctypes  # 12 ms; Python has no syncfs
+
+    names = os.listdir(unsynced(store))
+    fd = os.open(unsynced(store), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd) < 0:
+            raise StoreError(f"syncfs of {store.root}: {os.strerror(ctypes.get_errno())}")
+    finally:
+        os.close(fd)
+    boot = boot_id()
+    for name in names:
+        if name.startswith(boot):
+            _unlink(f"{unsynced(store)}/{name}")
+
+
+def drop_unsynced(store: Store) -> None:
+    """After a reboot: drop what was marked, unless it is provably whole. Costs one listdir when there is nothing."""
+    try:
+        if not os.listdir(unsynced(store)):
+            return
+    except OSError:
+        return  # no store yet, or not ours to mend
+    boot = boot_id()
+    if all(name.startswith(boot) for name in os.listdir(unsynced(store))):
+        return
+    with store.locked("unsynced.lock", fcntl.LOCK_EX):  # or a slower process would drop what we made anew
+        for name in os.listdir(unsynced(store)):
+            if not name.startswith(boot):
+                _drop_one(store, *name[len(boot) + 1 :].split(".", 1))
+                _unlink(f"{unsynced(store)}/{name}")
+
+
+def _drop_one(store: Store, kind: str, digest: str) -> None:
+    if kind == "layer":
+        trash(store, store.layer_path(digest))
+    elif not _is_whole(store.blob_path(digest), digest):
+        _unlink(store.blob_path(digest))
+
+
+def _is_whole(path: str, digest: str) -> bool:
+    import hashlib  # 4 ms, only after a crash
+
+    algorithm, _, encoded = digest.partition(":")
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest() == encoded
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,502 @@
+"""Images on disk: an OCI image layout, and beside it every layer unpacked once.
+
+::
+
+    ROOT/oci/oci-layout, index.json, blobs/sha256/<hex>   what skopeo and umoci read (image-spec, image-layout.md)
+    ROOT/layers/<24 hex of the diff ID>/fs, layer.json    a layer's files, shared by every image that has it
+    ROOT/tmp/, ROOT/unsynced/                             staging.py: what is not whole, or not surely on disk yet
+
+``index.json`` is the only list of images. It has one entry per name, pointing at a manifest for one platform, so a
+name that moves leaves its old image behind under ``repository@digest``. Whatever no entry reaches is garbage.
+Reading takes no lock, as every file is replaced by rename.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
+from pycontainer.image import staging
+from pycontainer.image.manifest import (
+    DOCUMENT_MAX,
+    OCI_INDEX,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    parse_config,
+    parse_document,
+)
+from pycontainer.image.reference import Reference, is_digest, is_hex
+
+REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_ID = "io.pycontainer.image.id"
+SOURCE = "io.pycontainer.image.source"
+"""Annotation: digest of what the name pointed to in the registry, an index or the manifest itself."""
+
+NAME_OF_LAYER = 24
+"""Hex digits of the diff ID that name a layer's directory: 96 bits; overlay's option string must stay short."""
+
+
+class LayerFacts(NamedTuple):
+    """What was seen while a layer was unpacked.
+
+    Attributes:
+        size: bytes of file content.
+        entries: number of tar entries.
+        setuid: paths of files with setuid, setgid or file capabilities; undecodable bytes as surrogates.
+        elf32: True if some file is a 32-bit ELF.
+        whiteouts: files and directories of lower layers that it hides.
+    """
+
+    size: int = 0
+    entries: int = 0
+    setuid: tuple[str, ...] = ()
+    elf32: bool = False
+    whiteouts: int = 0
+
+
+class Layer(NamedTuple):
+    """One unpacked layer.
+
+    Attributes:
+        diff_id: sha256 of its uncompressed tar.
+        path_of_fs: the directory to use as overlay lower.
+        facts: what unpacking saw.
+    """
+
+    diff_id: str
+    path_of_fs: str
+    facts: LayerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is whole on this disk.
+
+    Attributes:
+        id: digest of its config.
+        digest: digest that its registry knows it by (of the index, if it came from one).
+        names: canonical references; one without tag if the name has moved on to another image.
+        config: how it wants to be run.
+        layers: lowest first.
+        size: bytes of file content in all layers.
+        created: RFC 3339 time, or "".
+        manifest: the descriptor of its manifest.
+    """
+
+    id: str
+    digest: str
+    names: tuple[str, ...]
+    config: ImageConfig
+    layers: tuple[Layer, ...]
+    size: int
+    created: str
+    manifest: Descriptor
+
+    @property
+    def tags(self) -> tuple[Reference, ...]:
+        """Those of its names that have a tag."""
+        return tuple(reference for reference in map(Reference.parse, self.names) if reference.tag)
+
+
+class Removed(NamedTuple):
+    """What ``rmi`` did: names taken away, and digests of what was deleted with the last of them."""
+
+    untagged: tuple[str, ...]
+    deleted: tuple[str, ...]
+
+
+class _Entry(NamedTuple):
+    """One line of index.json."""
+
+    name: str
+    image_id: str
+    source: str
+    manifest: Descriptor
+
+    @classmethod
+    def read(cls, item: dict[str, Any]) -> _Entry:
+        notes = item.get("annotations") or {}
+        manifest = Descriptor(item["mediaType"], item["digest"], item["size"])
+        return cls(notes.get(REF_NAME, ""), notes.get(IMAGE_ID, ""), notes.get(SOURCE) or item["digest"], manifest)
+
+    def to_json(self) -> dict[str, Any]:
+        notes = {REF_NAME: self.name, IMAGE_ID: self.image_id, SOURCE: self.source}
+        return self.manifest._replace(annotations={k: v for k, v in notes.items() if v}).to_json()
+
+    def demoted(self) -> _Entry:
+        """The entry once its tag belongs to another image."""
+        return self._replace(name=f"{Reference.parse(self.name).name}@{self.source}")
+
+    @property
+    def has_tag(self) -> bool:
+        return "@" not in self.name and bool(self.name)
+
+
+def _nobody(image_id: str) -> Sequence[str]:
+    return ()
+
+
+class Store:
+    """The images under one root directory. Creating one touches nothing."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.oci = f"{root}/oci"
+        self.layers = f"{root}/layers"
+        self._index = f"{self.oci}/index.json"
+
+    # ---- reading: the path of `run`, json only
+
+    def find(self, name_or_id: str) -> Image:
+        """The image of that name, ``name@digest``, id or unique prefix of an id.
+
+        Raises:
+            NotFound: there is none, or the prefix fits several.
+            StoreError: the store can't be read, or the image is damaged.
+        """
+        staging.drop_unsynced(self)
+        entries = self._entries()
+        return self._image(self._match(entries, name_or_id)[0], entries)
+
+    def images(self) -> list[Image]:
+        """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
+        staging.drop_unsynced(self)
+        entries = self._entries()
+        found = []
+        for entry in {entry.image_id: entry for entry in reversed(entries)}.values():
+            try:
+                found.append(self._image(entry, entries))
+            except (StoreError, ImageError):
+                continue
+        return sorted(found, key=lambda image: image.created, reverse=True)
+
+    def _match(self, entries: list[_Entry], name_or_id: str) -> list[_Entry]:
+        """The entries that a user's word means; names come before ids, as in docker."""
+        try:
+            wanted = Reference.parse(name_or_id)
+        except InvalidReference:
+            wanted = None
+            if not is_hex(name_or_id.removeprefix("sha256:")):
+                raise
+        if wanted and (named := [entry for entry in entries if _is_named(entry, wanted)]):
+            return named
+        prefix = "sha256:" + name_or_id.removeprefix("sha256:")
+        found = [entry for entry in entries if entry.image_id.startswith(prefix)] if is_hex(prefix[7:]) else []
+        if len({entry.image_id for entry in found}) > 1:
+            raise NotFound(f"image id {name_or_id!r} is ambiguous", hint="type more of its digits")
+        if not found:
+            raise NotFound(f"no such image: {name_or_id}", hint=f"pyc pull {name_or_id}")
+        return found
+
+    def _image(self, entry: _Entry, entries: list[_Entry]) -> Image:
+        manifest = self.manifest(entry.manifest)
+        config = parse_config(self.read_blob(manifest.config.digest))
+        layers = tuple(map(self._layer, config.diff_ids))
+        return Image(
+            id=entry.image_id,
+            digest=entry.source,
+            names=tuple(other.name for other in entries if other.image_id == entry.image_id and other.name),
+            config=config,
+            layers=layers,
+            size=sum(layer.facts.size for layer in layers),
+            created=config.created,
+            manifest=entry.manifest,
+        )
+
+    def _layer(self, diff_id: str) -> Layer:
+        layer = self.layer(diff_id)
+        if layer is None:
+            raise StoreError(
+                f"layer {diff_id} is missing", hint="pull the image again: only what is missing is fetched"
+            )
+        return layer
+
+    def layer(self, diff_id: str) -> Layer | None:
+        """The unpacked layer, or None if it is not here."""
+        path = self.layer_path(diff_id)
+        try:
+            document = json.loads(_read(f"{path}/layer.json", DOCUMENT_MAX))
+            if document["diff_id"] != diff_id:
+                raise StoreError(f"{path} holds another layer whose diff ID begins alike: {document['diff_id']}")
+            facts = LayerFacts(*(document[name] for name in LayerFacts._fields))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}/layer.json is damaged: {error}") from None
+        return Layer(diff_id, f"{path}/fs", facts._replace(setuid=tuple(facts.setuid)))
+
+    def layer_path(self, diff_id: str) -> str:
+        """The directory of a layer, there or not."""
+        return f"{self.layers}/{diff_id.partition(':')[2][:NAME_OF_LAYER]}"
+
+    def manifest(self, descriptor: Descriptor) -> Manifest:
+        """A manifest of the store.
+
+        Raises:
+            StoreError: it is not here. ImageError: it is not a manifest.
+        """
+        document = parse_document(self.read_blob(descriptor.digest), descriptor.media_type)
+        if not isinstance(document, Manifest):
+            raise ImageError(f"{descriptor.digest} is an index where a manifest was expected")
+        return document
+
+    def blob_path(self, digest: str) -> str:
+        """The file of a blob, there or not."""
+        algorithm, _, encoded = digest.partition(":")
+        return f"{self.oci}/blobs/{algorithm}/{encoded}"
+
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        """True if the blob is here, whole."""
+        try:
+            return os.stat(self.blob_path(descriptor.digest)).st_size == descriptor.size
+        except FileNotFoundError:
+            return False
+
+    def read_blob(self, digest: str) -> bytes:
+        """A small blob: a manifest, an index or a config.
+
+        Raises:
+            StoreError: it is missing or larger than such a document may be.
+        """
+        try:
+            return _read(self.blob_path(digest), DOCUMENT_MAX)
+        except FileNotFoundError:
+            raise StoreError(f"blob {digest} is missing", hint="pull the image again") from None
+
+    def _entries(self) -> list[_Entry]:
+        """The entries of index.json that are ours: another tool may have added some that have no unpacked layers."""
+        return [entry for entry in map(_Entry.read, self._read_index()["manifests"]) if entry.image_id]
+
+    def _read_index(self) -> dict[str, Any]:
+        try:
+            document = json.loads(_read(self._index, 64 << 20))
+            for item in document["manifests"]:
+                if not is_digest(item["digest"]):
+                    raise ValueError(f"{item['digest']!r} is not a digest")
+        except FileNotFoundError:
+            return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{self._index} is damaged: {error}") from None
+        return document  # type: ignore[no-any-return]
+
+    # ---- writing
+
+    def prepare(self) -> None:
+        """Make the directories, which only their owner may enter (CVE-2021-41091)."""
+        for path in (self.root, self.oci, f"{self.oci}/blobs", f"{self.oci}/blobs/sha256", f"{self.oci}/blobs/sha512",
+                     self.layers, staging.directory(self), staging.unsynced(self)):  # fmt: skip
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"can't make {path}: {error.strerror}") from None
+        if not os.path.exists(f"{self.oci}/oci-layout"):
+            staging.write_file(self, f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """While held, nothing is collected. Pulls hold it, and starts until their container is recorded."""
+        with self.locked("gc.lock", fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def locked(self, name: str, how: int) -> Iterator[bool]:
+        """Take a lock file; yields False if ``how`` has LOCK_NB and somebody else has it."""
+        fd = os.open(f"{self.root}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, how)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _editing(self) -> Iterator[list[_Entry]]:
+        """The entries of index.json under its lock; what the block leaves in the list is written back."""
+        self.prepare()
+        with self.locked("index.lock", fcntl.LOCK_EX):
+            document = self._read_index()
+            foreign = [item for item in document["manifests"] if not _Entry.read(item).image_id]
+            before = [entry for entry in map(_Entry.read, document["manifests"]) if entry.image_id]
+            entries = list(before)
+            yield entries
+            if entries != before:
+                document["manifests"] = [entry.to_json() for entry in entries] + foreign
+                staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
+
+    def add(self, name: Reference, image_id: str, manifest: Descriptor, source: str) -> Image:
+        """Enter a whole image under a name; if the name meant another image, that one stays as ``repository@digest``.
+
+        Args:
+            name: with a tag or a digest.
+            image_id: digest of the config.
+            manifest: descriptor of the manifest, whose blobs and layers are here.
+            source: digest of what the registry has under that name.
+        """
+        canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
+        with self._editing() as entries:
+            _enter(entries, _Entry(canonical, image_id, source, manifest))
+        return self.find(canonical)
+
+    def tag(self, name_or_id: str, name: Reference) -> Image:
+        """Give an image one more name (``docker tag``).
+
+        Raises:
+            NotFound: no such image.
+        """
+        with self._editing() as entries:
+            old = self._match(entries, name_or_id)[0]
+            _enter(entries, old._replace(name=f"{name.name}:{name.tag or 'latest'}"))
+        return self.find(str(name))
+
+    def remove(
+        self, name_or_id: str, *, force: bool = False, in_use: Callable[[str], Sequence[str]] = _nobody
+    ) -> Removed:
+        """Take a name from an image, and delete the image with its last name (``docker rmi``).
+
+        Args:
+            name_or_id: a name takes away that name only; an id takes away all.
+            force: an id with several repositories, or the last tag of an image in use, is no conflict.
+            in_use: gives the names of containers that use an image id; such an image is never deleted.
+
+        Raises:
+            NotFound: no such image.
+            Conflict: in use, or known by several names.
+        """
+        with self._editing() as entries:
+            chosen = self._match(entries, name_or_id)
+            image_id = chosen[0].image_id
+            others = [entry for entry in entries if entry.image_id == image_id and entry not in chosen]
+            if len({Reference.parse(entry.name).name for entry in chosen if entry.name}) > 1 and not force:
+                names = ", ".join(entry.name for entry in chosen)
+                raise Conflict(
+                    f"image {name_or_id} has several names: {names}", hint="remove them one by one, or force"
+                )
+            users = in_use(image_id) if not any(entry.has_tag for entry in others) else ()
+            if users and not (force and any(entry.has_tag for entry in chosen)):
+                raise Conflict(f"image {name_or_id} is used by container {', '.join(users)}", hint="remove it first")
+            for entry in chosen:
+                entries.remove(entry)
+            if users:
+                _enter(entries, chosen[0].demoted())
+            elif not any(entry.has_tag for entry in others):  # only moved-on names are left: nobody can mean them
+                for entry in others:
+                    entries.remove(entry)
+            alive = any(entry.image_id == image_id for entry in entries)
+        untagged = tuple(Reference.parse(entry.name).familiar for entry in chosen if entry.name)
+        return Removed(untagged, () if alive else (image_id, *self.collect()))
+
+    def untag(self, name: Reference) -> None:
+        """Take one name away and delete nothing.
+
+        Raises:
+            NotFound: no image has that name.
+        """
+        with self._editing() as entries:
+            entry = self._match(entries, str(name))[0]
+            entries.remove(entry)
+            if not any(other.image_id == entry.image_id for other in entries):
+                _enter(entries, entry.demoted())
+
+    def collect(self) -> tuple[str, ...]:
+        """Delete every blob and layer that no image reaches, and what dead processes left half made.
+
+        Does nothing while a pull or a start is under way: the next call finds the same garbage.
+
+        Returns:
+            the diff IDs of deleted layers.
+        """
+        with self.locked("gc.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            if not alone:
+                return ()
+            blobs, layers = self._reachable()
+            for algorithm in ("sha256", "sha512"):
+                for name in _listdir(f"{self.oci}/blobs/{algorithm}"):
+                    if f"{algorithm}:{name}" not in blobs:
+                        os.unlink(f"{self.oci}/blobs/{algorithm}/{name}")
+            deleted = []
+            for name in _listdir(self.layers):
+                if name not in layers:
+                    deleted.append(_diff_id(f"{self.layers}/{name}"))
+                    staging.trash(self, f"{self.layers}/{name}")
+        staging.sweep(self)
+        return tuple(filter(None, deleted))
+
+    def _reachable(self) -> tuple[set[str], set[str]]:
+        """Digests of blobs and names of layer directories that index.json leads to."""
+        blobs: set[str] = set()
+        layers: set[str] = set()
+        pending = [(item["digest"], item["mediaType"]) for item in self._read_index()["manifests"]]
+        blobs.update(entry.source for entry in self._entries())
+        while pending:
+            digest, media_type = pending.pop()
+            blobs.add(digest)
+            document = parse_document(self.read_blob(digest), media_type)
+            if isinstance(document, Index):  # only another tool's entry is one, and it may lack some of its manifests
+                here = (entry for entry in document.manifests if self.has_blob(entry) and entry.digest not in blobs)
+                pending.extend((entry.digest, entry.media_type) for entry in here)
+                continue
+            blobs.add(document.config.digest)
+            blobs.update(layer.digest for layer in document.layers)
+            config = parse_config(self.read_blob(document.config.digest))
+            layers.update(os.path.basename(self.layer_path(diff_id)) for diff_id in config.diff_ids)
+        return blobs, layers
+
+
+def _is_named(entry: _Entry, wanted: Reference) -> bool:
+    if wanted.digest:  # the repository must fit too: a digest alone would find another repository's image
+        repository = entry.name.partition("@")[0].rpartition(":")[0] if entry.has_tag else entry.name.partition("@")[0]
+        return repository == wanted.name and wanted.digest in (entry.source, entry.manifest.digest)
+    return entry.name == str(wanted)
+
+
+def _enter(entries: list[_Entry], new: _Entry) -> None:
+    """Put an entry in; the image that had its name, if it loses its last one, stays under its digest."""
+    for old in [entry for entry in entries if entry.name == new.name]:
+        entries.remove(old)
+        if old.image_id != new.image_id and old.has_tag:
+            entries.append(old.demoted())
+    entries.insert(0, new)
+
+
+def _diff_id(layer: str) -> str:
+    try:
+        return str(json.loads(_read(f"{layer}/layer.json", DOCUMENT_MAX))["diff_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _read(path: str, limit: int) -> bytes:
+    """A whole file.
+
+    Raises:
+        FileNotFoundError: it is not there. StoreError: unreadable, or longer than ``limit``.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        hint = "only root may read this store" if isinstance(error, PermissionError) else ""
+        raise StoreError(f"can't read {path}: {error.strerror}", hint=hint) from None
+    if len(data) > limit:
+        raise StoreError(f"{path} is larger than {limit >> 20} MiB")
+    return data
+
+
+def _listdir(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
