@@ -1,8 +1,8 @@
 """The vocabulary of a plan: one function per kernel operation, each returning the :class:`Call` that does it.
 
 Names and order of arguments are the system calls' own; lengths and structure sizes are filled in. ``out`` names the
-slot for the result, ``tolerate`` the error numbers that are no failure. The build reads this file: a ``def`` here is
-what makes a system call's number known to :mod:`pycontainer.core.wire`.
+slot for the result, ``tolerate`` the error numbers that are no failure. The build reads this file: a call named here
+is what makes a system call's number known to :mod:`pycontainer.core.wire`.
 """
 
 from __future__ import annotations

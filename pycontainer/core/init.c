@@ -19,6 +19,7 @@ long reap(int child) {
   long pid;
 
   SYS(rt_sigprocmask, SIG_SETMASK_, &all, 0, 8);
+  SYS(close_range, 0, ~0u, 0); /* the container's streams end with the program, not with us */
   for (;;) {
     while ((pid = SYS(wait4, -1, &status, WNOHANG_, 0)) > 0)
       if (pid == child)

@@ -9,8 +9,8 @@ enum { EAGAIN_ = 11, EINTR_ = 4, POLLIN_ = 1, POLLOUT_ = 4, POLLHUP_ = 16, POLLE
 enum { F_SETFL_ = 4, O_NONBLOCK_ = 04000, MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000 };
 enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGPIPE_BIT = 1 << 12 };
 
-/* kinds of message; the first two come from the client, the others go to it */
-enum { TO_STDIN, RESIZE, FROM_STDOUT, FROM_STDERR };
+/* kinds of message; the first three come from the client, the others go to it */
+enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR };
 
 #define CHUNK 32768
 
@@ -66,6 +66,8 @@ static void pull_client(struct supervision *s) {
     push_input(s);
   } else if (input.kind == RESIZE && n == 1 + 8 && s->tty) {
     SYS(ioctl, s->in, TIOCSWINSZ_, input.bytes); /* a struct winsize */
+  } else if (input.kind == SIGNAL && n == 1 + 1) {
+    SYS(pidfd_send_signal, s->pidfd, input.bytes[0], 0, 0);
   }
 }
 

@@ -1,0 +1,221 @@
+"""The client's side of a container's stdio: a terminal or pipes here, the monitor's socket there.
+
+A message on the socket (SOCK_SEQPACKET) is one byte of kind and then its bytes; core/monitor.c is the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from types import FrameType
+
+from pycontainer.core.performer import Performance
+
+TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR = range(5)
+CHUNK = 32768
+# Signals that say something about us, not about the container
+_OURS = {"SIGCHLD", "SIGPIPE", "SIGURG", "SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP"}
+_WINDOW = signal.SIGWINCH
+
+
+class Signals:
+    """Collects the signals sent to us, so that none of them interrupts the making or unmaking of a container.
+
+    As a context manager it takes over every signal that a user or a parent sends; ``descriptor`` becomes readable
+    when one has come. With ``interrupt``, SIGINT still raises KeyboardInterrupt: somebody waits for a key.
+    """
+
+    def __init__(self, *, interrupt: bool = False) -> None:
+        self.pending: list[int] = []
+        self.interrupt = interrupt
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Signals:
+        self.descriptor, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in signal.valid_signals():
+            if number >= signal.SIGRTMIN or signal.Signals(number).name in _OURS:
+                continue
+            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        os.close(self.descriptor)
+        os.close(self._wake)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.interrupt and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.pending.append(number)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b"!")
+
+    def take(self) -> list[int]:
+        """The signals that have come since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.descriptor, 4096)
+        taken, self.pending = self.pending, []
+        return taken
+
+    def fatal(self) -> int | None:
+        """A signal that asks us to give up, if one has come: its number."""
+        asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+        return next((number for number in self.pending if number in asked), None)
+
+
+class RawTerminal:
+    """Standard input in raw mode, as long as the container has a terminal; always restored."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __enter__(self) -> None:
+        import termios  # a shared object of its own: only where there is a terminal
+        import tty
+
+        self._mode = termios.tcgetattr(self.descriptor)
+        tty.setraw(self.descriptor, termios.TCSANOW)
+
+    def __exit__(self, *_: object) -> None:
+        import termios
+
+        termios.tcsetattr(self.descriptor, termios.TCSADRAIN, self._mode)
+
+
+def window_size() -> bytes | None:
+    """The struct winsize of our terminal, or None where there is none."""
+    import fcntl
+    import termios
+
+    for descriptor in (1, 0, 2):
+        with contextlib.suppress(OSError):
+            return fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
+    return None
+
+
+class Attachment:
+    """Carries bytes and signals until the container has ended and everything it wrote is delivered."""
+
+    def __init__(
+        self,
+        client: socket.socket,
+        performance: Performance,
+        signals: Signals,
+        *,
+        stdin: int | None,
+        tty: bool,
+        proxy: bool,
+    ) -> None:
+        self.client, self.performance, self.signals = client, performance, signals
+        self.stdin, self.tty, self.proxy = stdin, tty, proxy
+        self.outputs: dict[int, int | None] = {FROM_STDOUT: 1, FROM_STDERR: 2}
+        self._waiting = b""  # a message that the monitor is not ready for
+
+    def run(self) -> None:
+        """Return when the monitor has closed its end."""
+        raw = RawTerminal(self.stdin) if self.tty and self.stdin is not None and os.isatty(self.stdin) else None
+        with raw or contextlib.nullcontext():
+            if self.tty:
+                self._resize()
+            self._loop()
+
+    def _loop(self) -> None:
+        poll = select.poll()
+        poll.register(self.client, select.POLLIN)
+        poll.register(self.performance.status, select.POLLIN)
+        poll.register(self.signals.descriptor, select.POLLIN)
+        self._poll = poll
+        self._listen_to_stdin()
+        client = self.client.fileno()
+        while True:
+            for descriptor, event in poll.poll():
+                if descriptor == self.signals.descriptor:
+                    self._forward_signals()
+                elif descriptor == self.stdin:
+                    self._pull_stdin()
+                elif descriptor == self.performance.status:
+                    if not self.performance.read_records():
+                        poll.unregister(descriptor)
+                elif descriptor == client:
+                    if event & select.POLLOUT:
+                        self._push_waiting()
+                    if event & ~select.POLLOUT and not self._pull_client():
+                        return
+
+    def _listen_to_stdin(self) -> None:
+        if self.stdin is None:
+            return
+        try:
+            self._poll.register(self.stdin, select.POLLIN)
+        except PermissionError:  # a regular file is always ready, and poll is not asked about it
+            self._pull_stdin()
+
+    def _pull_stdin(self) -> None:
+        assert self.stdin is not None
+        try:
+            data = os.read(self.stdin, CHUNK)
+        except OSError:  # a terminal that is gone
+            data = b""
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(self.stdin)
+        self._send(bytes([TO_STDIN]) + data, ends=not data)
+
+    def _send(self, message: bytes, *, ends: bool = False) -> None:
+        try:
+            self.client.send(message, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self._waiting = message
+            if self.stdin is not None and not ends:
+                with contextlib.suppress(KeyError):
+                    self._poll.unregister(self.stdin)
+            self._poll.modify(self.client, select.POLLIN | select.POLLOUT)
+        except OSError:  # the container has ended
+            pass
+
+    def _push_waiting(self) -> None:
+        message, self._waiting = self._waiting, b""
+        self._poll.modify(self.client, select.POLLIN)
+        if message:
+            self._send(message)
+        if not self._waiting and len(message) > 1 and message[0] == TO_STDIN:
+            self._listen_to_stdin()
+
+    def _pull_client(self) -> bool:
+        try:
+            message = self.client.recv(CHUNK + 1)
+        except ConnectionResetError:
+            message = b""
+        if message:
+            self._deliver(message[0], message[1:])
+        return bool(message)
+
+    def _deliver(self, kind: int, data: bytes) -> None:
+        descriptor = self.outputs.get(kind)
+        while data and descriptor is not None:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:
+                select.select([], [descriptor], [])
+            except OSError:  # nobody reads our output any more; the container is told nothing, as in docker
+                self.outputs[kind] = None
+                return
+
+    def _resize(self) -> None:
+        size = window_size()
+        if size and size != bytes(8):
+            self._send(bytes([RESIZE]) + size)
+
+    def _forward_signals(self) -> None:
+        for number in self.signals.take():
+            if number == _WINDOW and self.tty:
+                self._resize()
+            elif number != _WINDOW and self.proxy:
+                self._send(bytes([SIGNAL, number]))
+            elif number != _WINDOW:
+                raise KeyboardInterrupt  # --sig-proxy=false: the signal is for us

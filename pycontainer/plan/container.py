@@ -1,0 +1,115 @@
+"""The page: every step that makes a container, in order.
+
+The order is the knowledge, and all container runtimes agree on it. Propagation is turned off before the first mount.
+All mounts are made before the pivot, while the host's paths still exist; /proc is masked after it. Ids come before
+capabilities, no_new_privs after both, the system call filter as late as possible, and a pipe stays open until execve
+to tell the monitor that it happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.core.step import Plan, Slot, Step
+from pycontainer.plan import (
+    devices,
+    identity,
+    limits,
+    mounts,
+    namespaces,
+    program,
+    root,
+    sysctls,
+    terminal,
+)
+from pycontainer.rootfs.overlay import RootFS
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups import Group
+    from pycontainer.oci.spec import Spec
+
+
+class Setting(NamedTuple):
+    """What a plan depends on beside the spec.
+
+    Attributes:
+        container: the container's ID.
+        rootfs: what the root filesystem is made of.
+        mount_point: the directory of the host where it is attached, seen by nobody else.
+        group: the container's cgroup.
+        kernel: (major, minor) of the running kernel.
+        is_directory: whether a path of the host is a directory.
+        filter: the system call filter, an array of struct sock_filter, and the flags of seccomp(2).
+        given: the descriptors that the performer is started with.
+        init: keep a small init as PID 1.
+    """
+
+    container: str
+    rootfs: RootFS
+    mount_point: str
+    group: Group
+    kernel: tuple[int, int]
+    is_directory: Callable[[str], bool]
+    filter: tuple[bytes | None, int] = (None, 0)
+    given: frozenset[Slot] = frozenset()
+    init: bool = False
+
+
+def container(spec: Spec, setting: Setting) -> Plan:
+    """The plan that makes the container of ``spec``, from its cgroup to its end.
+
+    Raises UsageError where the spec asks for something that can't be done.
+    """
+    return tuple(_steps(spec, setting))
+
+
+def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
+    tty, given = terminal.wanted(spec), setting.given
+
+    # The monitor, in the host's namespaces
+    yield from setting.group.create()
+    yield from terminal.open_pty(spec)
+    yield from namespaces.clone(spec, setting.group.clone_into)
+
+    # Two processes now: init, in new namespaces, waits until the monitor has done its part
+    yield from namespaces.handshake()
+    yield from setting.group.enter()
+    yield from namespaces.join(spec)
+    yield from namespaces.hide_cgroup(spec)
+    yield from limits.oom_score(spec)
+
+    # The root filesystem, and everything mounted in it
+    yield from root.leave_propagation()
+    yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel)
+    yield from mounts.mount_all(spec, is_directory=setting.is_directory, cgroup=setting.group.mount)
+    yield from devices.nodes(spec)
+    yield from sysctls.write_all(spec)
+    yield from terminal.session(spec, given)
+    yield from root.pivot()
+    yield from program.working_directory(spec)
+    yield from mounts.mask(spec, is_directory=setting.is_directory)
+    yield from mounts.protect(spec)
+    if spec["root"].get("readonly"):
+        yield from root.read_only()
+
+    # What the process is called, may use, and may do
+    yield from namespaces.name(spec)
+    yield from namespaces.loopback(spec)
+    yield from limits.rlimits(spec)
+    yield from identity.keyring(setting.container)
+    yield from identity.bound(spec)
+    gains_nothing = spec["process"].get("noNewPrivileges", False)
+    if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
+        yield from identity.filter_calls(*setting.filter)
+    yield from identity.become(spec)
+    yield from program.close_descriptors()
+    if gains_nothing:
+        yield from identity.no_new_privs(spec)
+        yield from identity.filter_calls(*setting.filter)
+    yield from program.execute(spec, under_init=setting.init)
+
+    # The monitor again
+    yield from program.let_go(given)
+    yield from program.supervise(tty=tty, given=given, counters=setting.group.counters)
+    yield from setting.group.remove()

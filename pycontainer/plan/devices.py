@@ -1,0 +1,74 @@
+"""Device nodes: the few that every program expects, and those that were asked for (mknod(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, Call, Slot, Step
+from pycontainer.errors import UsageError
+from pycontainer.plan import mounts
+from pycontainer.plan.slots import DEV
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Device, Spec
+
+# What the runtime-spec says is always there (config-linux.md, Default Devices).
+DEFAULT = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+_KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
+
+
+def nodes(spec: Spec) -> tuple[Step, ...]:
+    """Make the nodes in the container's own /dev."""
+    if not any(mount["destination"] == "/dev" for mount in spec.get("mounts", ())):
+        return ()  # the bundle brings its own
+    made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, major, minor) for name, major, minor in DEFAULT]
+    links = [calls.symlinkat(target, DEV, name) for name, target in LINKS]
+    return (
+        Step(
+            "Make the devices",
+            "A device node is a number that the kernel looks up: these few, and none that reaches a disk",
+            INIT,
+            (*made, *links),
+            "mknod(2)",
+        ),
+        *(_asked_for(device) for device in spec["linux"].get("devices", ())),
+    )
+
+
+def _asked_for(device: Device) -> Step:
+    path, kind = device["path"], _KINDS.get(device["type"])
+    if kind is None:
+        raise UsageError(f"device {path}: {device['type']} is not a kind of device")
+    mode = device.get("fileMode", 0o666) & 0o7777
+    name = path.rsplit("/", 1)[-1]
+    steps: list[Call] = [
+        *mounts.parents(path),
+        calls.unlinkat(mounts.PARENT, name, tolerate=(mounts.ENOENT,)),
+        calls.mknodat(mounts.PARENT, name, kind | mode, device.get("major", 0), device.get("minor", 0)),
+    ]
+    if device.get("uid") or device.get("gid"):
+        owner = device.get("uid", 0), device.get("gid", 0)
+        steps.append(calls.fchownat(mounts.PARENT, name, *owner, k.AT_SYMLINK_NOFOLLOW))
+    return Step(
+        f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)"
+    )
+
+
+def console(tty: Slot) -> tuple[Call, ...]:
+    """/dev/console is the terminal, bound by its descriptor: no path could be swapped in between."""
+    clone = Slot("console")
+    return (
+        calls.mknodat(DEV, "console", k.S_IFREG | 0o600, 0, 0),
+        calls.openat2(DEV, "console", k.O_PATH | k.O_NOFOLLOW, out=mounts.TARGET),
+        calls.open_tree(tty, "", k.OPEN_TREE_CLONE | k.AT_EMPTY_PATH, out=clone),
+        calls.move_mount(clone, mounts.TARGET),
+    )

@@ -1,0 +1,134 @@
+"""Who the process is and what it may do: ids, capabilities, no_new_privs and the system call filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
+from pycontainer.core.step import INIT, Proof, Step
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+EINVAL, ENOSYS, EDQUOT, EPERM = 22, 38, 122, 1
+
+
+def keyring(container: str) -> tuple[Step, ...]:
+    """A session keyring of its own."""
+    return (
+        Step(
+            "Leave the host's keys behind",
+            "Keyrings are inherited like descriptors: with a new, empty one no key of the caller's is reachable",
+            INIT,
+            (calls.keyctl(k.KEYCTL_JOIN_SESSION_KEYRING, f"_ses.{container}", tolerate=(ENOSYS, EDQUOT, EPERM)),),
+            "session-keyring(7)",
+        ),
+    )
+
+
+def bound(spec: Spec) -> tuple[Step, ...]:
+    """Shrink the bounding set, which needs CAP_SETPCAP, so before the other sets shrink."""
+    kept = _mask(_set(spec, "bounding"))
+    dropped = [number for number in range(len(CAPABILITIES)) if not kept >> number & 1]
+    if not dropped:
+        return ()
+    return (
+        Step(
+            "Bound what can ever be gained",
+            "A capability that is not in the bounding set can't be regained, not even by a set-user-ID-root program",
+            INIT,
+            tuple(calls.prctl(k.PR_CAPBSET_DROP, number, tolerate=(EINVAL,)) for number in dropped),
+            "capabilities(7)",
+            Proof("/proc/{pid}/status", "CapBnd"),
+        ),
+    )
+
+
+def become(spec: Spec) -> tuple[Step, ...]:
+    """Groups, then group, then user, then capabilities: each step needs what the next gives up."""
+    user = spec["process"]["user"]
+    uid, gid = user["uid"], user.get("gid", 0)
+    ids = (
+        calls.umask(user.get("umask", 0o022)),
+        calls.setgroups(tuple(user.get("additionalGids") or ())),
+        calls.setresgid(gid),
+        *((calls.prctl(k.PR_SET_KEEPCAPS, 1),) if uid else ()),
+        calls.setresuid(uid),
+    )
+    ambient = [calls.prctl(k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, number) for number in _numbers(spec, "ambient")]
+    capabilities = (
+        calls.capset(*(_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable"))),
+        *ambient,
+        # Changing ids or capabilities forgets the signal that ties us to the monitor.
+        calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),
+    )
+    return (
+        Step(
+            "Become the user",
+            "Groups first: once the user id is gone, so is the right to change them",
+            INIT,
+            ids,
+            "credentials(7)",
+            Proof("/proc/{pid}/status", "Uid"),
+        ),
+        Step(
+            "Give up root's powers",
+            "Root's power is about forty capabilities; a container keeps the few that ordinary programs need",
+            INIT,
+            capabilities,
+            "capabilities(7)",
+            Proof("/proc/{pid}/status", "CapEff"),
+        ),
+    )
+
+
+def no_new_privs(spec: Spec) -> tuple[Step, ...]:
+    """The bit that can't be unset."""
+    if not spec["process"].get("noNewPrivileges"):
+        return ()
+    return (
+        Step(
+            "Gain nothing by execve",
+            "From here on a set-user-ID bit or a file capability gives no privilege, to any descendant",
+            INIT,
+            (calls.prctl(k.PR_SET_NO_NEW_PRIVS, 1),),
+            "PR_SET_NO_NEW_PRIVS(2const)",
+            Proof("/proc/{pid}/status", "NoNewPrivs"),
+        ),
+    )
+
+
+def filter_calls(program: bytes | None, flags: int = 0) -> tuple[Step, ...]:
+    """Install the system call filter, an array of struct sock_filter."""
+    if not program:
+        return ()
+    return (
+        Step(
+            "Filter system calls",
+            "Each call of the program runs through this little program first: what it refuses, the kernel never sees",
+            INIT,
+            (calls.seccomp(flags, program),),
+            "seccomp(2)",
+            Proof("/proc/{pid}/status", "Seccomp_filters"),
+        ),
+    )
+
+
+def _set(spec: Spec, name: str) -> Iterable[str]:
+    capabilities = spec["process"].get("capabilities") or {}
+    return capabilities.get(name) or ()  # type: ignore[return-value]
+
+
+def _numbers(spec: Spec, name: str) -> list[int]:
+    return [CAPABILITY_NUMBER[capability] for capability in _set(spec, name) if capability in CAPABILITY_NUMBER]
+
+
+def _mask(capabilities: Iterable[str]) -> int:
+    mask = 0
+    for capability in capabilities:
+        if capability in CAPABILITY_NUMBER:
+            mask |= 1 << CAPABILITY_NUMBER[capability]
+    return mask

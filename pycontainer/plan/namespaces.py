@@ -1,0 +1,181 @@
+"""Namespaces: what a process can see (namespaces(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.plan.slots import INIT_END, INIT_PID, INIT_PIDFD, MONITOR_END
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Namespace, Spec
+
+FLAGS = {
+    "mount": k.CLONE_NEWNS,
+    "pid": k.CLONE_NEWPID,
+    "network": k.CLONE_NEWNET,
+    "ipc": k.CLONE_NEWIPC,
+    "uts": k.CLONE_NEWUTS,
+    "user": k.CLONE_NEWUSER,
+    "cgroup": k.CLONE_NEWCGROUP,
+    "time": k.CLONE_NEWTIME,
+}
+# A cgroup namespace shows the cgroup of whoever makes it as its root, so init makes it, once it is in its cgroup.
+AFTER_THE_CGROUP = ("cgroup",)
+
+
+def has(spec: Spec, kind: str) -> bool:
+    """Whether the container gets its own namespace of this kind, or joins another than the host's."""
+    return any(namespace["type"] == kind for namespace in spec["linux"].get("namespaces", ()))
+
+
+def _made(spec: Spec) -> list[Namespace]:
+    return [namespace for namespace in spec["linux"].get("namespaces", ()) if not namespace.get("path")]
+
+
+def _joined(spec: Spec) -> list[Namespace]:
+    return [namespace for namespace in spec["linux"].get("namespaces", ()) if namespace.get("path")]
+
+
+def clone(spec: Spec, cgroup: Slot | None) -> tuple[Step, ...]:
+    """The monitor becomes two processes, the second one in new namespaces."""
+    flags = 0
+    for namespace in _made(spec):
+        if namespace["type"] not in AFTER_THE_CGROUP:
+            flags |= FLAGS[namespace["type"]]
+    return (
+        *_open_joined(spec),
+        Step(
+            "Make the container's first process",
+            "One clone3 makes a process and its namespaces; only a child can be PID 1 of a new PID namespace",
+            MONITOR,
+            (
+                calls.clone3(flags, child=INIT, out=INIT_PID, cgroup=cgroup),
+                calls.close(INIT_END),
+                calls.pidfd_open(INIT_PID, out=INIT_PIDFD),
+            ),
+            "clone(2)",
+            Proof("/proc/{pid}/ns/pid_for_children"),
+        ),
+    )
+
+
+def handshake() -> tuple[Step, ...]:
+    """Neither process goes on without the other."""
+    return (
+        Step(
+            "Tie init to the monitor",
+            "If the monitor dies the kernel kills init, and with PID 1 everything in its PID namespace",
+            INIT,
+            (calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL), calls.close(MONITOR_END), calls.umask(0)),
+            "PR_SET_PDEATHSIG(2const)",
+        ),
+        Step(
+            "Let init go",
+            "What only the parent can do for init is done",
+            MONITOR,
+            (calls.write(MONITOR_END, b"g"),),
+            "socketpair(2)",
+        ),
+        Step(
+            "Wait for the monitor",
+            "End of file here would mean that the monitor died before it could be tied to init",
+            INIT,
+            (calls.read(INIT_END, 1, expect=1),),
+            "socketpair(2)",
+        ),
+    )
+
+
+def _open_joined(spec: Spec) -> tuple[Step, ...]:
+    joined = _joined(spec)
+    if not joined:
+        return ()
+    opened = tuple(calls.openat(k.AT_FDCWD, ns["path"], k.O_RDONLY, out=_slot(ns)) for ns in joined)
+    # The PID namespace of a process never changes; setns there is for the children to come.
+    pid = tuple(calls.setns(_slot(ns), k.CLONE_NEWPID) for ns in joined if ns["type"] == "pid")
+    return (
+        Step(
+            "Open the namespaces to join",
+            "A namespace that others made is joined through a file descriptor",
+            MONITOR,
+            opened + pid,
+            "setns(2)",
+        ),
+    )
+
+
+def join(spec: Spec) -> tuple[Step, ...]:
+    """Init enters the namespaces that are not its own."""
+    joined = [ns for ns in _joined(spec) if ns["type"] != "pid"]
+    joined.sort(key=lambda ns: (ns["type"] != "user", ns["type"] == "mount"))  # user first, mount last
+    if not joined:
+        return ()
+    return (
+        Step(
+            "Join the namespaces of others",
+            "Sharing a namespace is how two containers share a network, or see each other's processes",
+            INIT,
+            tuple(calls.setns(_slot(ns), FLAGS[ns["type"]]) for ns in joined),
+            "setns(2)",
+            Proof("/proc/{pid}/ns/net"),
+        ),
+    )
+
+
+def _slot(namespace: Namespace) -> Slot:
+    return Slot(f"{namespace['type']} namespace")
+
+
+def hide_cgroup(spec: Spec) -> tuple[Step, ...]:
+    """The container sees its own cgroup as the root of the hierarchy."""
+    if not any(ns["type"] == "cgroup" for ns in _made(spec)):
+        return ()
+    return (
+        Step(
+            "Hide where the cgroup is",
+            "A cgroup namespace shows the cgroup of the process that makes it as /, so it is made inside the cgroup",
+            INIT,
+            (calls.unshare(k.CLONE_NEWCGROUP),),
+            "cgroup_namespaces(7)",
+            Proof("/proc/{pid}/ns/cgroup"),
+        ),
+    )
+
+
+def name(spec: Spec) -> tuple[Step, ...]:
+    """Host name and NIS domain name, which the UTS namespace keeps."""
+    names = []
+    if spec.get("hostname"):
+        names.append(calls.sethostname(spec["hostname"]))
+    if spec.get("domainname"):
+        names.append(calls.setdomainname(spec["domainname"]))
+    if not names:
+        return ()
+    return (
+        Step("Name it", "The UTS namespace has a host name of its own", INIT, tuple(names), "uts_namespaces(7)"),
+    )
+
+
+def loopback(spec: Spec) -> tuple[Step, ...]:
+    """A new network namespace has one device, lo, and it is down."""
+    if not any(ns["type"] == "network" for ns in _made(spec)):
+        return ()
+    socket = Slot("socket")
+    up = b"lo".ljust(16, b"\0") + k.IFF_UP.to_bytes(24, "little")  # struct ifreq
+    return (
+        Step(
+            "Bring up loopback",
+            "A new network namespace is empty but for lo, which is down: not even 127.0.0.1 answers",
+            INIT,
+            (
+                calls.socket(k.AF_INET, k.SOCK_DGRAM, 0, out=socket),
+                calls.ioctl(socket, k.SIOCSIFFLAGS, up),
+                calls.close(socket),
+            ),
+            "netdevice(7)",
+            Proof("/proc/{pid}/net/if_inet6"),
+        ),
+    )

@@ -1,0 +1,173 @@
+"""The program: where it starts, what it inherits, and the execve that ends our part (execve(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Proof, Slot, Step
+from pycontainer.errors import UsageError
+from pycontainer.plan import mounts
+from pycontainer.plan.slots import (
+    CLIENT,
+    EXIT_FILE,
+    FROM_STDERR,
+    FROM_STDOUT,
+    INIT_PID,
+    INIT_PIDFD,
+    MASTER,
+    MONITOR_END,
+    STDERR,
+    STDIN,
+    STDOUT,
+    TO_STDIN,
+)
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+CHILD = Slot("init's child")
+LAST_FD = 0xFFFFFFFF
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# A directory of PATH that lacks the program, or holds something of that name that can't be executed
+NOT_HERE = (2, 13, 20)  # ENOENT, EACCES, ENOTDIR
+
+
+def working_directory(spec: Spec) -> tuple[Step, ...]:
+    """Resolved inside the root and entered through the descriptor; made where it is missing, as docker does."""
+    cwd = spec["process"].get("cwd", "/")
+    if not cwd.startswith("/"):
+        raise UsageError(f"working directory {cwd}: not an absolute path")
+    if cwd == "/":
+        return ()
+    return (
+        Step(
+            "Go to the working directory",
+            "Found with the new root as /, so that no symbolic link and no leftover descriptor leads out",
+            INIT,
+            (*mounts.target_directory(cwd), calls.fchdir(mounts.TARGET)),
+            "openat2(2)",
+            Proof("/proc/{pid}/cwd"),
+        ),
+    )
+
+
+def close_descriptors() -> tuple[Step, ...]:
+    """Nothing but 0, 1 and 2 crosses the execve."""
+    return (
+        Step(
+            "Close every other descriptor at execve",
+            "A descriptor of a host directory would be a way out of the container",
+            INIT,
+            (calls.close_range(3, LAST_FD, k.CLOSE_RANGE_CLOEXEC),),
+            "close_range(2)",
+        ),
+    )
+
+
+def execute(spec: Spec, *, under_init: bool) -> tuple[Step, ...]:
+    """Become the program; or, under ``--init``, stay as PID 1 and let a child become it."""
+    if not under_init:
+        return (_exec(spec, INIT),)
+    return (
+        Step(
+            "Make a child for the program",
+            "The kernel gives PID 1 duties that few programs know: init stays to reap orphans and pass on signals",
+            INIT,
+            (calls.rt_sigprocmask(k.SIG_SETMASK, ~0 & (2**64 - 1)), calls.clone3(0, child=PROGRAM, out=CHILD)),
+            "pid_namespaces(7)",
+        ),
+        Step(
+            "Take signals again",
+            "Init blocks them all, to read them one by one; the program must not inherit that",
+            PROGRAM,
+            (calls.rt_sigprocmask(k.SIG_SETMASK, 0),),
+            "sigprocmask(2)",
+        ),
+        _exec(spec, PROGRAM),
+        Step(
+            "Be PID 1",
+            "Wait for orphans and signals until the program ends, then leave with its exit code",
+            INIT,
+            (calls.reap(CHILD),),
+            "wait(2)",
+        ),
+    )
+
+
+def _exec(spec: Spec, where: str) -> Step:
+    process = spec["process"]
+    argv, env = tuple(process.get("args") or ()), tuple(process.get("env") or ())
+    if not argv or not argv[0]:
+        raise UsageError("no command: neither the image nor the command line has one")
+    *others, last = candidates(argv[0], env)
+    tries: list[Call] = [calls.execve(path, argv, env, tolerate=NOT_HERE) for path in others]
+    return Step(
+        "Become the program",
+        "execve replaces what this process runs; it stays the same process, in the same namespaces",
+        where,
+        (*tries, calls.execve(last, argv, env)),
+        "execve(2)",
+        Proof("/proc/{pid}/exe"),
+    )
+
+
+def candidates(program: str, env: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the program may be: itself if it has a slash, else in each directory of the container's PATH."""
+    if "/" in program:
+        return (program,)
+    path = next((item[5:] for item in env if item.startswith("PATH=")), DEFAULT_PATH)
+    return tuple(f"{directory or '.'}/{program}" for directory in path.split(":"))
+
+
+def supervise(*, tty: bool, given: frozenset[Slot], counters: Slot | None) -> tuple[Step, ...]:
+    """The monitor's part once the program runs."""
+
+    def present(slot: Slot) -> Slot | None:
+        return slot if slot in given else None
+
+    stdio = (MASTER, MASTER, None) if tty else (present(TO_STDIN), present(FROM_STDOUT), present(FROM_STDERR))
+    return (
+        Step(
+            "Know that the program runs",
+            "Init's end of this socket closes at a successful execve: end of file is the good news",
+            MONITOR,
+            (calls.read(MONITOR_END, 1, expect=0, report=True),),
+            "socketpair(2)",
+        ),
+        Step(
+            "Watch over it",
+            "The parent carries the container's input and output, waits for its end and records how it ended",
+            MONITOR,
+            (
+                calls.supervise(
+                    INIT_PID,
+                    INIT_PIDFD,
+                    tty=tty,
+                    stdio=stdio,
+                    client=present(CLIENT),
+                    exit_file=present(EXIT_FILE),
+                    counters=counters,
+                ),
+            ),
+            "wait(2)",
+        ),
+    )
+
+
+def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:
+    """The monitor closes the container's ends of the pipes: their last holder must be the container."""
+    ends = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
+    if not ends:
+        return ()
+    return (
+        Step(
+            "Let go of the container's ends",
+            "A pipe ends when its last writer closes it: that must be the container, not the monitor",
+            MONITOR,
+            tuple(calls.close(slot) for slot in ends),
+            "pipe(7)",
+        ),
+    )
+

@@ -1,0 +1,25 @@
+"""The descriptors that steps of different modules share, by name.
+
+The first group is handed over when the performer starts; the others are opened by the plan.
+"""
+
+from pycontainer.core.step import Slot
+
+# both ends of the handshake between the monitor and init
+MONITOR_END = Slot("monitor's end")
+INIT_END = Slot("init's end")
+# the container's ends of its stdio, and the monitor's
+STDIN, STDOUT, STDERR = Slot("stdin"), Slot("stdout"), Slot("stderr")
+TO_STDIN, FROM_STDOUT, FROM_STDERR = Slot("to stdin"), Slot("from stdout"), Slot("from stderr")
+CLIENT = Slot("client")
+EXIT_FILE = Slot("exit file")
+LOCK = Slot("lock")  # held by the monitor as long as it lives
+
+INIT_PID = Slot("init's pid")
+INIT_PIDFD = Slot("init's pidfd")
+ROOT = Slot("new root")
+DEV = Slot("new /dev")
+PROC = Slot("new /proc")
+PTS = Slot("devpts")
+MASTER = Slot("pty master")
+TTY = Slot("tty")

@@ -1,0 +1,39 @@
+"""Kernel parameters that a namespace has its own copy of (sysctl(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, Slot, Step
+from pycontainer.plan.slots import PROC
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+
+def write_all(spec: Spec) -> tuple[Step, ...]:
+    """Through the new /proc itself, where nothing is mounted over, and before /proc/sys becomes read-only."""
+    values = spec["linux"].get("sysctl") or {}
+    if not values:
+        return ()
+    file = Slot("sysctl")
+    result = []
+    for name, value in values.items():
+        path = "sys/" + name.replace(".", "/")
+        resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS | k.RESOLVE_NO_XDEV
+        result += (
+            calls.openat2(PROC, path, k.O_WRONLY, resolve=resolve, out=file),
+            calls.write(file, value),
+            calls.close(file),
+        )
+    return (
+        Step(
+            "Set kernel parameters",
+            "Only parameters that a namespace has a copy of: the others are the host's",
+            INIT,
+            tuple(result),
+            "sysctl(8)",
+        ),
+    )

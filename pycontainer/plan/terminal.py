@@ -1,0 +1,79 @@
+"""The session, the terminal or the pipes, and what becomes 0, 1 and 2 (setsid(2), pty(7))."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.plan import devices, mounts
+from pycontainer.plan.slots import DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+
+def wanted(spec: Spec) -> bool:
+    """Whether the container's stdio is a terminal."""
+    return spec["process"].get("terminal", False)
+
+
+def open_pty(spec: Spec) -> tuple[Step, ...]:
+    """Before the clone, so that the monitor keeps the master and init inherits the filesystem."""
+    if not wanted(spec):
+        return ()
+    mount = next((m for m in spec.get("mounts", ()) if m.get("type") == "devpts"), None)
+    options = mounts.attributes(mount.get("options", []) if mount else [])
+    size = spec["process"].get("consoleSize", {})
+    window = pack("HHHH", size.get("height", 0), size.get("width", 0), 0, 0)
+    return (
+        Step(
+            "Open a terminal",
+            "The monitor keeps the master, the container gets the other side, in a devpts that holds no other terminal",
+            MONITOR,
+            (
+                *mounts.filesystem("devpts", options, out=PTS),
+                calls.openat2(PTS, "ptmx", k.O_RDWR | k.O_NOCTTY | k.O_NONBLOCK, out=MASTER),
+                calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
+                *((calls.ioctl(MASTER, k.TIOCSWINSZ, window),) if size else ()),
+            ),
+            "pty(7)",
+        ),
+    )
+
+
+def session(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
+    """A session of its own, so that no terminal of the host's is its controlling terminal."""
+    uid = spec["process"]["user"]["uid"]
+    if wanted(spec):
+        stdio = (TTY, TTY, TTY)
+        begin = (
+            calls.setsid(),
+            calls.ioctl(MASTER, k.TIOCGPTPEER, k.O_RDWR | k.O_NOCTTY | k.O_CLOEXEC, out=TTY),
+            calls.ioctl(TTY, k.TIOCSCTTY, 0),
+            *devices.console(TTY),
+        )
+    else:
+        null = Slot("/dev/null")
+        pipes = (STDIN, STDOUT, STDERR)
+        stdio = tuple(pipe if pipe in given else null for pipe in pipes)
+        # The container's own node: through a descriptor of the host's it could change the host's.
+        opened = (calls.openat2(DEV, "null", k.O_RDWR, out=null),) if null in stdio else ()
+        begin = (calls.setsid(), *opened)
+    owned = dict.fromkeys(slot for slot in stdio if slot in given or slot is TTY) if uid else {}
+    return (
+        Step(
+            "Start a session",
+            "Without a session of its own it could type into the terminal that started it",
+            INIT,
+            (
+                *begin,
+                *(calls.fchownat(slot, "", uid, -1, k.AT_EMPTY_PATH) for slot in owned),
+                *(calls.dup3(slot, number) for number, slot in enumerate(stdio)),
+            ),
+            "setsid(2)",
+            Proof("/proc/{pid}/fd/0"),
+        ),
+    )
