@@ -1,0 +1,83 @@
+# pycontainer: `make` alone lists what there is. Everything that is needed is installed by the target that needs it:
+# Debian packages when you are root on Debian (else you are told which), Python packages in .venv.
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] pycontainer/core/build_*.py pycontainer/plan/build_*.py))
+C      := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] bench/*.c))
+FREE   := -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector
+PYTEST := $(VENV)/bin/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast check images registry bench clean
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.installed $(VENV)/.core ## install what is missing and build: leaves .venv/bin/pyc
+
+run: setup ## build an image, serve it from a local registry, and `pyc run` it from there
+	@.ci/packages demo
+	@$(PY) -m images.demo
+
+test: setup ## run every test against the real kernel, registry and peers
+	@.ci/packages test
+	@$(PYTEST)
+
+test-fast: setup ## run the tests that take milliseconds (under two minutes in all)
+	@.ci/packages demo
+	@$(PYTEST) -q -m "not slow and not peers" tests/unit tests/root
+
+check: setup ## lint, types, format, warnings as errors, sanitizers: no test is run
+	@.ci/packages check
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/mypy --no-error-summary
+	$(VENV)/bin/mypy --no-error-summary --strict -p images -p tests.support
+	clang-format --dry-run -Werror $(C)
+	@mkdir -p build
+	gcc $(FREE) -o build/performer-gcc $(filter %/performer.c %/monitor.c %/init.c,$(C))
+	gcc -std=c11 -O2 -Wall -Wextra -Werror -o build/plain bench/plain.c
+	clang $(FREE) -fsanitize=undefined -fsanitize-trap=undefined -o build/performer-ubsan $(filter %/performer.c %/monitor.c %/init.c,$(C))
+	clang -std=c11 -g -Wall -Wextra -Werror -fsanitize=address,undefined -o build/plain-asan bench/plain.c
+
+images: setup ## build every test image as an OCI layout under images/out
+	@.ci/packages demo test
+	@$(PY) -m images.build
+
+registry: setup ## serve the images at 127.0.0.1:5000 until Ctrl-C
+	@.ci/packages demo
+	@$(PY) -m images.registry --port 5000
+
+bench: setup ## measure starts side by side with podman, crun, runc, bwrap and plain C
+	@.ci/packages bench
+	@$(PY) -m bench.run
+
+clean: ## remove what was built here, the virtual environment too
+	rm -rf $(VENV) build dist *.egg-info images/out .pytest_cache .mypy_cache .ruff_cache
+	rm -f pycontainer/core/performer pycontainer/*/*.so pycontainer/core/_core.c pycontainer/core/_seccomp.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment. /usr/bin/python3 first: what else is called python3 may be a slow wrapper around one.
+$(VENV)/.python:
+	@.ci/packages build
+	@for python in /usr/bin/python3 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "make: a virtual environment in $(VENV) with $$python"; exec $$python -m venv $(VENV); \
+	  fi; \
+	done; echo "make: no Python 3.11 or later here" >&2; exit 1
+	@touch $@
+
+# No build isolation, so that the C is built with the same tools each time, and an edit of it costs a second.
+$(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py
+	@echo "make: installing Python packages and building the C core"
+	@$(PY) -m pip install --quiet --upgrade "setuptools>=77" cffi
+	@$(PY) -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.core: $(CORE) | $(VENV)/.installed
+	@echo "make: building the C core"
+	@$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
