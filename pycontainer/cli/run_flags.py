@@ -22,13 +22,19 @@ def _explain(text: str) -> str:
     return text
 
 
+def _platform(text: str) -> str:
+    from pycontainer.image.platform import Platform  # only for --platform
+
+    return str(Platform.parse(text))
+
+
 THIS_COMMAND = (
     switch("--help", "help", "Print this page"),
     Flag("--name", "string", "name", grammar.container_name, "The container's name"),
     switch("--rm", "rm", "Remove the container when it exits"),
     Flag("--cidfile", "string", "cidfile", grammar.no_nul, "Write the container's ID to a new file"),
     Flag("--pull", "string", "pull", _PULL, "Pull the image first: always, missing (default) or never"),
-    Flag("--platform", "string", "platform", grammar.platform, "Want the image for this os/architecture[/variant]"),
+    Flag("--platform", "string", "platform", _platform, "Want the image for this os/architecture[/variant]"),
     switch("-q, --quiet", "quiet", "Don't show the pull"),
     each("-a, --attach", "list", "attach", lambda text: _STREAM(text.lower()), "Connect only stdin, stdout or stderr"),
     switch("--sig-proxy", "sig_proxy", "Pass signals on to the process (default true)"),

@@ -2,7 +2,8 @@
 
 One parser per language. Each takes the text that the user typed and returns a number, a string or one of the small
 tuples below; each raises :class:`UsageError` (it makes no sense) or :class:`Unsupported` (docker has it, we don't yet).
-Nothing here looks at the host, except the two that read a file the user named.
+Nothing here looks at the host, except the two that read a file the user named. Patterns are compiled when they are
+first used: compiling all of them would cost every start a millisecond.
 
 The annotations of the tuples are evaluated (no ``from __future__ import annotations``): NamedTuple would compile every
 string again, which is the dearest part of importing this module.
@@ -83,14 +84,14 @@ class DeviceRate(NamedTuple):
 
 # --- text that ends up in lines, names and paths ----------------------------------------------------------------------
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_HOST_NAME = re.compile(r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_])?")
+_CONTROL = r"[\x00-\x1f\x7f]"
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
+_HOST_NAME = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_])?"
 
 
 def plain(text: str) -> str:
     """Text without control characters: fit for a line of /etc/hosts, a message, a file name."""
-    if _CONTROL.search(text):
+    if re.search(_CONTROL, text):
         raise UsageError("must not contain control characters")
     return text
 
@@ -105,14 +106,14 @@ def no_nul(text: str) -> str:
 def container_name(text: str) -> str:
     """A container's name, by docker's rule."""
     name = text.removeprefix("/")
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
     return name
 
 
 def host_name(text: str) -> str:
     """A host or domain name of at most 64 bytes: sethostname(2)."""
-    if not _HOST_NAME.fullmatch(text):
+    if not re.fullmatch(_HOST_NAME, text):
         raise UsageError("not a host name: letters, digits, '-' and '.' only")
     if len(text) > 64:
         raise UsageError(f"{len(text)} bytes, but the kernel takes at most 64")
@@ -149,8 +150,8 @@ def cgroup_parent(text: str) -> str:
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SIZE = r"(\d+(?:\.\d+)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?"
+_DURATION = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -171,7 +172,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 def size(text: str) -> int:
     """``64m`` -> bytes. Suffixes k, m, g, t, p (also kb, kib) are powers of 1024, as everywhere in docker's flags."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.ASCII | re.IGNORECASE)
     if not match:
         raise UsageError("not a size (examples: 512k, 64m, 2g)")
     number, unit = match.groups()
@@ -205,7 +206,7 @@ def size_or_unlimited(text: str) -> int:
 
 def cpus(text: str) -> int:
     """``1.5`` -> 1 500 000 000 billionths of a CPU."""
-    match = re.fullmatch(r"(\d{0,9})(?:\.(\d{0,9}))?", text)
+    match = re.fullmatch(r"([0-9]{0,9})(?:\.([0-9]{0,9}))?", text)
     if not match or not any(match.groups()):
         raise UsageError("not a decimal number of CPUs with at most 9 places (example: 1.5)")
     whole, fraction = match.groups()
@@ -215,7 +216,7 @@ def cpus(text: str) -> int:
 def index_list(text: str) -> str:
     """A list of CPUs or memory nodes such as ``0-3,8``: cpuset(7), "List format". Bounded at 8192 as the kernel is."""
     for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
         if not match:
             raise UsageError("not a list such as 0-3,8")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -230,7 +231,7 @@ def duration(text: str) -> float:
     """``1m30s`` -> 90.0 seconds: Go's durations."""
     if text == "0":
         return 0.0
-    parts = _DURATION.findall(text)
+    parts = re.findall(_DURATION, text, re.ASCII)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError("not a duration (examples: 500ms, 1m30s)")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -363,7 +364,7 @@ def signal_name(text: str) -> str:
     import signal  # +1 ms, and only for --stop-signal
 
     name = text.upper().removeprefix("SIG")
-    realtime = re.fullmatch(r"RTMIN\+(\d{1,2})|RTMAX-(\d{1,2})", name)
+    realtime = re.fullmatch(r"RTMIN\+([0-9]{1,2})|RTMAX-([0-9]{1,2})", name)
     if realtime and int(realtime[1] or realtime[2]) <= 30:
         return "SIG" + name
     if name.isascii() and name.isdigit() and 1 <= int(name) <= 64:
@@ -376,9 +377,7 @@ def signal_name(text: str) -> str:
 
 # --- limits and devices -----------------------------------------------------------------------------------------------
 
-_RLIMITS = re.compile(
-    "as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack"
-)
+_RLIMITS = "as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack"
 
 
 def ulimit(text: str) -> Rlimit:
@@ -387,7 +386,7 @@ def ulimit(text: str) -> Rlimit:
     soft_text, colon, hard_text = limits.partition(":")
     if not equals or not soft_text or (colon and not hard_text):
         raise UsageError("must be name=soft[:hard]")
-    if not _RLIMITS.fullmatch(name):
+    if not re.fullmatch(_RLIMITS, name):
         raise UsageError(f"no limit is called {name!r}")
     number = integer(UNLIMITED, INT64_MAX)
     soft, hard = number(soft_text), number(hard_text or soft_text)
@@ -418,7 +417,7 @@ def device(text: str) -> DeviceMapping:
 
 def device_rule(text: str) -> DeviceRule:
     """``c 1:3 rwm``, ``b 8:* r``, ``a *:* rwm``: the v1 devices controller's language."""
-    match = re.fullmatch(r"([abc]) (\d{1,7}|\*):(\d{1,7}|\*) ([rwm]{1,3})", text)
+    match = re.fullmatch(r"([abc]) ([0-9]{1,7}|\*):([0-9]{1,7}|\*) ([rwm]{1,3})", text)
     if not match:
         raise UsageError("must be like 'c 1:3 rwm'")
     kind, major, minor, access = match.groups()
@@ -468,14 +467,6 @@ def network(text: str) -> str:
     if name not in ("none", "host"):
         raise Unsupported(f"network {name!r} is not supported yet: use none (the default) or host")
     return name
-
-
-def platform(text: str) -> str:
-    """``linux/arm64/v8``, ``linux/amd64``, ``arm64`` or ``linux``. Which of them the host can run is for image/."""
-    parts = plain(text).lower().split("/")
-    if len(parts) > 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
-        raise UsageError("must be os[/architecture[/variant]]")
-    return "/".join(parts)
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
@@ -533,7 +524,7 @@ def _tmpfs_option(word: str) -> str:
     if word in _FLAGS or word in _PROPAGATION:
         return word
     if key == "size":
-        return word if re.fullmatch(r"\d{1,2}%|100%", value) else f"size={size(value)}"
+        return word if re.fullmatch(r"[0-9]{1,2}%|100%", value) else f"size={size(value)}"
     if key == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
         return word
     if key in ("nr_inodes", "nr_blocks"):
