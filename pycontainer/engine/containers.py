@@ -1,0 +1,365 @@
+"""Containers on disk: what each one is, what state it is in, and how its remains are cleared away.
+
+A container is a directory, ``ROOT/containers/<id>``:
+
+    container.json   what was asked for (:class:`Container`)
+    config.json      the runtime-spec; with ``rootfs`` the OCI bundle
+    upper, work      what it has written, and overlay's scratch directory
+    hosts, ...       files of its own, bound into it
+    exit             how it ended, written by the monitor
+
+``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name. While it
+lives, ``RUNROOT/containers/<id>`` holds ``lock``, which the monitor keeps locked: the kernel lets go of it however the
+monitor ends, so the lock, and no number in a file, says whether a container runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+from pycontainer.engine.options import Roots
+from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.image.tree import remove_tree
+
+
+class Container(NamedTuple):
+    """One container: what it is, and the state it was in when it was looked at.
+
+    Attributes:
+        id: 64 hex digits.
+        name: unique on this root.
+        image, image_id: the name it was asked for by, and the digest of the image's config.
+        command: the program and its arguments.
+        created, started, finished: seconds since the epoch, 0.0 where it has not happened.
+        state: ``created``, ``running``, ``exited``, or ``dead``: it ran and nobody saw how it ended.
+        exit_code: as a shell gives it; 128 + n after signal n.
+        oom_killed: the kernel killed one of its processes for memory.
+        pid: of its first process in this pid namespace, while it runs.
+        labels, mounts, ports: as docker shows them.
+        rm: it is removed when it ends.
+        options: the options it was made with, for ``inspect``.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    command: tuple[str, ...]
+    created: float
+    labels: dict[str, str] = {}  # noqa: RUF012 - never changed
+    mounts: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    rm: bool = False
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    state: str = "created"
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int = 0
+    oom_killed: bool = False
+    pid: int = 0
+
+
+_STORED = ("id", "name", "image", "image_id", "command", "created", "labels", "mounts", "ports", "rm", "options")
+
+
+# --- where things are -----------------------------------------------------------------------------------------------
+
+
+def directory(roots: Roots, container_id: str) -> str:
+    """The container's directory, which is its OCI bundle."""
+    return f"{roots.root}/containers/{container_id}"
+
+
+def live_directory(roots: Roots, container_id: str) -> str:
+    """Where its live state is."""
+    return f"{roots.runroot}/containers/{container_id}"
+
+
+# --- making ---------------------------------------------------------------------------------------------------------
+
+
+def reserve(roots: Roots, container_id: str, name: str) -> None:
+    """Make the container's directory and take its name, or leave nothing behind.
+
+    Raises:
+        Conflict: another container has the name.
+    """
+    for path in (roots.root, roots.root + "/containers", roots.root + "/names"):
+        _make_directory(path)
+    os.mkdir(directory(roots, container_id), 0o700)
+    link, target = f"{roots.root}/names/{name}", f"../containers/{container_id}"
+    try:
+        os.symlink(target, link)
+    except FileExistsError:
+        owner = os.readlink(link).rpartition("/")[2]
+        if os.path.isdir(directory(roots, owner)):
+            os.rmdir(directory(roots, container_id))
+            raise Conflict(
+                f"the name {name} is already in use by container {owner[:12]}",
+                hint=f"remove it with 'pyc rm {name}', or choose another name",
+            ) from None
+        os.symlink(target, f"{link}.{container_id}")  # its owner is gone: the link is a killed process's remains
+        os.rename(f"{link}.{container_id}", link)
+
+
+def write(roots: Roots, container: Container) -> None:
+    """Record what the container is."""
+    record = {name: getattr(container, name) for name in _STORED}
+    with open(directory(roots, container.id) + "/container.json", "w") as file:
+        file.write(json.dumps(record))
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+
+
+def take_lock(roots: Roots, container_id: str) -> int:
+    """The descriptor of the locked file that says the container lives; the monitor inherits it.
+
+    It is taken before anything else is made, so that whatever is found without a lock is somebody's remains.
+    Raises Conflict if the container is alive already.
+    """
+    path = live_directory(roots, container_id) + "/lock"
+    while True:
+        for directory_ in (roots.runroot, roots.runroot + "/containers", live_directory(roots, container_id)):
+            _make_directory(directory_)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # repaired away by another process, which took us for remains
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.fstat(lock), os.stat(path)):
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise Conflict(f"container {container_id[:12]} is running already") from None
+        except FileNotFoundError:
+            pass
+        os.close(lock)
+
+
+def record_start(roots: Roots, container_id: str, pid: int) -> None:
+    """Record the pid of the first process, for people and for ``exec``."""
+    with open(live_directory(roots, container_id) + "/pid", "w") as file:
+        file.write(str(pid))
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def listing(roots: Roots) -> list[Container]:
+    """Every container, the newest first."""
+    found = []
+    for container_id in _entries(roots.root + "/containers"):
+        with contextlib.suppress(NotFound):
+            found.append(_load(roots, container_id))
+    return sorted(found, key=lambda container: container.created, reverse=True)
+
+
+def find(roots: Roots, name_or_id: str) -> Container:
+    """The container of that name, ID or unambiguous beginning of an ID.
+
+    Raises NotFound, or Conflict if several IDs begin so.
+    """
+    with contextlib.suppress(OSError):
+        return _load(roots, os.readlink(f"{roots.root}/names/{name_or_id.lstrip('/')}").rpartition("/")[2])
+    matches = [entry for entry in _entries(roots.root + "/containers") if name_or_id and entry.startswith(name_or_id)]
+    if len(matches) > 1:
+        raise Conflict(f"{name_or_id} is the beginning of {len(matches)} container IDs", hint="give more of it")
+    if not matches:
+        raise NotFound(f"no such container: {name_or_id}", hint="'pyc ps -a' lists them all")
+    return _load(roots, matches[0])
+
+
+def _load(roots: Roots, container_id: str) -> Container:
+    try:
+        with open(directory(roots, container_id) + "/container.json") as file:
+            record = json.load(file)
+        container = Container(**{**record, "command": tuple(record["command"])})
+    except FileNotFoundError:
+        raise NotFound(f"no such container: {container_id[:12]}") from None
+    except (ValueError, TypeError, KeyError):
+        raise StoreError(
+            f"container {container_id[:12]}: its container.json is damaged", hint=f"'pyc rm -f {container_id[:12]}'"
+        ) from None
+    return with_state(roots, container)
+
+
+def with_state(roots: Roots, container: Container) -> Container:
+    """Look at the lock and the exit file."""
+    live = live_directory(roots, container.id)
+    if is_alive(roots, container.id):
+        started, pid = 0.0, 0
+        with contextlib.suppress(OSError, ValueError), open(live + "/pid") as file:
+            started, pid = os.fstat(file.fileno()).st_mtime, int(file.read())
+        return container._replace(state="running", started=started, pid=pid)
+    try:
+        with open(directory(roots, container.id) + "/exit") as file:
+            finished, report = os.fstat(file.fileno()).st_mtime, file.read()
+    except FileNotFoundError:
+        return container
+    if not report:
+        return container._replace(state="dead", exit_code=255, finished=finished)
+    status, _, counters = report.partition("\n")
+    return container._replace(
+        state="exited", exit_code=exit_code(int(status)), oom_killed=oom_killed(counters), finished=finished
+    )
+
+
+def is_alive(roots: Roots, container_id: str) -> bool:
+    """Whether its monitor holds the lock."""
+    try:
+        lock = os.open(live_directory(roots, container_id) + "/lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def exit_code(status: int) -> int:
+    """A wait status as a shell says it (wait(2))."""
+    return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
+
+
+def oom_killed(counters: str) -> bool:
+    """Whether memory.events (v2) or memory.oom_control (v1) counts a kill."""
+    return any(
+        line.startswith("oom_kill ") and line.split()[1] != "0" for line in counters.splitlines() if " " in line
+    )
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []
+
+
+# --- unmaking -------------------------------------------------------------------------------------------------------
+
+
+def remove(roots: Roots, name_or_id: str, *, force: bool = False) -> Container:
+    """Remove a container; with ``force`` kill it first.
+
+    Raises NotFound, or Conflict if it runs.
+    """
+    container = find(roots, name_or_id)
+    if container.state == "running":
+        if not force:
+            raise Conflict(
+                f"container {container.name} is running", hint="stop it before, or 'pyc rm -f' to kill and remove it"
+            )
+        _kill(roots, container)
+    clear_remains(roots, container.id)
+    discard(roots, container.id, container.name)
+    return container
+
+
+def _kill(roots: Roots, container: Container) -> None:
+    """Kill the first process and wait until the monitor has let go of the lock."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(container.pid)
+        try:
+            if is_alive(roots, container.id):  # the monitor has not reaped it, so the number is still its own
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+    deadline = time.monotonic() + 10
+    while is_alive(roots, container.id):
+        if time.monotonic() > deadline:
+            raise Conflict(f"container {container.name} has not ended 10 s after SIGKILL", hint="look for state D in ps")
+        time.sleep(0.002)
+
+
+def discard(roots: Roots, container_id: str, name: str = "") -> None:
+    """Delete what belongs to a container that does not run. It is no error if parts of it are missing."""
+    link = f"{roots.root}/names/{name}"
+    with contextlib.suppress(OSError):
+        if name and os.readlink(link).endswith("/" + container_id):
+            os.unlink(link)
+    trash = roots.root + "/trash"
+    _make_directory(trash)
+    with contextlib.suppress(FileNotFoundError):  # somebody else is at it
+        os.rename(directory(roots, container_id), f"{trash}/{container_id}")
+    _empty_trash(trash, container_id)
+    forget_live(roots, container_id)
+
+
+def _empty_trash(trash: str, container_id: str) -> None:
+    parent = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(parent, container_id.encode())
+    finally:
+        os.close(parent)
+
+
+def forget_live(roots: Roots, container_id: str) -> None:
+    """Delete the live state of a container that has ended."""
+    live = live_directory(roots, container_id)
+    for name in ("/pid", "/lock"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(live + name)
+    with contextlib.suppress(OSError):
+        os.rmdir(live)
+
+
+def has_run(roots: Roots, container_id: str) -> bool:
+    """Whether the monitor recorded an end."""
+    try:
+        return os.stat(directory(roots, container_id) + "/exit").st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def repair(roots: Roots) -> None:
+    """Clear away what killed processes of ours have left: live state whose lock nobody holds."""
+    for container_id in _entries(roots.runroot + "/containers"):
+        if is_alive(roots, container_id):
+            continue
+        clear_remains(roots, container_id)
+        try:
+            container = _load(roots, container_id)
+        except (NotFound, StoreError):
+            discard(roots, container_id)  # killed while it was made
+            continue
+        if container.rm or not has_run(roots, container_id):
+            discard(roots, container_id, container.name)
+        else:
+            forget_live(roots, container_id)
+
+
+def clear_remains(roots: Roots, container_id: str) -> None:
+    """Remove the cgroup of a container that has no monitor any more, and whatever still runs in it."""
+    from pycontainer import cgroups
+
+    try:
+        with open(directory(roots, container_id) + "/config.json") as file:
+            path = json.load(file)["linux"]["cgroupsPath"]
+    except (OSError, ValueError, KeyError):
+        return  # killed before anything was started
+    cgroups.detect().group(path, {}).remove_now()
+
+
+def now() -> float:
+    """Seconds since the epoch."""
+    return time.time()

@@ -1,0 +1,169 @@
+"""From an image and options to a container on disk: a name, a directory, and the OCI bundle in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.engine import containers, facts, files
+from pycontainer.engine.containers import Container
+from pycontainer.engine.options import Roots, RunOptions
+from pycontainer.errors import Conflict, StoreError, UsageError
+from pycontainer.oci import options as container_options
+from pycontainer.oci.build import build_spec
+from pycontainer.oci.user import resolve_user
+from pycontainer.rootfs.overlay import Overlay
+from pycontainer.rootfs.view import MergedView
+
+if TYPE_CHECKING:
+    from pycontainer.image.store import Image
+    from pycontainer.oci.spec import Spec
+
+
+class Bundle(NamedTuple):
+    """A container that could be started.
+
+    Attributes:
+        container: what it is.
+        spec: its runtime-spec, as in its config.json.
+        rootfs: what its root filesystem is made of.
+        init: whether our own init is PID 1.
+    """
+
+    container: Container
+    spec: Spec
+    rootfs: Overlay
+    init: bool
+    lock: int = -1  # the descriptor of the lock that says it lives
+
+
+def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
+    """Make the container's directory and everything in it, or leave nothing behind.
+
+    Raises:
+        Conflict: the name is taken, or the cidfile exists.
+        UsageError: options that make no sense for this image or host.
+    """
+    container_id, name = new_identity(options)
+    lock = containers.take_lock(roots, container_id)
+    try:
+        containers.reserve(roots, container_id, name)
+        where = containers.directory(roots, container_id)
+        for directory in ("upper", "work", "rootfs"):
+            os.mkdir(f"{where}/{directory}", 0o755)
+        hostname = hostname_of(container_id, options)
+        bundle = describe(
+            roots, image, options, container_id, name, file_binds=files.write(where, hostname, options.container)
+        )
+        containers.write(roots, bundle.container)
+        with open(where + "/config.json", "w") as file:
+            file.write(json.dumps(bundle.spec))
+        write_cidfile(options.cidfile, container_id)
+    except BaseException as error:
+        containers.discard(roots, container_id, name)
+        os.close(lock)
+        if isinstance(error, OSError):
+            raise StoreError(
+                f"can't make the container below {roots.root}: {os.strerror(error.errno or 0).lower()}"
+            ) from error
+        raise
+    return bundle._replace(lock=lock)
+
+
+def describe(
+    roots: Roots,
+    image: Image,
+    options: RunOptions,
+    container_id: str,
+    name: str,
+    file_binds: dict[str, str] | None = None,
+) -> Bundle:
+    """What the container would be; touches nothing."""
+    asked = options.container
+    container_options.check(asked)
+    lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
+    if lowers:
+        with MergedView(lowers) as view:
+            user = resolve_user(asked.user or image.config.user, asked.group_add, view)
+    else:
+        raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
+    setuid = [path for layer in image.layers for path in layer.facts.setuid]
+    spec = build_spec(
+        image.config,
+        asked,
+        user=user,
+        hostname=hostname_of(container_id, options),
+        cgroups_path=f"{asked.cgroup_parent or '/pyc'}/{container_id}",
+        facts=facts.gather(asked, setuid_files=setuid),
+        files=file_binds or {f"/etc/{name}": f"/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
+        seccomp=None,
+    )
+    container = Container(
+        id=container_id,
+        name=name,
+        image=options.image,
+        image_id=image.id,
+        command=tuple(spec["process"]["args"]),
+        created=containers.now(),
+        labels={**image.config.labels, **asked.labels},
+        mounts=tuple(mount.source or mount.target for mount in asked.mounts),
+        rm=options.rm,
+        options={"tty": asked.tty, "interactive": asked.interactive, "init": asked.init, "user": asked.user},
+    )
+    return Bundle(container, spec, _rootfs(roots, container_id, lowers, volatile=options.rm), asked.init)
+
+
+def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool) -> Overlay:
+    base = roots.root
+    own = f"containers/{container_id}"
+    relative = tuple(os.path.relpath(lower, base) for lower in lowers)
+    return Overlay(base, relative, f"{own}/upper", f"{own}/work", volatile)
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+_ADJECTIVES = (
+    "able amber bold brave brisk calm clear clever crisp deft eager early fair fleet fond frank fresh gentle glad grand "
+    "happy hardy keen kind lively lucid lucky merry mild neat nimble noble patient plain proud quick quiet rapid ready "
+    "sharp silent smart sound spry steady sunny swift tidy vivid warm wise witty"
+).split()
+_NOUNS = (
+    "badger beaver bison cedar clover comet condor coral cricket dingo dolphin eagle egret falcon fern finch gecko "
+    "heron ibis jaguar kestrel lark lemur lily linnet lynx maple marmot marten meadow merlin mole newt oak orca osprey "
+    "otter owl panda pebble petrel pine plover puffin quail raven robin salmon seal sparrow stork swan tern thrush "
+    "tulip vole walrus willow wren"
+).split()
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+def new_identity(options: RunOptions) -> tuple[str, str]:
+    """A random ID, and the name that was asked for or one made from the ID."""
+    raw = os.urandom(32)
+    name = options.name
+    if not name:
+        first, second = _ADJECTIVES[raw[0] % len(_ADJECTIVES)], _NOUNS[raw[1] % len(_NOUNS)]
+        name = f"{first}_{second}_{raw[2:4].hex()}"
+    elif len(name) < 2 or len(name) > 255 or not set(name) <= _NAME_CHARACTERS or not name[0].isalnum():
+        raise UsageError(f"container name {name!r}: want letters, digits, '_', '.', '-', beginning with one of the first two")
+    return raw.hex(), name
+
+
+def hostname_of(container_id: str, options: RunOptions) -> str:
+    """The name that was asked for, or the short ID; the host's own with ``--uts host``."""
+    if options.container.uts == "host":
+        return os.uname().nodename
+    return options.container.hostname or container_id[:12]
+
+
+def write_cidfile(path: str, container_id: str) -> None:
+    """Record the ID where the user asked for it, in a new file."""
+    if not path:
+        return
+    try:
+        with open(path, "x") as file:
+            file.write(container_id)
+    except FileExistsError:
+        raise Conflict(f"--cidfile {path}: the file exists", hint="another container may still own it") from None
+    except OSError as error:
+        raise UsageError(f"--cidfile {path}: {os.strerror(error.errno or 0)}") from None

@@ -1,0 +1,152 @@
+"""Why a step failed: the errno is the kernel's, the cause is one that was checked (and only said when it was)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from pycontainer.core.performer import PlanFailed
+from pycontainer.core.step import Call
+from pycontainer.errors import CommandNotExecutable, CommandNotFound, HostLacks, KernelError, PycError
+from pycontainer.rootfs.view import MergedView
+
+if TYPE_CHECKING:
+    from pycontainer.engine.create import Bundle
+
+
+def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
+    """The error to show for a plan that failed."""
+    if failed.record.error == errno.ECONNRESET:
+        return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
+    if failed.call.name == "execve":
+        return _exec_failure(failed, bundle)
+    from pycontainer.explain.render import render  # only for a failure
+
+    number = failed.record.error
+    return KernelError(
+        render(failed.call),
+        number,
+        step=f"{failed.step.title} ({failed.step.where})",
+        cause=_cause(failed.call, number, bundle),
+        read=failed.step.man,
+    )
+
+
+# --- execve ---------------------------------------------------------------------------------------------------------
+
+
+def _exec_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
+    """The words are docker's: its clients look for them in the message."""
+    program = bundle.spec["process"]["args"][0]
+    tried = {record.error for record in failed.earlier.values() if record.error in (errno.EACCES,)}
+    number = errno.EACCES if tried else failed.record.error
+    searched = "/" not in program
+    view = MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers])
+    with view:
+        cause = "" if searched else _exec_cause(program, number, view)
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        found = "executable file not found in $PATH" if searched else "no such file or directory"
+        return _CommandError(CommandNotFound, program, found, number, cause)
+    return _CommandError(CommandNotExecutable, program, os.strerror(number).lower(), number, cause)
+
+
+def _CommandError(kind: type[KernelError], program: str, what: str, number: int, cause: str) -> KernelError:  # noqa: N802
+    error = kind(f'exec: "{program}"', number, step="Become the program", cause=cause, read="execve(2) ERRORS")
+    error.message = f'exec: "{program}": {what}' + (f"\n  because  {cause}" if cause else "")
+    return error
+
+
+def _absolute(bundle: Bundle, lower: str) -> str:
+    return os.path.join(bundle.rootfs.base, lower)
+
+
+def _exec_cause(program: str, number: int, view: MergedView) -> str:
+    """Look at the file in the image, without following anything out of it."""
+    try:
+        found = view.stat(program)
+    except OSError:
+        return ""
+    if stat.S_ISDIR(found.st_mode):
+        return f"{program} is a directory"
+    if number == errno.EACCES and not found.st_mode & 0o111:
+        return f"{program} is not marked executable (mode {stat.S_IMODE(found.st_mode):04o})"
+    try:
+        head = view.read(program, limit=1 << 28)[:4096]
+    except OSError:
+        return ""
+    if head.startswith(b"#!"):
+        return _script_cause(program, head, view)
+    if head.startswith(b"\x7fELF"):
+        return _elf_cause(program, head, view)
+    return f"{program} is neither an ELF file nor a script that begins with #!" if number == errno.ENOEXEC else ""
+
+
+def _script_cause(program: str, head: bytes, view: MergedView) -> str:
+    line = head[2:].split(b"\n", 1)[0].strip()
+    interpreter = os.fsdecode(line.split()[0]) if line.split() else ""
+    if interpreter.endswith("\r") or b"\r" in head.split(b"\n", 1)[0]:
+        return f"the first line of {program} ends in a carriage return: it was written on Windows"
+    if interpreter and not view.exists(interpreter):
+        return f"{program} exists, but its interpreter {interpreter} does not"
+    return ""
+
+
+_MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64", 22: "s390x"}  # elf(5)
+
+
+def _elf_cause(program: str, head: bytes, view: MergedView) -> str:
+    order = "little" if head[5:6] == b"\x01" else "big"
+    machine = int.from_bytes(head[18:20], order)
+    native = {"x86_64": (62, 3), "aarch64": (183, 40)}.get(os.uname().machine, (machine,))
+    if machine not in native:
+        name = _MACHINES.get(machine, f"machine {machine}")
+        return f"{program} is for {name}, this host is {os.uname().machine}"
+    start = head.find(b"/lib")  # PT_INTERP's content, close to the header
+    loader = os.fsdecode(head[start : head.find(b"\0", start)]) if start > 0 else ""
+    if loader and not view.exists(loader):
+        return f"{program} exists, but the dynamic loader it asks for, {loader}, does not"
+    return ""
+
+
+# --- everything else ------------------------------------------------------------------------------------------------
+
+
+def _cause(call: Call, number: int, bundle: Bundle) -> str:
+    if number in (errno.EPERM, errno.EACCES) and not _may_administer():
+        return "this process does not have CAP_SYS_ADMIN"
+    if number == errno.ENOSPC:
+        return _no_space(bundle)
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and call.name == "openat2":
+        path = next((arg for arg in call.args if isinstance(arg, str)), "")
+        return _path_cause(path, number, bundle)
+    return ""
+
+
+def _may_administer() -> bool:
+    import prctl  # +3 ms: only for a failure
+
+    return bool(prctl.cap_effective.sys_admin)
+
+
+def _no_space(bundle: Bundle) -> str:
+    usage = os.statvfs(bundle.rootfs.base)
+    if usage.f_bavail == 0:
+        return f"the disk of {bundle.rootfs.base} is full"
+    if usage.f_favail == 0 and usage.f_files:
+        return f"the disk of {bundle.rootfs.base} has no inodes left"
+    return ""
+
+
+def _path_cause(path: str, number: int, bundle: Bundle) -> str:
+    with MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers]) as view:
+        try:
+            found = view.stat(path)
+        except OSError:
+            return f"/{path} of the image is a symbolic link that leads nowhere" if number != errno.ENOTDIR else ""
+    if number == errno.ENOTDIR and not stat.S_ISDIR(found.st_mode):
+        return f"/{path} of the image is not a directory"
+    if number == errno.ELOOP:
+        return f"/{path} of the image is a symbolic link, where only a plain directory is safe"
+    return ""

@@ -1,0 +1,75 @@
+"""The three files that say who a container is and whom it knows: /etc/hostname, /etc/hosts, /etc/resolv.conf."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from pycontainer.errors import UsageError
+from pycontainer.oci.options import ContainerOptions
+
+_LOCAL = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+def write(where: str, hostname: str, options: ContainerOptions) -> Mapping[str, str]:
+    """Write them into the directory ``where``: path in the container -> path on the host."""
+    contents = {
+        "hostname": hostname + "\n",
+        "hosts": hosts(hostname, options),
+        "resolv.conf": resolv_conf(options),
+    }
+    for name, text in contents.items():
+        descriptor = os.open(f"{where}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.fchmod(descriptor, 0o644)  # whatever our umask
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+    return {f"/etc/{name}": f"{where}/{name}" for name in contents}
+
+
+def hosts(hostname: str, options: ContainerOptions) -> str:
+    """hosts(5): the host's own file with the host's network, else localhost and the container's name."""
+    if options.network == "host":
+        base = _read("/etc/hosts")
+    else:
+        base = _LOCAL + f"127.0.1.1\t{hostname}\n"
+    extra = "".join(f"{address}\t{name}\n" for name, address in options.add_host)
+    if not extra.replace("\t", "").replace("\n", "").isprintable():
+        raise UsageError("--add-host: control characters in a name")
+    return base + extra
+
+
+def resolv_conf(options: ContainerOptions) -> str:
+    """resolv.conf(5): the host's, with what ``--dns``, ``--dns-search`` and ``--dns-option`` replace."""
+    host = [line.split() for line in _read("/etc/resolv.conf").splitlines() if line[:1] not in ("#", ";")]
+
+    def lines(keyword: str, asked: tuple[str, ...], *, joined: bool) -> list[str]:
+        values = list(asked) or [word for words in host if words[:1] == [keyword] for word in words[1:]]
+        if values == ["."]:
+            return []  # docker's way to say: none
+        return [f"{keyword} {' '.join(values)}"] if joined and values else [f"{keyword} {value}" for value in values]
+
+    text = [
+        *lines("nameserver", options.dns, joined=False),
+        *lines("search", options.dns_search, joined=True),
+        *lines("options", options.dns_option, joined=True),
+    ]
+    if not all(line.isprintable() for line in text):
+        raise UsageError("--dns, --dns-search, --dns-option: control characters in a value")
+    return "".join(line + "\n" for line in text)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""

@@ -1,0 +1,148 @@
+"""From a bundle to a running container: the plan, the descriptors it needs, and the performer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import NamedTuple
+
+from pycontainer import cgroups
+from pycontainer.core.performer import Observer, Performance, PlanFailed
+from pycontainer.core.step import Plan, Slot
+from pycontainer.engine import containers
+from pycontainer.engine.create import Bundle
+from pycontainer.engine.diagnose import explain_failure
+from pycontainer.engine.options import Roots
+from pycontainer.errors import HostLacks
+from pycontainer.plan import slots
+from pycontainer.plan.container import Setting, container
+
+
+class Stdio(NamedTuple):
+    """Which of the three streams the client wants. With a terminal they are one."""
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+
+
+class Started(NamedTuple):
+    """A container whose program runs.
+
+    Attributes:
+        performance: its monitor.
+        client: the socket that carries its stdio; core/monitor.c has the protocol.
+    """
+
+    performance: Performance
+    client: socket.socket
+
+
+def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot]) -> Plan:
+    """Every step from here to execve, and to the container's end."""
+    where = containers.directory(roots, bundle.container.id)
+    return container(
+        bundle.spec,
+        Setting(
+            container=bundle.container.id,
+            rootfs=bundle.rootfs,
+            mount_point=where + "/rootfs",
+            group=group,
+            kernel=kernel_version(),
+            is_directory=os.path.isdir,
+            filter=(None, 0),
+            given=given,
+            init=bundle.init,
+        ),
+    )
+
+
+def group_for(bundle: Bundle) -> cgroups.Group:
+    """The container's cgroup, as its spec says."""
+    linux = bundle.spec["linux"]
+    return cgroups.detect().group(linux["cgroupsPath"], linux.get("resources", {}))
+
+
+def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
+    """The descriptors that :func:`start` will hand over."""
+    return frozenset(
+        [slots.MONITOR_END, slots.INIT_END, slots.CLIENT, slots.EXIT_FILE, slots.LOCK]
+        + ([slots.STDIN, slots.TO_STDIN] if stdio.stdin and not tty else [])
+        + ([slots.STDOUT, slots.FROM_STDOUT] if stdio.stdout and not tty else [])
+        + ([slots.STDERR, slots.FROM_STDERR] if stdio.stderr and not tty else [])
+    )
+
+
+def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None = None) -> Started:
+    """Perform the plan up to execve.
+
+    Raises KernelError, with everything undone that the plan had done.
+    """
+    tty = bundle.spec["process"].get("terminal", False)
+    group = group_for(bundle)
+    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty))
+    with contextlib.ExitStack() as ours:
+        given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
+        performance = Performance(plan, given, name=bundle.container.name, observer=observer)
+    try:
+        performance.wait_started()
+        containers.record_start(roots, bundle.container.id, performance.init)
+    except BaseException as error:
+        client.close()
+        performance.kill()
+        performance.close()
+        group.remove_now()
+        if isinstance(error, PlanFailed):
+            raise explain_failure(error, bundle) from None
+        raise
+    return Started(performance, client)
+
+
+def _descriptors(
+    roots: Roots, bundle: Bundle, stdio: Stdio, *, tty: bool, ours: contextlib.ExitStack
+) -> tuple[dict[Slot, int], socket.socket]:
+    """Open what the performer is started with; ``ours`` closes our copies."""
+
+    def keep(descriptor: int) -> int:
+        ours.callback(os.close, descriptor)
+        return descriptor
+
+    container_id = bundle.container.id
+    ours.callback(os.close, bundle.lock)
+    exit_file = containers.directory(roots, container_id) + "/exit"
+    monitor_end, init_end = (ours.enter_context(end) for end in socket.socketpair())
+    client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.enter_context(theirs)
+    given = {
+        slots.MONITOR_END: monitor_end.fileno(),
+        slots.INIT_END: init_end.fileno(),
+        slots.CLIENT: theirs.fileno(),
+        slots.EXIT_FILE: keep(os.open(exit_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)),
+        slots.LOCK: bundle.lock,
+    }
+    wanted = given_slots(stdio, tty=tty)
+    for inner, outer in (
+        (slots.STDIN, slots.TO_STDIN),
+        (slots.STDOUT, slots.FROM_STDOUT),
+        (slots.STDERR, slots.FROM_STDERR),
+    ):
+        if inner in wanted:
+            reader, writer = map(keep, os.pipe2(os.O_CLOEXEC))
+            given[inner], given[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
+            os.set_blocking(given[outer], False)
+    return given, client
+
+
+def kernel_version() -> tuple[int, int]:
+    """(major, minor) of the running kernel.
+
+    Raises HostLacks for one that is older than what the plan's calls need.
+    """
+    major, minor, *_ = os.uname().release.split(".")
+    version = int(major), int(minor.split("-")[0])
+    if version < (5, 15):
+        raise HostLacks(f"Linux {major}.{minor} is too old: pyc needs 5.15 or later")
+    return version
+
+
