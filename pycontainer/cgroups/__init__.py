@@ -1,1 +1,66 @@
-"""cgroup v1 and v2 behind one small interface that returns steps."""
+"""Control groups: what a container may use, kept by the kernel (cgroups(7)).
+
+:func:`detect` reads what this host has; :meth:`Cgroups.group` turns a spec's ``linux.resources`` into a
+:class:`Group`, whose steps make, enter and remove a directory in each hierarchy that is needed. ``v1`` and ``v2`` hold
+the two kernels' interfaces, ``devices`` the rules for devices in both, ``removal`` what repairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.cgroups import group, hierarchy
+from pycontainer.cgroups.group import Group, View
+from pycontainer.cgroups.limit import Look, LookHere
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import Resources
+
+__all__ = ["Cgroups", "Group", "View", "detect", "oom_killed"]
+
+
+class Cgroups(NamedTuple):
+    """The cgroups of a host.
+
+    Attributes:
+        hierarchies: what is mounted.
+        look: how its files are read.
+    """
+
+    hierarchies: hierarchy.Hierarchies
+    look: Look
+
+    @property
+    def version(self) -> int:
+        """2 when memory is limited by cgroup v2, as `docker info` says it; 0 without any cgroups."""
+        home = self.hierarchies.home("memory") or self.hierarchies.home("pids") or self.hierarchies.v2
+        return home.version if home else 0
+
+    def group(self, path: str, resources: Resources, defaults: Collection[str] = ()) -> Group:
+        """The group at ``path`` for ``resources``, the runtime-spec's.
+
+        Args:
+            path: from the top of each hierarchy, or without a leading slash from where this process is.
+            resources: the limits.
+            defaults: keys among them that nobody asked for, for example ``"pids.limit"``; where the host can't keep
+                one of them it is left out and listed in ``skipped``.
+
+        Raises:
+            HostLacks: what was asked for can't be limited here.
+            UsageError: a path or value that means nothing.
+        """
+        return group.plan(self.hierarchies, path, resources, self.look, defaults)
+
+
+def detect() -> Cgroups:
+    """Look at this host, in 0.1 ms."""
+    return Cgroups(hierarchy.detect(), LookHere())
+
+
+def oom_killed(counters: str) -> bool:
+    """Whether the kernel killed a process because the memory limit was reached.
+
+    ``counters`` is the text of memory.events (v2) or memory.oom_control (v1); both have a line ``oom_kill N``.
+    """
+    return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in counters.splitlines())

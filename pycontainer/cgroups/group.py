@@ -1,0 +1,391 @@
+"""A container's cgroup: a directory in each hierarchy it needs, as steps that make, enter and remove it (cgroups(7)).
+
+In v1 the container's first process enters its cgroups by writing to their files ``tasks``; in v2 it is born in its
+cgroup, because clone3(2) takes a descriptor of the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.cgroups import devices, v1, v2
+from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy, own_cgroup
+from pycontainer.cgroups.limit import OPTIONS, Limit, Look
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, MONITOR, Call, Plan, Proof, Slot, Step
+from pycontainer.errors import HostLacks, UsageError
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import Resources
+
+CGROUP = Slot("cgroup")  # the v2 directory
+COUNTERS = Slot("memory counters")
+_FILE = Slot("cgroup file")
+
+# What each controller is for: the end of a title, and why.
+_PURPOSE = {
+    "memory": (
+        "memory",
+        "When the processes in this cgroup need more, the kernel kills one of them, and counts it: that tells us why",
+    ),
+    "pids": ("the number of tasks", "A fork bomb fills this budget and not the host's table of processes"),
+    "cpu": ("CPU time", "Shares count only when CPUs are busy; a quota stops the cgroup until the next period begins"),
+    "cpuset": ("which CPUs may be used", "Processes in this cgroup run on these CPUs and take memory near them"),
+    "devices": ("access to devices", "A device node is a number; only those allowed here open anything"),
+    "blkio": ("disk traffic", "Weights divide a busy disk; a rate makes whoever exceeds it wait"),
+    "io": ("disk traffic", "Weights divide a busy disk; a rate makes whoever exceeds it wait"),
+    "hugetlb": ("huge pages", "Huge pages are reserved for the whole host, so one container must not take them all"),
+    "rdma": ("RDMA handles", "A network card has only so many of them"),
+    "net_cls": ("the class of packets", "Firewalls and traffic control can tell this container's packets by it"),
+    "net_prio": ("the priority of packets", "Which packets leave first when a network card is busy"),
+    "cgroup": ("the cgroup itself", "Asked for literally, through the runtime-spec's `unified`"),
+}
+
+
+class Tree(NamedTuple):
+    """One directory in one hierarchy.
+
+    Attributes:
+        hierarchy: which one.
+        path: of the cgroup, below the mount: ``/pyc/<id>``.
+        controllers: that are used here.
+        limits: what is written to its files, in order.
+        above: v1 only: (directory, limit) for files that must be filled in above first.
+        rules: for devices.
+    """
+
+    hierarchy: Hierarchy
+    path: str
+    controllers: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    above: tuple[tuple[str, Limit], ...] = ()
+    rules: tuple[devices.Rule, ...] = ()
+
+    @property
+    def directory(self) -> str:
+        """The whole path."""
+        return self.hierarchy.mount + self.path
+
+    @property
+    def parents(self) -> list[str]:
+        """The directories between the mount and this one, from the top down."""
+        names = self.path.strip("/").split("/")[:-1]
+        return [f"{self.hierarchy.mount}/{'/'.join(names[:depth])}" for depth in range(1, len(names) + 1)]
+
+
+class View(NamedTuple):
+    """A hierarchy as the container mounts it.
+
+    Attributes:
+        fstype: ``cgroup`` or ``cgroup2``.
+        name: the directory below /sys/fs/cgroup; "" for /sys/fs/cgroup itself.
+        options: of the filesystem, one flag for each controller.
+        links: further names of the same directory.
+    """
+
+    fstype: str
+    name: str
+    options: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+class Group(NamedTuple):
+    """A container's cgroup. The steps are performed in the order of the methods here.
+
+    Attributes:
+        trees: its directories.
+        skipped: what the host has no controller for and nobody asked for, by its key below ``linux.resources``.
+    """
+
+    trees: tuple[Tree, ...]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """To be kept in the container's state: enough to find, enter and remove the cgroup again."""
+        return tuple(tree.directory for tree in self.trees)
+
+    def create(self) -> Plan:
+        """The monitor makes the directories and writes the limits, before there is anything to limit."""
+        steps: list[Step] = []
+        for tree in self.trees:
+            steps += _create_v2(tree) if tree.hierarchy.version == 2 else _create_v1(tree)
+        return (*steps, *self.open())
+
+    def open(self) -> Plan:
+        """The monitor opens what init enters by, and the counters that tell later whether memory ran out."""
+        opened = []
+        for tree in self.trees:
+            if tree.hierarchy.version == 2:
+                opened.append(calls.openat(k.AT_FDCWD, tree.directory, k.O_PATH | k.O_DIRECTORY, out=CGROUP))
+            else:
+                opened.append(calls.openat(k.AT_FDCWD, f"{tree.directory}/tasks", k.O_WRONLY, out=_tasks(tree)))
+            if "memory" in tree.controllers:
+                file = "memory.events" if tree.hierarchy.version == 2 else "memory.oom_control"
+                opened.append(calls.openat(k.AT_FDCWD, f"{tree.directory}/{file}", k.O_RDONLY, out=COUNTERS))
+        if not opened:
+            return ()
+        why = "A process that is cut off from the host's files can still use the descriptors that it was given"
+        return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)"),)
+
+    @property
+    def clone_into(self) -> Slot | None:
+        """The descriptor for clone3(2), where there is a v2 directory."""
+        return CGROUP if any(tree.hierarchy.version == 2 for tree in self.trees) else None
+
+    def enter(self) -> Plan:
+        """Init enters the v1 hierarchies, first of all: what it does from here on is counted and limited."""
+        slots = [_tasks(tree) for tree in self.trees if tree.hierarchy.version == 1]
+        if not slots:
+            return ()
+        # `0` is whoever writes it. `tasks` moves one thread and takes no lock; `cgroup.procs` moves a process, for
+        # which the kernel keeps every fork and exit on the host waiting: 5 ms, where `tasks` takes 0.05.
+        entered = tuple(calls.write(slot, b"0") for slot in slots)
+        why = "Who writes 0 to `tasks` is moved into that cgroup; all its children will be born there"
+        return (Step("Enter the cgroups", why, INIT, entered, "cgroups(7)", Proof("/proc/{pid}/cgroup")),)
+
+    @property
+    def counters(self) -> Slot | None:
+        """A descriptor of the file that counts out-of-memory kills: :func:`oom_killed` reads its text."""
+        return COUNTERS if any("memory" in tree.controllers for tree in self.trees) else None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What belongs under the container's /sys/fs/cgroup: the hierarchies it has a place in."""
+        if all(tree.hierarchy.version == 2 for tree in self.trees):
+            return tuple(View("cgroup2", "", (), ()) for _ in self.trees)
+        views = []
+        for tree in self.trees:
+            controllers = tree.hierarchy.controllers
+            if tree.hierarchy.version == 2:
+                views.append(View("cgroup2", "unified", (), ()))
+            else:
+                links = controllers if len(controllers) > 1 else ()
+                views.append(View("cgroup", tree.hierarchy.name, controllers, links))
+        return tuple(views)
+
+    def remove(self) -> Plan:
+        """The monitor removes the directories, once the container has ended."""
+        if not self.trees:
+            return ()
+        # Busy is a cgroup in which another process was put, or cgroups that the container made: removal.py's work.
+        tolerate = (errno.ENOENT, errno.EBUSY)
+        removed = tuple(
+            calls.unlinkat(k.AT_FDCWD, directory, k.AT_REMOVEDIR, tolerate=tolerate) for directory in self.directories
+        )
+        why = "The kernel lets go of a cgroup when its directory is removed, which needs that nobody is left in it"
+        return (Step("Remove the cgroups", why, MONITOR, removed, "cgroups(7)"),)
+
+
+def _tasks(tree: Tree) -> Slot:
+    return Slot(f"tasks of {tree.hierarchy.name}")
+
+
+# --- steps that make a directory --------------------------------------------------------------------------------------
+
+
+def _write(path: str, *values: str) -> tuple[Call, ...]:
+    """Each value in one call, as these files want it."""
+    return (
+        calls.openat(k.AT_FDCWD, path, k.O_WRONLY, out=_FILE),
+        *(calls.write(_FILE, value) for value in values),
+        calls.close(_FILE),
+    )
+
+
+def _write_limits(tree: Tree) -> list[Call]:
+    """The limits of a tree, files with several lines opened once."""
+    files: dict[str, list[str]] = {}
+    for limit in tree.limits:
+        files.setdefault(limit.file, []).append(limit.value)
+    return [call for file, values in files.items() for call in _write(f"{tree.directory}/{file}", *values)]
+
+
+def _create_v1(tree: Tree) -> list[Step]:
+    """One step for each hierarchy: the directory, its limits, its rules."""
+    made: list[Call] = []
+    for directory in tree.parents:
+        made.append(calls.mkdirat(k.AT_FDCWD, directory, 0o755, tolerate=(errno.EEXIST,)))
+        for above, limit in tree.above:
+            if above == directory:
+                made += _write(f"{directory}/{limit.file}", limit.value)
+    made.append(calls.mkdirat(k.AT_FDCWD, tree.directory, 0o755))
+    made += _write_limits(tree)
+    lines = devices.lines(tree.rules)
+    start = 0
+    for end in range(1, len(lines) + 1):  # runs of lines for the same file
+        if end == len(lines) or lines[end][0] != lines[start][0]:
+            made += _write(f"{tree.directory}/{lines[start][0]}", *(text for _, text in lines[start:end]))
+            start = end
+    first = tree.limits[0].file if tree.limits else "devices.list" if tree.rules else "cgroup.procs"
+    what, why = _purpose(tree.controllers)
+    verb = "Limit" if tree.limits or tree.rules else "Count"
+    return [Step(f"{verb} {what}", why, MONITOR, tuple(made), "cgroups(7)", Proof(f"{tree.directory}/{first}"))]
+
+
+def _purpose(controllers: tuple[str, ...]) -> tuple[str, str]:
+    known = [_PURPOSE.get(controller, (controller, "Asked for by the runtime-spec")) for controller in controllers]
+    return " and ".join(what for what, _ in known), ". ".join(why for _, why in known)
+
+
+def _create_v2(tree: Tree) -> list[Step]:
+    """One directory; the controllers must be handed down to it from the top."""
+    top = tree.hierarchy.mount
+    enabled = " ".join(f"+{name}" for name in tree.controllers if name in tree.hierarchy.controllers)
+    made: list[Call] = []
+    for above, directory in zip([top, *tree.parents], [*tree.parents, tree.directory], strict=True):
+        if enabled:
+            made += _write(f"{above}/cgroup.subtree_control", enabled)
+        tolerate = () if directory == tree.directory else (errno.EEXIST,)
+        made.append(calls.mkdirat(k.AT_FDCWD, directory, 0o755, tolerate=tolerate))
+    steps = [
+        Step(
+            "Make the cgroup",
+            "A cgroup is a directory; a controller works in it when the directory above has handed it down",
+            MONITOR,
+            tuple(made),
+            "cgroups(7)",
+            Proof(f"{tree.directory}/cgroup.controllers"),
+        )
+    ]
+    by_controller: dict[str, list[Limit]] = {}
+    for limit in tree.limits:
+        by_controller.setdefault(limit.file.split(".")[0], []).append(limit)
+    for controller, limits in by_controller.items():
+        what, why = _purpose((controller,))
+        proof = Proof(f"{tree.directory}/{limits[0].file}")
+        written = tuple(_write_limits(tree._replace(limits=tuple(limits))))
+        steps.append(Step(f"Limit {what}", why, MONITOR, written, "cgroups(7)", proof))
+    if tree.rules:
+        steps.append(_filter_devices(tree))
+    return steps
+
+
+def _filter_devices(tree: Tree) -> Step:
+    opened = calls.openat(k.AT_FDCWD, tree.directory, k.O_PATH | k.O_DIRECTORY, out=CGROUP)
+    return Step(
+        "Limit access to devices",
+        "cgroup v2 has no files for devices: the kernel asks this small program about each open and mknod",
+        MONITOR,
+        (opened, *devices.attach(tree.rules, CGROUP), calls.close(CGROUP)),
+        "bpf(2)",
+    )
+
+
+# --- from resources to a group ----------------------------------------------------------------------------------------
+
+
+def plan(
+    hierarchies: Hierarchies, path: str, resources: Resources, look: Look, defaults: Collection[str] = ()
+) -> Group:
+    """The group for ``resources``, with a directory in each hierarchy that has something to do, and no other.
+
+    Memory is always counted where it can be. ``defaults`` are the keys that nobody asked for ("pids.limit"): where the
+    host can't keep them they are skipped.
+
+    Raises:
+        HostLacks: a controller or a file that was asked for is not here.
+        UsageError: a path or value that means nothing.
+    """
+    return _Planner(hierarchies, path, look, defaults).plan(resources)
+
+
+class _Planner:
+    """Gathers, hierarchy by hierarchy, what belongs there."""
+
+    def __init__(self, hierarchies: Hierarchies, path: str, look: Look, defaults: Collection[str]) -> None:
+        self.hierarchies, self.path, self.look, self.defaults = hierarchies, _checked(path), look, defaults
+        self.trees: dict[str, Tree] = {}
+        self.skipped: list[str] = []
+
+    def plan(self, resources: Resources) -> Group:
+        self._place("memory", (), "memory")
+        for controller in v1.LIMITS:
+            home = self.hierarchies.home(controller)
+            table = v2.LIMITS if home and home.version == 2 else v1.LIMITS
+            limits = table[controller](resources, home.mount if home else "", self.look)
+            for limit in limits:
+                self._place(controller, (limit,), limit.key)
+        self._devices(tuple(devices.rules(resources.get("devices") or ())))
+        self._unified(resources.get("unified") or {})
+        self._fill_above()
+        return Group(tuple(self.trees.values()), tuple(self.skipped))
+
+    def _place(self, controller: str, limits: tuple[Limit, ...], key: str) -> None:
+        home = self.hierarchies.home(controller)
+        lacking = self._lacking(home, controller, limits)
+        if home and not lacking:
+            name = "io" if controller == "blkio" and home.version == 2 else controller
+            self._add(home, name, limits)
+        elif key in self.defaults or key == "memory":
+            self.skipped.append(key)
+        else:
+            raise HostLacks(f"{OPTIONS.get(key, key)}: {lacking}")
+
+    def _lacking(self, home: Hierarchy | None, controller: str, limits: tuple[Limit, ...]) -> str:
+        """Why this can't be done here; "" if it can, as far as can be seen."""
+        if home is None:
+            return f"this host has no {controller} controller in any cgroup hierarchy"
+        if not home.writable:
+            return f"the {controller} controller is mounted read-only at {home.mount}"
+        for limit in limits:
+            if not _has(home, limit.file, self.look):
+                return f"this kernel has no {limit.file}"
+        return ""
+
+    def _add(self, home: Hierarchy, controller: str, limits: tuple[Limit, ...] = ()) -> Tree:
+        tree = self.trees.get(home.mount)
+        if tree is None:
+            above = "" if self.path.startswith("/") else own_cgroup(home, self.look.read("/proc/self/cgroup")) + "/"
+            tree = Tree(home, above + self.path)
+        if controller not in tree.controllers:
+            tree = tree._replace(controllers=(*tree.controllers, controller))
+        tree = tree._replace(limits=tree.limits + limits)
+        self.trees[home.mount] = tree
+        return tree
+
+    def _devices(self, rules: tuple[devices.Rule, ...]) -> None:
+        home = self.hierarchies.home("devices") or self.hierarchies.v2
+        if not rules:
+            return
+        if home and home.writable:
+            self.trees[home.mount] = self._add(home, "devices")._replace(rules=rules)
+        elif "devices" in self.defaults:
+            self.skipped.append("devices")
+        else:
+            raise HostLacks("access to devices can't be limited: no cgroup hierarchy is mounted and writable for it")
+
+    def _unified(self, files: dict[str, str]) -> None:
+        for file, value in files.items():
+            controller = file.split(".")[0]
+            home = self.hierarchies.v2
+            if "/" in file or "." not in file or "\0" in file:
+                raise UsageError(f"linux.resources.unified: {file!r} is not a file of a cgroup")
+            if home is None or (controller != "cgroup" and controller not in home.controllers):
+                raise HostLacks(f"linux.resources.unified: {file} needs the {controller} controller in cgroup v2")
+            self._add(home, controller, (Limit(file, value, f"unified.{file}"),))
+
+    def _fill_above(self) -> None:
+        """In v1 a cgroup can't have CPUs, or realtime, that the one above it lacks; and a new one lacks them."""
+        for mount, tree in self.trees.items():
+            if tree.hierarchy.version == 1:
+                above = v1.cpuset_above(tree.limits, mount, tree.parents, self.look)
+                above += v1.realtime_above(tree.limits, tree.parents, self.look)
+                self.trees[mount] = tree._replace(above=tuple(above))
+
+
+def _checked(path: str) -> str:
+    names = path.split("/")
+    if not path.strip("/") or ".." in names or any(len(name) > 255 for name in names) or "\0" in path or "\n" in path:
+        raise UsageError(f"cgroup {path!r}: not a path below the root of a hierarchy")
+    return ("/" if path.startswith("/") else "") + "/".join(name for name in names if name not in ("", "."))
+
+
+def _has(home: Hierarchy, file: str, look: Look) -> bool:
+    """Whether this kernel has ``file``; true where nothing here can tell."""
+    if home.version == 2:
+        return file not in v2.OPTIONAL or v2.has_file(home.mount, file, look) is not False
+    return file in v1.NOT_IN_ROOT or look.read(f"{home.mount}/{file}") is not None

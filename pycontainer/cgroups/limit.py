@@ -1,0 +1,91 @@
+"""A limit as the kernel takes it: one line of text for one file of a cgroup."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import Resources
+
+
+class Limit(NamedTuple):
+    """One line for one file.
+
+    Attributes:
+        file: in the cgroup's directory, for example ``memory.max``.
+        value: what is written to it.
+        key: what asked for it: its place below ``linux.resources`` in the runtime-spec.
+    """
+
+    file: str
+    value: str
+    key: str
+
+    @property
+    def option(self) -> str:
+        """What a user calls it: docker's flag, or the runtime-spec's key where no flag leads there."""
+        return OPTIONS.get(self.key, f"linux.resources.{self.key}")
+
+
+class Look(Protocol):
+    """How what is there already is looked at, so that tests can be a host that this one is not."""
+
+    def read(self, path: str) -> str | None:
+        """The text of a small file; None where there is none or it can't be read."""
+
+    def children(self, path: str) -> list[str]:
+        """The directories in a directory."""
+
+
+class LookHere:
+    """This host."""
+
+    def read(self, path: str) -> str | None:
+        """See :class:`Look`."""
+        try:
+            with open(path, "rb", buffering=0) as file:
+                return file.read().decode("utf-8", "surrogateescape")
+        except OSError:
+            return None
+
+    def children(self, path: str) -> list[str]:
+        """See :class:`Look`."""
+        try:
+            with os.scandir(path) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+
+
+def section(resources: Resources, name: str) -> Mapping[str, Any]:
+    """One object of ``linux.resources``, for names that the types can not know; {} where it is missing."""
+    return resources.get(name) or {}  # type: ignore[return-value]
+
+
+Table = dict[str, Callable[["Resources", str, Look], list[Limit]]]
+"""For each controller, by its v1 name, what finds its limits among resources, given where its hierarchy is mounted."""
+
+OPTIONS = {
+    "memory.limit": "--memory",
+    "memory.swap": "--memory-swap",
+    "memory.reservation": "--memory-reservation",
+    "memory.swappiness": "--memory-swappiness",
+    "memory.disableOOMKiller": "--oom-kill-disable",
+    "cpu.shares": "--cpu-shares",
+    "cpu.quota": "--cpu-quota",
+    "cpu.period": "--cpu-period",
+    "cpu.realtimeRuntime": "--cpu-rt-runtime",
+    "cpu.realtimePeriod": "--cpu-rt-period",
+    "cpu.cpus": "--cpuset-cpus",
+    "cpu.mems": "--cpuset-mems",
+    "pids.limit": "--pids-limit",
+    "blockIO.weight": "--blkio-weight",
+    "blockIO.weightDevice": "--blkio-weight-device",
+    "blockIO.throttleReadBpsDevice": "--device-read-bps",
+    "blockIO.throttleWriteBpsDevice": "--device-write-bps",
+    "blockIO.throttleReadIOPSDevice": "--device-read-iops",
+    "blockIO.throttleWriteIOPSDevice": "--device-write-iops",
+    "devices": "the device rules",
+}
