@@ -1,0 +1,149 @@
+"""What every narrator needs: which step a call belongs to, which number a slot holds, and the proof of a step.
+
+A narrator is told of each call by the performer's own report, so it tells what happened and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pycontainer.core.performer import FIRST_GIVEN
+from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
+from pycontainer.core.wire import SKIPPED, Record
+from pycontainer.explain import proof, render
+
+
+class Told(NamedTuple):
+    """One call, with all that is known of it.
+
+    Attributes:
+        at: index in the plan; negative for what starts the performer.
+        step, call: of the plan.
+        pid: the process that makes it, as the host numbers it.
+        values: the decoded arguments.
+        record: the result, or None for a plan that is not performed.
+    """
+
+    at: int
+    step: Step
+    call: Call
+    pid: int
+    values: dict[str, render.Value]
+    record: Record | None
+
+    @property
+    def skipped(self) -> bool:
+        """Not made, because a descriptor it needs was never opened."""
+        return self.record is not None and self.record.error == SKIPPED
+
+    @property
+    def tolerated(self) -> bool:
+        """Refused by the kernel, and the plan goes on."""
+        return self.record is not None and self.record.error in self.call.tolerate
+
+    @property
+    def failed(self) -> bool:
+        """Refused by the kernel, and that is the end of the plan."""
+        return self.record is not None and self.record.error > 0 and not self.tolerated
+
+
+class Narrator:
+    """An Observer that follows a plan; what it says, and where, is for those below it."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._number: dict[int, int] = {}
+        self._step: Step | None = None
+        self._before: proof.Evidence | None = None
+        self._child = 0
+        self._made = 0
+        self._slots: dict[str, dict[Slot, int]] = {}
+
+    def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
+        """See Observer."""
+        self._number = {id(step): number for number, step in enumerate(plan, 1)}
+        self._slots[MONITOR] = {slot: number for number, slot in enumerate(given, FIRST_GIVEN)}
+
+    def before(self, index: int, step: Step, call: Call, pid: int) -> None:
+        """See Observer."""
+        if step is not self._step:
+            self._enter(step, pid)
+
+    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+        """See Observer."""
+        if step is not self._step:
+            self._enter(step, pid)
+        told = Told(index, step, call, pid, render.decode(call, self._slots.get(step.where)), record)
+        self._learn(step, call, record)
+        self._made += 1
+        executed = call.name == "execve" and record.error == 0
+        if self._made == len(step.calls) or told.failed or executed:
+            after = proof.read(step.proof, self._child or pid) if step.proof else None
+            self.call_made(told, self._before, after)
+            self.step_ended(step, self._before, after)
+            self._step = None
+        else:
+            self.call_made(told, None, None)
+
+    def number(self, step: Step) -> int:
+        """The step's place in the plan, from 1; 0 when it is not of the plan."""
+        return self._number.get(id(step), 0)
+
+    def _enter(self, step: Step, pid: int) -> None:
+        self._step, self._child, self._made = step, 0, 0
+        self.step_begins(step, pid)
+        self._before = proof.read(step.proof, pid) if step.proof else None
+
+    def _learn(self, step: Step, call: Call, record: Record) -> None:
+        if record.error == SKIPPED:
+            return
+        slots = self._slots.setdefault(step.where, {})
+        if call.out and record.error == 0:
+            slots[call.out] = record.value
+        elif call.out:
+            slots.pop(call.out, None)
+        if call.child and record.error == 0:
+            self._child = record.value if step.where == MONITOR else 0  # init's child has another number here
+            self._slots[call.child] = {slot: value for slot, value in slots.items() if slot != call.out}
+
+    # What a narrator says.
+
+    def step_begins(self, step: Step, pid: int) -> None:
+        """Nothing of ``step`` has been done; the process waits until this returns."""
+
+    def call_made(self, told: Told, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
+        """One call; the last one of a step comes with the step's proof."""
+
+    def step_ended(self, step: Step, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
+        """All of ``step`` has been done, or a call of it failed."""
+
+    def close(self) -> None:
+        """Nothing more will happen."""
+
+
+class Several(Narrator):
+    """Tells all of ``narrators``."""
+
+    def __init__(self, *narrators: Narrator) -> None:
+        """Tell them in this order."""
+        self.narrators = narrators
+
+    def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
+        """See Narrator."""
+        for narrator in self.narrators:
+            narrator.begin(plan, given)
+
+    def before(self, index: int, step: Step, call: Call, pid: int) -> None:
+        """See Observer."""
+        for narrator in self.narrators:
+            narrator.before(index, step, call, pid)
+
+    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+        """See Observer."""
+        for narrator in self.narrators:
+            narrator.after(index, step, call, record, pid)
+
+    def close(self) -> None:
+        """See Narrator."""
+        for narrator in self.narrators:
+            narrator.close()

@@ -1,0 +1,214 @@
+"""``--explain``: the plan as it is performed, for a person, on a stream; and ``--dry-run``: the plan before it is.
+
+Nothing is printed once the program runs: the terminal is the program's then.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TextIO
+
+from pycontainer.core.performer import start_step
+from pycontainer.core.step import Plan, Step
+from pycontainer.errors import errno_name
+from pycontainer.explain import proof, render
+from pycontainer.explain.narrator import Narrator, Told
+
+EPROTO = 71  # what the performer says of a result that is not the one the plan expects
+MIN_REPEATS = 3
+MAX_PATTERN = 4  # calls in a pattern that is folded
+VALUES_SHOWN = 6
+_DERIVED = ("count", "len", "size")  # follow from another argument
+
+
+class Style(NamedTuple):
+    """The escape sequences, or nothing."""
+
+    bold: str = ""
+    faint: str = ""
+    warn: str = ""
+    off: str = ""
+
+
+def style_for(stream: TextIO, environment: Mapping[str, str] = os.environ) -> Style:
+    """Colour only for a terminal, and not where NO_COLOR is set (no-color.org)."""
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb" or not stream.isatty():
+        return Style()
+    return Style("\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m")
+
+
+# --- folding ------------------------------------------------------------------------------------------------------
+
+
+class Fold(NamedTuple):
+    """Calls that are made several times and differ in one argument each.
+
+    Attributes:
+        calls: the first round.
+        times: how many rounds there are.
+        varying: for each call of the round, the name of the argument that varies, or "".
+        values: what varied, one per round.
+        ns: all of them together.
+    """
+
+    calls: tuple[Told, ...]
+    times: int
+    varying: tuple[str, ...]
+    values: tuple[render.Value, ...]
+    ns: int
+
+
+def _varying(a: Told, b: Told) -> set[str] | None:
+    """The names of the arguments in which two calls differ, or None when they are not alike at all."""
+    same_result = (a.record and a.record.error) == (b.record and b.record.error)
+    if a.call.name != b.call.name or a.values.keys() != b.values.keys() or not same_result:
+        return None
+    return {name for name in a.values if name not in _DERIVED and _comparable(a, name) != _comparable(b, name)}
+
+
+def _comparable(told: Told, name: str) -> render.Value:
+    value = told.values[name]
+    return value.slot if isinstance(value, render.Held) else value
+
+
+def _rounds(calls: list[Told], size: int) -> tuple[int, tuple[str, ...]]:
+    """How often the first ``size`` calls repeat, and what varies in each of them."""
+    varying: list[set[str]] = [set() for _ in range(size)]
+    times = 1
+    while (times + 1) * size <= len(calls):
+        differences = [_varying(calls[i], calls[times * size + i]) for i in range(size)]
+        if any(d is None or len(d | v) > 1 for d, v in zip(differences, varying, strict=True)):
+            break
+        varying = [v | (d or set()) for d, v in zip(differences, varying, strict=True)]
+        times += 1
+    return times, tuple(next(iter(names), "") for names in varying)
+
+
+def fold(calls: list[Told]) -> Iterator[Fold]:
+    """Find what repeats; what does not is a fold of one."""
+    while calls:
+        size, times = 1, 1
+        varying: tuple[str, ...] = ("",)
+        for candidate in range(1, MAX_PATTERN + 1):
+            rounds, names = _rounds(calls, candidate)
+            if rounds >= MIN_REPEATS and any(names) and rounds * candidate > times * size:
+                size, times, varying = candidate, rounds, names
+        taken, calls = calls[: size * times], calls[size * times :]
+        which = next((i for i, name in enumerate(varying) if name), 0)
+        values = tuple(told.values[varying[which]] for told in taken[which::size]) if any(varying) else ()
+        yield Fold(tuple(taken[:size]), times, varying, values, sum(told.record.ns for told in taken if told.record))
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def result(told: Told) -> str:
+    """What came of a call, in words where it is not plain success."""
+    record = told.record
+    if record is None:
+        return ""
+    if told.skipped:
+        missing = [f"<{v.slot}>" for v in told.values.values() if isinstance(v, render.Held) and v.number is None]
+        return f" - skipped: {' and '.join(missing) or 'what it needs'} was never opened"
+    if told.failed and record.error == EPROTO:
+        return f" = {record.value}, but only {told.call.expect} is good: failed"
+    if record.error:
+        said = f" = {errno_name(record.error)} ({os.strerror(record.error).lower()})"
+        return said + (": tolerated" if told.tolerated else ": failed")
+    return f" = {record.value}" if record.value or told.call.out else ""
+
+
+def who(step: Step, pid: int) -> str:
+    """Who performs a step."""
+    return f"{step.where} {pid}" if pid else step.where
+
+
+# --- narrators ----------------------------------------------------------------------------------------------------
+
+
+class TextNarrator(Narrator):
+    """Prints each step when it begins, and its calls and proof when it has ended."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Print to ``stream``."""
+        super().__init__()
+        self._stream = stream
+        self._style = style_for(stream)
+        self._calls: list[Told] = []
+        self._over = False
+
+    def step_begins(self, step: Step, pid: int) -> None:
+        """Print what comes and why."""
+        self._calls = []
+        self._head(step, pid)
+
+    def call_made(self, told: Told, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
+        """Keep the call, to see what repeats."""
+        self._calls.append(told)
+
+    def step_ended(self, step: Step, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
+        """Print the calls and the proof; after the program has started, nothing more."""
+        self._print_calls()
+        if before and after:
+            for line in proof.difference(before, after):
+                self._say(f"      proof   {line}", self._style.bold)
+        if any(_is_watch(told) for told in self._calls):
+            self._say("\nThe program runs. What follows is its own.\n", self._style.faint)
+            self._over = True
+        self._stream.flush()
+
+    def _head(self, step: Step, pid: int) -> None:
+        self._say(f"\n{self.number(step):2}. {step.title}   [{who(step, pid)}]", self._style.bold)
+        self._say(textwrap.fill(step.why, 100, initial_indent=" " * 4, subsequent_indent=" " * 4))
+
+    def _print_calls(self) -> None:
+        for group in fold(self._calls):
+            for told, varying in zip(group.calls, group.varying, strict=True):
+                values = told.values | ({varying: render.Symbol("*")} if varying else {})
+                said = result(told) if group.times == 1 or told.record is None or told.record.error else ""
+                spent = f", {told.record.ns // 1000} us" if told.record and group.times == 1 else ""
+                line = f"      {render.line(told.call.name, values)}{said}"
+                alarming = self._style.warn if told.failed or told.tolerated or told.skipped else ""
+                self._say(line, alarming, f"   # {render.man(told.call)}{spent}")
+            if group.times > 1:
+                self._say(f"        {group.times} times{_listed(group)}", self._style.faint)
+
+    def _say(self, line: str, style: str = "", note: str = "") -> None:
+        if self._over:
+            return
+        before, off = (style, self._style.off) if style else ("", "")
+        note = f"{self._style.faint}{note}{self._style.off}" if note else ""
+        print(f"{before}{line}{off}{note}", file=self._stream)
+
+
+def _is_watch(told: Told) -> bool:
+    """The monitor's read that ends when the program has been executed."""
+    return told.call.name == "read" and told.call.expect == 0 and not told.failed
+
+
+def _listed(group: Fold) -> str:
+    shown = ", ".join(map(render.show, group.values[:VALUES_SHOWN]))
+    more = f", and {len(group.values) - VALUES_SHOWN} more" if len(group.values) > VALUES_SHOWN else ""
+    spent = f" ({group.ns // 1000} us)" if group.ns else ""
+    return f"{spent}, with * = {shown}{more}"
+
+
+class _DryRun(TextNarrator):
+    """The same, of a plan that nobody performs."""
+
+    def tell(self, plan: Plan) -> None:
+        self.begin(plan, ())
+        for step in plan:
+            self._calls = [Told(0, step, call, 0, render.decode(call), None) for call in step.calls]
+            self._head(step, 0)
+            self._print_calls()
+            if step.proof:
+                some = f", lines with {step.proof.line.strip()!r}" if step.proof.line.strip() else ""
+                self._say(f"      proof   {step.proof.path.format(pid='PID')}{some}", self._style.bold)
+
+
+def dry_run(plan: Plan, stream: TextIO, name: str = "NAME") -> None:
+    """Print what would be done; nothing is done, and no privilege is needed. ``name`` is the container's."""
+    _DryRun(stream).tell((start_step(name), *plan))
