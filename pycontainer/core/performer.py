@@ -16,21 +16,29 @@ from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encod
 F_ADD_SEALS = 1033
 SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
 SPAWN_FLAGS = 0x5111  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD|SIGCHLD
+FIRST_GIVEN = 8  # wire.h: after the plan, the status pipe and a gate for each role
 
-START = Step(
-    "Start the performer",
-    "A tiny static program carries out the plan, so that no Python, and nothing of Python's memory, enters a container",
-    "pyc",
-    (
-        Call("clone", (SPAWN_FLAGS,)),
-        Call("execveat", (Slot("performer"), "", Strings(("pyc-monitor",)), Strings(()), AT_EMPTY_PATH)),
-    ),
-    "memfd_create(2)",
-)
+
+def start_step(name: str) -> Step:
+    """What :func:`pycontainer.core.kernel.spawn` does, as the first step of every plan that is watched."""
+    return Step(
+        "Start the performer",
+        "A tiny static program carries out the plan, so that no Python, and nothing of Python's memory, "
+        "enters a container",
+        "pyc",
+        (
+            Call("clone", (SPAWN_FLAGS,)),
+            Call("execveat", (Slot("performer"), "", Strings(("pyc-monitor", name)), Strings(()), AT_EMPTY_PATH)),
+        ),
+        "memfd_create(2)",
+    )
 
 
 class Observer(Protocol):
     """Somebody who watches a plan being performed, call by call, and may take their time."""
+
+    def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
+        """All that will be done, and what the performer is started with, as descriptors from FIRST_GIVEN on."""
 
     def before(self, index: int, step: Step, call: Call, pid: int) -> None:
         """``call`` is about to be made by process ``pid``, which waits."""
@@ -105,22 +113,22 @@ class Performance:
             for role in ROLES:
                 gate, self._gates[role] = os.pipe2(os.O_CLOEXEC) if observer else (status, -1)
                 handed_over.append(gate)
-            self._narrate_start("before")
-            self.monitor, self.pidfd = kernel.spawn(executable(), [*handed_over, *given.values()], ["pyc-monitor", name])
-            self._pids[MONITOR] = self.monitor
-            self._narrate_start("after")
+            self._spawn([*handed_over, *given.values()], name, plan, tuple(given))
         finally:
             for fd in set(handed_over):
                 os.close(fd)
 
-    def _narrate_start(self, moment: str) -> None:
-        if self._observer is None:
-            return
-        for index, call in enumerate(START.calls, -len(START.calls)):
-            if moment == "before":
-                self._observer.before(index, START, call, os.getpid())
-            else:
-                self._observer.after(index, START, call, Record(index, 0, self.monitor, 0), os.getpid())
+    def _spawn(self, descriptors: list[int], name: str, plan: Plan, given: tuple[Slot, ...]) -> None:
+        if (observer := self._observer) is not None:
+            start = start_step(name)
+            observer.begin((start, *plan), given)
+            observer.before(-2, start, start.calls[0], os.getpid())
+        self.monitor, self.pidfd = kernel.spawn(executable(), descriptors, ["pyc-monitor", name])
+        self._pids[MONITOR] = self.monitor
+        if observer is not None:
+            observer.after(-2, start, start.calls[0], Record(-2, 0, self.monitor, 0), os.getpid())
+            observer.before(-1, start, start.calls[1], self.monitor)
+            observer.after(-1, start, start.calls[1], Record(-1, 0, 0, 0), self.monitor)
 
     def wait_started(self) -> None:
         """Return when the container's program has been executed.
@@ -173,6 +181,8 @@ class Performance:
         self.results[record.index] = record
         if call.child and record.value > 0:
             self._pids[call.child] = record.value
+            if step.where != MONITOR and self._observer:
+                self._pids[call.child] = _only_child(self._pids[step.where])
         if self._observer:
             self._announce(record.index, self._observer)
             self._observer.after(record.index, step, call, record, self._pids.get(step.where, 0))
@@ -216,3 +226,12 @@ class Performance:
 def _is_watch(call: Call) -> bool:
     """The monitor's read that ends when init has executed the program: the end of the error pipe."""
     return call.name == "read" and call.expect == 0
+
+
+def _only_child(parent: int) -> int:
+    """The pid here of a child that ``parent`` made inside its own pid namespace, where it has another number."""
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children") as children:
+            return int(children.read().split()[0])
+    except (OSError, IndexError):
+        return 0  # it has ended already
