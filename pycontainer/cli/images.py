@@ -1,0 +1,170 @@
+"""``pyc images``: the images."""
+
+from __future__ import annotations
+
+import re
+import time
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pycontainer.cli import Session, human, listing
+from pycontainer.errors import UsageError
+from pycontainer.image.reference import Reference
+from pycontainer.image.store import Store
+
+if TYPE_CHECKING:
+    from pycontainer.image.store import Image
+
+HEADERS = {
+    "ID": "IMAGE ID",
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+    "VirtualSize": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
+}
+FILTERS = frozenset(["dangling", "label", "before", "since", "reference", "until"])
+NONE = "<none>"
+
+
+class Name(NamedTuple):
+    """One line of the list: a repository and a tag of an image, ``<none>`` where it has none."""
+
+    image: Image
+    repository: str
+    tag: str
+
+
+@click.command("images", help="List images.")
+@click.option("-a", "--all", is_flag=True, expose_value=False, help="Show all (there are no hidden ones)")
+@click.option("--digests", is_flag=True, help="Show digests")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@click.option("--no-trunc", is_flag=True, help="Don't shorten")
+@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@click.argument("pattern", metavar="[REPOSITORY[:TAG]]", required=False)
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    digests: bool,
+    filters: tuple[str, ...],
+    form: str,
+    no_trunc: bool,
+    quiet: bool,
+    pattern: str | None,
+) -> None:
+    """List images."""
+    everything = Store(session.roots.root).images()
+    patterns = [f"reference={pattern}"] if pattern else []
+    found = select(everything, listing.Filters([*filters, *patterns], FILTERS))
+    rows = [row(name, short=not no_trunc) for name in found]
+    if quiet:
+        form = form or "{{.ID}}"
+        rows = list({each["ID"]: each for each in rows}.values())
+    default = "{{.Repository}}\t{{.Tag}}\t" + ("{{.Digest}}\t" if digests else "")
+    listing.write(rows, HEADERS, default + "{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", form)
+
+
+def select(everything: list[Image], filters: listing.Filters) -> list[Name]:
+    """The names of the images that pass the filters, the image made last first."""
+    before = [moment(_named(everything, name).created) for name in filters.get("before")]
+    since = [moment(_named(everything, name).created) for name in filters.get("since")]
+    until = [_until(text) for text in filters.get("until")]
+    found = []
+    for image in everything:
+        created = moment(image.created)
+        if not (
+            filters.labels(image.config.labels)
+            and all(created < other for other in [*before, *until])
+            and all(created > other for other in since)
+        ):
+            continue
+        found += [name for name in names(image) if _passes(name, filters)]
+    return found
+
+
+def _passes(name: Name, filters: listing.Filters) -> bool:
+    def dangles(text: str) -> bool:
+        return name.tag == NONE if text in ("true", "1") else name.repository != NONE
+
+    return filters.any("dangling", dangles) and filters.any("reference", lambda text: _matches(name, text))
+
+
+def names(image: Image) -> list[Name]:
+    """One line for each tag; for an image without any, its repository or nothing."""
+    references = [Reference.parse(name) for name in image.names]
+    tagged = [Name(image, reference.familiar_name, reference.tag) for reference in references if reference.tag]
+    if tagged:
+        return tagged
+    return [Name(image, reference.familiar_name, NONE) for reference in references] or [Name(image, NONE, NONE)]
+
+
+def _matches(name: Name, pattern: str) -> bool:
+    """As docker: a shell pattern over the repository or the repository and tag."""
+    full = f"{name.repository}:{name.tag}"
+    return any(fnmatchcase(text, pattern) for text in (full, name.repository)) and (
+        "/" in pattern or "/" not in name.repository or pattern in ("*", "**")
+    )
+
+
+def _named(everything: list[Image], text: str) -> Image:
+    for image in everything:
+        short = image.id.partition(":")[2]
+        if short.startswith(text.removeprefix("sha256:")) or text in _spellings(image):
+            return image
+    raise UsageError(f"invalid filter: no such image: {text}")
+
+
+def _spellings(image: Image) -> set[str]:
+    references = [Reference.parse(name) for name in image.names]
+    return {r.familiar for r in references} | {r.familiar_name for r in references if r.tag == "latest"}
+
+
+def _until(text: str) -> float:
+    from pycontainer.oci.grammar import duration
+
+    if re.fullmatch(r"\d+", text):
+        return float(text)
+    if re.match(r"\d{4}-", text):
+        return moment(text)
+    try:
+        return time.time() - duration(text)
+    except UsageError as error:
+        raise UsageError(f"invalid filter until={text}: {error.message}") from None
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time, 0.0 for "" or nonsense."""
+    from datetime import UTC, datetime  # +2 ms
+
+    try:
+        parsed = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    except ValueError:
+        return 0.0
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def row(name: Name, *, short: bool) -> dict[str, Any]:
+    """One line as the fields of ``--format``."""
+    image, created = name.image, moment(name.image.created)
+    return {
+        "ID": human.short_id(image.id) if short else image.id,
+        "Repository": name.repository,
+        "Tag": name.tag,
+        "Digest": image.digest or NONE,
+        "CreatedSince": human.ago(created),
+        "CreatedAt": human.date(created),
+        "Size": human.size(image.size),
+        "VirtualSize": human.size(image.size),
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
+        "Containers": "N/A",
+    }

@@ -1,0 +1,167 @@
+"""``pyc ps``: the containers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pycontainer.cli import Session, human, listing
+from pycontainer.engine import containers
+from pycontainer.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+
+HEADERS = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Command": "COMMAND",
+    "CreatedAt": "CREATED AT",
+    "RunningFor": "CREATED",
+    "Status": "STATUS",
+    "State": "STATE",
+    "Ports": "PORTS",
+    "Names": "NAMES",
+    "Size": "SIZE",
+    "Labels": "LABELS",
+    "Mounts": "MOUNTS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Networks": "NETWORKS",
+    "Label": lambda name: name,
+}
+DEFAULT = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
+
+FILTERS = frozenset(
+    {
+        *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name"),
+        *("network", "publish", "since", "status", "volume"),
+    }
+)
+STATES = frozenset(["created", "restarting", "running", "removing", "paused", "exited", "dead"])
+
+
+@click.command("ps", help="List containers: those that run, or with -a all of them.")
+@click.option("-a", "--all", "every", is_flag=True, help="Show all, not only those that run")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@click.option("-n", "--last", type=int, default=-1, metavar="N", help="Show the N made last, in any state")
+@click.option("-l", "--latest", is_flag=True, help="Show the one made last, in any state")
+@click.option("--no-trunc", is_flag=True, help="Don't shorten")
+@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@click.option("-s", "--size", is_flag=True, help="Show how much each has written")
+@click.pass_obj
+def command(session: Session, /, filters: tuple[str, ...], form: str, last: int, quiet: bool, **flags: bool) -> None:
+    """List containers."""
+    roots = session.roots
+    everything = containers.listing(roots)
+    found = select(everything, listing.Filters(filters, FILTERS), every=flags["every"] or last >= 0 or flags["latest"])
+    if last >= 0 or flags["latest"]:
+        found = found[: 1 if flags["latest"] else last]
+    rows = [row(roots, container, short=not flags["no_trunc"], size=flags["size"]) for container in found]
+    if quiet and not form:
+        form = "{{.ID}}"
+    listing.write(rows, HEADERS, DEFAULT + ("\t{{.Size}}" if flags["size"] else ""), form)
+
+
+def select(everything: list[Container], filters: listing.Filters, *, every: bool) -> list[Container]:
+    """The containers that pass the filters; only running ones unless ``every``, or a filter asks for a state."""
+    for state in filters.get("status"):
+        if state not in STATES:
+            raise UsageError(f"invalid filter status={state}", hint="states: " + ", ".join(sorted(STATES)))
+    every = every or "status" in filters or "exited" in filters
+    tests = _tests(everything, filters)
+    return [c for c in everything if (every or c.state == "running") and all(test(c) for test in tests)]
+
+
+def _tests(everything: list[Container], filters: listing.Filters) -> list[Callable[[Container], bool]]:
+    def number(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,3}", text):
+            raise UsageError(f"invalid filter exited={text}: must be an exit code")
+        return int(text)
+
+    before = [_created(everything, name) for name in filters.get("before")]
+    since = [_created(everything, name) for name in filters.get("since")]
+    exited = [number(text) for text in filters.get("exited")]
+    nothing = [key for key in ("expose", "network", "publish", "isolation") if key in filters]
+    return [
+        lambda c: filters.any("id", c.id.startswith),
+        lambda c: filters.any("name", lambda text: re.search(_pattern(text), "/" + c.name) is not None),
+        lambda c: filters.any("status", lambda text: text == c.state),
+        lambda c: not exited or (c.state == "exited" and c.exit_code in exited),
+        lambda c: filters.any("ancestor", lambda text: _is_image(c, text)),
+        lambda c: filters.any("volume", lambda text: text in c.mounts),
+        lambda c: filters.any("health", lambda text: text == "none"),
+        lambda c: filters.any("is-task", lambda text: text in ("false", "0")),
+        lambda c: filters.labels(c.labels),
+        lambda c: all(c.created < moment for moment in before) and all(c.created > moment for moment in since),
+        lambda c: not nothing,  # no container has a port or a network yet
+    ]
+
+
+def _pattern(text: str) -> str:
+    """A name filter is a regular expression over ``/name``; ``^name`` is meant without the slash."""
+    try:
+        return re.compile(re.sub(r"^\^/?", "^/", text)).pattern
+    except re.error as error:
+        raise UsageError(f"invalid filter name={text}: {error}") from None
+
+
+def _is_image(container: Container, text: str) -> bool:
+    digest = container.image_id.rpartition(":")[2]
+    names = {container.image, container.image.removesuffix(":latest"), container.image_id}
+    return text in names or text.removesuffix(":latest") in names or (len(text) >= 4 and digest.startswith(text))
+
+
+def _created(everything: list[Container], name: str) -> float:
+    for container in everything:
+        if container.name == name or container.id.startswith(name):
+            return container.created
+    raise NotFound(f"no such container: {name}")
+
+
+def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[str, Any]:
+    """One container as the fields of ``--format``."""
+    words = " ".join(container.command)
+    return {
+        "ID": container.id[:12] if short else container.id,
+        "Image": container.image,
+        "Command": '"' + (human.ellipsis(words, 20) if short else words).replace('"', '\\"') + '"',
+        "CreatedAt": human.date(container.created),
+        "RunningFor": human.ago(container.created),
+        "Status": status(container),
+        "State": container.state,
+        "Ports": ", ".join(container.ports),
+        "Names": container.name,
+        "Size": human.size(written(roots, container)) if size else "0B",
+        "Labels": listing.join_labels(container.labels),
+        "Mounts": ",".join(human.ellipsis(mount, 15) if short else mount for mount in container.mounts),
+        "LocalVolumes": "0",
+        "Networks": "",
+        "Label": lambda name: container.labels.get(name, ""),
+    }
+
+
+def status(container: Container) -> str:
+    """``Up 5 minutes``, ``Exited (0) 3 hours ago``."""
+    if container.state == "running":
+        return "Up " + human.ago(container.started).removesuffix(" ago")
+    if container.state == "exited":
+        return f"Exited ({container.exit_code}) {human.ago(container.finished)}"
+    return container.state.capitalize()
+
+
+def written(roots: Roots, container: Container) -> int:
+    """Bytes of the files that the container has made or changed."""
+    total = 0
+    for place, _, names in os.walk(f"{roots.root}/containers/{container.id}/upper"):
+        for name in names:
+            try:
+                total += os.lstat(f"{place}/{name}").st_size
+            except FileNotFoundError:
+                continue
+    return total

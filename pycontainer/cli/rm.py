@@ -1,0 +1,31 @@
+"""``pyc rm``: remove containers."""
+
+from __future__ import annotations
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.cli.listing import for_each
+from pycontainer.engine import containers
+from pycontainer.errors import NotFound
+
+
+@click.command("rm", help="Remove containers, with all that they have written.")
+@click.option("-f", "--force", is_flag=True, help="Kill those that run; don't mind those that are not there")
+@click.option("-v", "--volumes", is_flag=True, help="Remove anonymous volumes too (there are none yet)")
+@click.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
+@click.pass_obj
+def command(session: Session, /, names: tuple[str, ...], force: bool, volumes: bool) -> int:
+    """Remove containers."""
+
+    def remove(name: str) -> None:
+        try:
+            containers.remove(session.roots, name, force=force)
+        except NotFound as error:
+            if not force:
+                raise
+            click.echo(f"pyc: {error.message}", err=True)
+            return
+        click.echo(name)
+
+    return for_each(names, remove)
