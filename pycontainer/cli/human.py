@@ -54,15 +54,6 @@ def date(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(moment)) if moment else "N/A"
 
 
-def rfc3339(moment: float) -> str:
-    """UTC: ``2026-08-20T13:04:05.123456789Z``, Go's zero time for 0."""
-    if not moment:
-        return "0001-01-01T00:00:00Z"
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment))
-    fraction = f"{moment % 1:.9f}"[1:].rstrip("0").rstrip(".")
-    return f"{whole}{fraction}Z"
-
-
 def short_id(digest: str) -> str:
     """The 12 hex digits that people type: ``sha256:0123...`` -> ``0123456789ab``."""
     return digest.rpartition(":")[2][:12]

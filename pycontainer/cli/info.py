@@ -1,0 +1,50 @@
+"""``pyc info``: what pycontainer makes of this host; ``--security``: what a container may do on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pycontainer.cli import Session, human
+from pycontainer.cli.template import Template, to_json
+from pycontainer.engine import info
+
+
+@click.command("info", help="Show what pycontainer makes of this host.")
+@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+@click.option("--security", is_flag=True, help="Show what a container may do by default")
+@click.pass_obj
+def command(session: Session, /, form: str, security: bool) -> None:
+    """Show what pycontainer makes of this host."""
+    document = info.posture() if security else info.describe(session.roots)
+    if form == "json":
+        click.echo(to_json(document))
+    elif form:
+        click.echo(Template(form).render(document))
+    else:
+        for key, value in document.items():
+            _line(key, value)
+
+
+_TITLES = {
+    "ContainersRunning": " Running",
+    "ContainersPaused": " Paused",
+    "ContainersStopped": " Stopped",
+    "NCPU": "CPUs",
+    "MemTotal": "Total Memory",
+    "DockerRootDir": "Root Dir",
+}
+
+
+def _line(key: str, value: Any) -> None:
+    title = _TITLES.get(key) or "".join(f" {c}" if c.isupper() and i else c for i, c in enumerate(key))
+    title = title.replace("O S", "OS")
+    if key == "MemTotal":
+        value = human.binary_size(value)
+    if isinstance(value, list):
+        click.echo(f"{title}:" + ("" if value else " none"))
+        for item in value:
+            click.echo(f" {item}")
+    else:
+        click.echo(f"{title}: {value}")

@@ -1,0 +1,45 @@
+"""``pyc version``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pycontainer import __version__
+from pycontainer.cli.template import Template, to_json
+
+
+@click.command("version", help="Show the version of pyc and of what it stands on.")
+@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+def command(form: str) -> None:
+    """Show the version."""
+    document = describe()
+    if form == "json":
+        click.echo(to_json(document))
+    elif form:
+        click.echo(Template(form).render(document))
+    else:
+        client = document["Client"]
+        click.echo(f"pyc {client['Version']}")
+        for title in ("Python", "Kernel", "Os", "Arch", "RuntimeSpec"):
+            click.echo(f" {title + ':':<13}{client[title]}")
+
+
+def describe() -> dict[str, dict[str, str]]:
+    """The version in docker's two halves: there is no daemon, so both are this program."""
+    from pycontainer.image.platform import Platform
+    from pycontainer.oci.build import SPEC_VERSION
+
+    host = os.uname()
+    half = {
+        "Version": __version__,
+        "Python": ".".join(map(str, sys.version_info[:3])),
+        "Kernel": host.release,
+        "KernelVersion": host.release,
+        "Os": "linux",
+        "Arch": Platform.of("linux", host.machine).architecture,
+        "RuntimeSpec": SPEC_VERSION,
+    }
+    return {"Client": half, "Server": half}
