@@ -1,0 +1,133 @@
+"""The promises of the repository itself: its targets, its documents, its recipes, its rules about its own code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from images import build
+from images.layout import Layout
+from tests.support.host import needs_command
+from tests.support.leaks import leaks, snapshot
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+# From the top floor down; a module imports from its own floor and those below.
+FLOORS = ("cli", "engine", "explain", "oci", "plan", "cgroups network", "rootfs image", "core", "errors")
+
+
+def read(path: str) -> str:
+    with open(os.path.join(TOP, path)) as file:
+        return file.read()
+
+
+def package_sources() -> Iterator[str]:
+    for folder, _, names in os.walk(os.path.join(TOP, "pycontainer")):
+        yield from (os.path.relpath(os.path.join(folder, name), TOP) for name in names if name.endswith(".py"))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+
+
+@needs_command("make")
+def test_make_alone_lists_every_target_that_a_person_types():
+    listed = subprocess.run(["make"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
+    assert phony
+    assert set(re.findall(r"^  make ([a-z-]+) ", listed, re.MULTILINE)) == set(phony.group(1).split()) == make_targets()
+
+
+@pytest.mark.parametrize("script", [".ci/run", ".ci/packages", "tests/vm/provision"])
+def test_scripts_are_executable_and_parse(script):
+    assert os.access(os.path.join(TOP, script), os.X_OK)
+    subprocess.run(["sh", "-n", script], cwd=TOP, check=True)
+
+
+def test_an_unknown_set_of_packages_is_refused_by_name():
+    done = subprocess.run([".ci/packages", "nonsense"], cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_what_a_document_points_at_exists(document):
+    text = read(document)
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not os.path.exists(os.path.join(TOP, link))] == []
+    assert set(re.findall(r"(?:`| {4})make ([a-z-]+)", text)) <= make_targets()
+
+
+def test_every_recipe_is_described():
+    described = re.findall(r"^    ([a-z]+) {2,}\S", build.__doc__ or "", re.MULTILINE)
+    assert described == list(build.RECIPES)
+
+
+@needs_command("busybox")
+def test_the_same_recipe_makes_the_same_bytes(tmp_path):
+    digests = []
+    for attempt in ("first", "second"):
+        layout = Layout(str(tmp_path / attempt), 1_700_000_000)
+        build.users(layout)
+        layout.close()
+        digests.append(sorted(os.listdir(tmp_path / attempt / "blobs/sha256")))
+    assert digests[0] == digests[1]
+
+
+@needs_command("skopeo", "busybox")
+@pytest.mark.parametrize("tag", ["latest", "plain", "zstd", "multi"])
+def test_skopeo_reads_our_layouts(tag):
+    source = f"oci:{build.layout('busybox')}:{tag}"
+    done = subprocess.run(["skopeo", "inspect", "--raw", source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_left_behind_is_found():
+    before = snapshot()
+    sleeper = subprocess.Popen(["pyc", "30"], executable=shutil.which("sleep"))
+    try:
+        found = leaks(before, grace=0)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert any(line.startswith(f"process {sleeper.pid} ") for line in found)
+
+
+def test_imports_go_down_only():
+    height = {name: -number for number, floor in enumerate(FLOORS) for name in floor.split()}
+    upward = []
+    for path in package_sources():
+        floor = path.split("/")[1].removesuffix(".py")
+        for module in imported(ast.parse(read(path)), path):
+            other = module.split(".")[1] if "." in module else ""
+            if height.get(other, -99) > height.get(floor, 99):
+                upward.append(f"{path} imports {module}")
+    assert upward == []
+
+
+def imported(tree: ast.Module, path: str) -> Iterator[str]:
+    """The modules of the package that ``tree`` imports; what only the type checker imports does not count."""
+    skipped = {id(inner) for node in ast.walk(tree) if is_type_checking(node) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pycontainer":
+            assert node.level == 0, f"{path} uses a relative import"
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name.split(".")[0] == "pycontainer")
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def test_nobody_runs_a_shell_or_an_unsafe_loader():
+    forbidden = re.compile(r"shell=True|os\.system\(|\bimport pickle\b|\.extractall\(|yaml\.load\(")
+    assert [path for path in package_sources() if forbidden.search(read(path))] == []
