@@ -3,13 +3,12 @@
 A container is a directory, ``ROOT/containers/<id>``:
 
     container.json   what was asked for (:class:`Container`)
-    config.json      the runtime-spec; with ``rootfs`` the OCI bundle
+    config.json      the runtime-spec
     upper, work      what it has written, and overlay's scratch directory
-    hosts, ...       files of its own, bound into it
     exit             how it ended, written by the monitor
 
 ``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name. While it
-lives, ``RUNROOT/containers/<id>`` holds ``lock``, which the monitor keeps locked: the kernel lets go of it however the
+lives, ``RUNROOT/containers/<id>`` holds the files that are bound into it (hosts, ...) and ``lock``, which the monitor keeps locked: the kernel lets go of it however the
 monitor ends, so the lock, and no number in a file, says whether a container runs.
 """
 
@@ -214,6 +213,8 @@ def with_state(roots: Roots, container: Container) -> Container:
         return container
     if not report:
         return container._replace(state="dead", exit_code=255, finished=finished)
+    from pycontainer.cgroups import oom_killed
+
     status, _, counters = report.partition("\n")
     return container._replace(
         state="exited", exit_code=exit_code(int(status)), oom_killed=oom_killed(counters), finished=finished
@@ -238,13 +239,6 @@ def is_alive(roots: Roots, container_id: str) -> bool:
 def exit_code(status: int) -> int:
     """A wait status as a shell says it (wait(2))."""
     return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
-
-
-def oom_killed(counters: str) -> bool:
-    """Whether memory.events (v2) or memory.oom_control (v1) counts a kill."""
-    return any(
-        line.startswith("oom_kill ") and line.split()[1] != "0" for line in counters.splitlines() if " " in line
-    )
 
 
 def _entries(path: str) -> list[str]:
@@ -316,9 +310,9 @@ def _empty_trash(trash: str, container_id: str) -> None:
 def forget_live(roots: Roots, container_id: str) -> None:
     """Delete the live state of a container that has ended."""
     live = live_directory(roots, container_id)
-    for name in ("/pid", "/lock"):
+    for name in _entries(live):
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(live + name)
+            os.unlink(f"{live}/{name}")
     with contextlib.suppress(OSError):
         os.rmdir(live)
 
@@ -332,7 +326,10 @@ def has_run(roots: Roots, container_id: str) -> bool:
 
 
 def repair(roots: Roots) -> None:
-    """Clear away what killed processes of ours have left: live state whose lock nobody holds."""
+    """Clear away what killed processes of ours have left: live state whose lock nobody holds, and half-empty trash."""
+    for container_id in _entries(roots.root + "/trash"):
+        with contextlib.suppress(OSError):  # somebody else may be at it
+            _empty_trash(roots.root + "/trash", container_id)
     for container_id in _entries(roots.runroot + "/containers"):
         if is_alive(roots, container_id):
             continue

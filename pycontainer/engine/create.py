@@ -11,14 +11,17 @@ from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, StoreError, UsageError
 from pycontainer.oci import options as container_options
-from pycontainer.oci.build import build_spec
+from pycontainer.oci import security
+from pycontainer.oci.build import Facts, build_spec
+from pycontainer.oci.options import ContainerOptions
+from pycontainer.oci.profiles import seccomp_profile
 from pycontainer.oci.user import resolve_user
 from pycontainer.rootfs.overlay import Overlay
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
     from pycontainer.image.store import Image
-    from pycontainer.oci.spec import Spec
+    from pycontainer.oci.spec import Seccomp, Spec
 
 
 class Bundle(NamedTuple):
@@ -35,6 +38,7 @@ class Bundle(NamedTuple):
     spec: Spec
     rootfs: Overlay
     init: bool
+    defaults: tuple[str, ...] = ()  # limits that nobody asked for: where the host can't keep them, so be it
     lock: int = -1  # the descriptor of the lock that says it lives
 
 
@@ -50,11 +54,11 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
     try:
         containers.reserve(roots, container_id, name)
         where = containers.directory(roots, container_id)
-        for directory in ("upper", "work", "rootfs"):
+        for directory in ("upper", "work"):
             os.mkdir(f"{where}/{directory}", 0o755)
         hostname = hostname_of(container_id, options)
         bundle = describe(
-            roots, image, options, container_id, name, file_binds=files.write(where, hostname, options.container)
+            roots, image, options, container_id, name, file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container)
         )
         containers.write(roots, bundle.container)
         with open(where + "/config.json", "w") as file:
@@ -88,16 +92,16 @@ def describe(
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
     else:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
-    setuid = [path for layer in image.layers for path in layer.facts.setuid]
+    seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
     spec = build_spec(
         image.config,
         asked,
         user=user,
         hostname=hostname_of(container_id, options),
         cgroups_path=f"{asked.cgroup_parent or '/pyc'}/{container_id}",
-        facts=facts.gather(asked, setuid_files=setuid),
+        facts=seen,
         files=file_binds or {f"/etc/{name}": f"/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
-        seccomp=None,
+        seccomp=_filter(image, asked, seen),
     )
     container = Container(
         id=container_id,
@@ -111,7 +115,18 @@ def describe(
         rm=options.rm,
         options={"tty": asked.tty, "interactive": asked.interactive, "init": asked.init, "user": asked.user},
     )
-    return Bundle(container, spec, _rootfs(roots, container_id, lowers, volatile=options.rm), asked.init)
+    defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
+    return Bundle(container, spec, _rootfs(roots, container_id, lowers, volatile=options.rm), asked.init, defaults)
+
+
+def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | None:
+    """The system call filter, which depends on the capabilities that the container has."""
+    capabilities = security.resolve_capabilities(
+        asked.cap_add, asked.cap_drop, privileged=asked.privileged, available=seen.capabilities
+    )
+    has_elf32 = any(layer.facts.elf32 for layer in image.layers)
+    compat32 = security.compat32(asked.compat32, has_elf32, image.config.architecture)
+    return seccomp_profile(asked.seccomp, capabilities, cap_add=asked.cap_add, compat32=compat32)
 
 
 def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool) -> Overlay:

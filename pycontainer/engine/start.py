@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 from typing import NamedTuple
 
 from pycontainer import cgroups
@@ -17,6 +18,8 @@ from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks
 from pycontainer.plan import slots
 from pycontainer.plan.container import Setting, container
+from pycontainer.plan.seccomp import Filter
+from pycontainer.plan.seccomp import load as load_filter
 
 
 class Stdio(NamedTuple):
@@ -47,11 +50,11 @@ def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozense
         Setting(
             container=bundle.container.id,
             rootfs=bundle.rootfs,
-            mount_point=where + "/rootfs",
+            mount_point=where,
             group=group,
             kernel=kernel_version(),
-            is_directory=os.path.isdir,
-            filter=(None, 0),
+            kind_of=kind_of,
+            filter=filter_for(roots, bundle),
             given=given,
             init=bundle.init,
         ),
@@ -61,7 +64,13 @@ def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozense
 def group_for(bundle: Bundle) -> cgroups.Group:
     """The container's cgroup, as its spec says."""
     linux = bundle.spec["linux"]
-    return cgroups.detect().group(linux["cgroupsPath"], linux.get("resources", {}))
+    return cgroups.detect().group(linux["cgroupsPath"], linux.get("resources", {}), bundle.defaults)
+
+
+def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
+    """The spec's system call filter, compiled once and kept."""
+    profile = bundle.spec["linux"].get("seccomp")
+    return load_filter(profile, roots.root + "/cache/seccomp") if profile else None
 
 
 def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
@@ -132,6 +141,14 @@ def _descriptors(
             given[inner], given[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
             os.set_blocking(given[outer], False)
     return given, client
+
+
+def kind_of(path: str) -> str:
+    """What a path of the host is: ``directory``, ``file`` for anything else, "" for nothing."""
+    try:
+        return "directory" if stat.S_ISDIR(os.stat(path).st_mode) else "file"
+    except OSError:
+        return ""
 
 
 def kernel_version() -> tuple[int, int]:

@@ -20,9 +20,11 @@ from pycontainer.plan import (
     namespaces,
     program,
     root,
+    seccomp,
     sysctls,
     terminal,
 )
+from pycontainer.plan.seccomp import Filter
 from pycontainer.rootfs.overlay import RootFS
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ class Setting(NamedTuple):
         mount_point: the directory of the host where it is attached, seen by nobody else.
         group: the container's cgroup.
         kernel: (major, minor) of the running kernel.
-        is_directory: whether a path of the host is a directory.
-        filter: the system call filter, an array of struct sock_filter, and the flags of seccomp(2).
+        kind_of: what a path of the host is: "directory", "file" for anything else, "" for nothing.
+        filter: the compiled system call filter, or None.
         given: the descriptors that the performer is started with.
         init: keep a small init as PID 1.
     """
@@ -50,8 +52,8 @@ class Setting(NamedTuple):
     mount_point: str
     group: Group
     kernel: tuple[int, int]
-    is_directory: Callable[[str], bool]
-    filter: tuple[bytes | None, int] = (None, 0)
+    kind_of: Callable[[str], str]
+    filter: Filter | None = None
     given: frozenset[Slot] = frozenset()
     init: bool = False
 
@@ -82,13 +84,13 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # The root filesystem, and everything mounted in it
     yield from root.leave_propagation()
     yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel)
-    yield from mounts.mount_all(spec, is_directory=setting.is_directory, cgroup=setting.group.mount)
+    yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=tty)
     yield from devices.nodes(spec)
     yield from sysctls.write_all(spec)
     yield from terminal.session(spec, given)
     yield from root.pivot()
     yield from program.working_directory(spec)
-    yield from mounts.mask(spec, is_directory=setting.is_directory)
+    yield from mounts.mask(spec, kind_of=setting.kind_of)
     yield from mounts.protect(spec)
     if spec["root"].get("readonly"):
         yield from root.read_only()
@@ -101,12 +103,12 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from identity.bound(spec)
     gains_nothing = spec["process"].get("noNewPrivileges", False)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
-        yield from identity.filter_calls(*setting.filter)
+        yield from seccomp.install(setting.filter)
     yield from identity.become(spec)
     yield from program.close_descriptors()
     if gains_nothing:
         yield from identity.no_new_privs(spec)
-        yield from identity.filter_calls(*setting.filter)
+        yield from seccomp.install(setting.filter)
     yield from program.execute(spec, under_init=setting.init)
 
     # The monitor again

@@ -50,14 +50,15 @@ def _asked_for(device: Device) -> Step:
         raise UsageError(f"device {path}: {device['type']} is not a kind of device")
     mode = device.get("fileMode", 0o666) & 0o7777
     name = path.rsplit("/", 1)[-1]
+    made, parent = mounts.above(path)
     steps: list[Call] = [
-        *mounts.parents(path),
-        calls.unlinkat(mounts.PARENT, name, tolerate=(mounts.ENOENT,)),
-        calls.mknodat(mounts.PARENT, name, kind | mode, device.get("major", 0), device.get("minor", 0)),
+        *made,
+        calls.unlinkat(parent, name, tolerate=(mounts.ENOENT,)),
+        calls.mknodat(parent, name, kind | mode, device.get("major", 0), device.get("minor", 0)),
     ]
     if device.get("uid") or device.get("gid"):
         owner = device.get("uid", 0), device.get("gid", 0)
-        steps.append(calls.fchownat(mounts.PARENT, name, *owner, k.AT_SYMLINK_NOFOLLOW))
+        steps.append(calls.fchownat(parent, name, *owner, k.AT_SYMLINK_NOFOLLOW))
     return Step(
         f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)"
     )

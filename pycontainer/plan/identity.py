@@ -1,4 +1,4 @@
-"""Who the process is and what it may do: ids, capabilities, no_new_privs and the system call filter."""
+"""Who the process is and what it may do: ids, capabilities and no_new_privs (credentials(7))."""
 
 from __future__ import annotations
 
@@ -97,22 +97,6 @@ def no_new_privs(spec: Spec) -> tuple[Step, ...]:
             (calls.prctl(k.PR_SET_NO_NEW_PRIVS, 1),),
             "PR_SET_NO_NEW_PRIVS(2const)",
             Proof("/proc/{pid}/status", "NoNewPrivs"),
-        ),
-    )
-
-
-def filter_calls(program: bytes | None, flags: int = 0) -> tuple[Step, ...]:
-    """Install the system call filter, an array of struct sock_filter."""
-    if not program:
-        return ()
-    return (
-        Step(
-            "Filter system calls",
-            "Each call of the program runs through this little program first: what it refuses, the kernel never sees",
-            INIT,
-            (calls.seccomp(flags, program),),
-            "seccomp(2)",
-            Proof("/proc/{pid}/status", "Seccomp_filters"),
         ),
     )
 

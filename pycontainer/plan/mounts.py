@@ -12,9 +12,11 @@ from pycontainer.errors import UsageError
 from pycontainer.plan.slots import DEV, PROC, PTS, ROOT
 
 if TYPE_CHECKING:
+    from pycontainer.cgroups import View
     from pycontainer.oci.spec import Mount, Spec
 
 EEXIST, ENOENT, EACCES = 17, 2, 13
+TARGET, PARENT = Slot("target"), Slot("parent")
 
 # Mount options by name: what they set, what they clear, and whether for the whole tree (mount(8), "r" options of
 # mount_setattr(2)). What is not here is the filesystem's own option.
@@ -90,36 +92,83 @@ _KNOWN_SLOTS = {"/proc": PROC, "/dev": DEV}
 
 
 def mount_all(
-    spec: Spec, *, is_directory: Callable[[str], bool], cgroup: Callable[[Mount], tuple[Step, ...]]
+    spec: Spec,
+    *,
+    kind_of: Callable[[str], str],
+    cgroups: tuple[View, ...],
+    pty: bool,
 ) -> tuple[Step, ...]:
     """One step per mount of the spec, in its order.
 
-    ``is_directory`` answers for bind sources on the host; ``cgroup`` makes the steps of a mount of type cgroup.
+    ``kind_of`` tells a directory of the host from a file; ``cgroups`` are the hierarchies that the container has a
+    place in; with ``pty`` the monitor has made the devpts already.
     """
     steps: list[Step] = []
     for mount in spec.get("mounts", ()):
-        if mount.get("type") == "cgroup":
-            steps += cgroup(mount)
+        if mount.get("type") in ("cgroup", "cgroup2"):
+            steps += _cgroup(mount, cgroups)
+        elif mount.get("type") == "devpts" and pty:
+            steps.append(_attach_devpts(mount["destination"]))
         else:
-            steps.append(_step(mount, is_directory))
+            steps.append(_step(mount, kind_of))
     return tuple(steps)
 
 
-def _step(mount: Mount, is_directory: Callable[[str], bool]) -> Step:
+def _attach_devpts(destination: str) -> Step:
+    return Step(
+        f"Mount {destination}",
+        "The filesystem that the terminal was opened in, before there was a container",
+        INIT,
+        (*_target(destination), calls.move_mount(PTS, TARGET)),
+        "devpts(5)",
+        Proof("/proc/{pid}/mountinfo", f"{destination} "),
+    )
+
+
+def _cgroup(mount: Mount, views: tuple[View, ...]) -> tuple[Step, ...]:
+    """The hierarchies below one directory; a single cgroup2 is the directory itself."""
+    if not views:
+        return ()
+    a, destination = attributes(mount.get("options", [])), mount["destination"]
+    made: list[Call] = []
+    if any(view.name for view in views):
+        frame = attributes(["nosuid", "nodev", "noexec", "mode=755", "size=64k"])
+        made += (*filesystem("tmpfs", frame, out=_FRAME), *target_directory(destination))
+        made.append(calls.move_mount(_FRAME, TARGET))
+    for view in views:
+        made += filesystem(view.fstype, a._replace(data=view.options), out=Slot("hierarchy"))
+        made += target_below(_FRAME, view.name) if view.name else target_directory(destination)
+        made.append(calls.move_mount(Slot("hierarchy"), TARGET))
+        made += (calls.symlinkat(view.name, _FRAME, link) for link in view.links)
+    if any(view.name for view in views) and a.set & k.MOUNT_ATTR_RDONLY:
+        made.append(calls.mount_setattr(_FRAME, 0, set=k.MOUNT_ATTR_RDONLY))
+    return (
+        Step(
+            f"Mount {destination}",
+            "In its cgroup namespace the container sees its own cgroup as the top, and may read what it uses",
+            INIT,
+            tuple(made),
+            "cgroup_namespaces(7)",
+            Proof("/proc/{pid}/mountinfo", f"{destination} "),
+        ),
+    )
+
+
+_FRAME = Slot("cgroup frame")
+
+
+def _step(mount: Mount, kind_of: Callable[[str], str]) -> Step:
     a = attributes(mount.get("options", []))
     destination = mount["destination"]
     fresh = _KNOWN_SLOTS.get(destination, Slot("mount"))
     if a.bind or mount.get("type") == "bind":
         source = mount["source"]
         made = bind(source, a, out=fresh)
-        target = target_directory(destination) if is_directory(source) else target_file(destination)
+        target = _target(destination) if kind_of(source) == "directory" else target_file(destination)
         title, why = f"Bind {source} to {destination}", "The same directory at a second place: a mount, not a copy"
-    elif mount["type"] == "devpts" and any(option == "pyc.opened" for option in a.data):
-        fresh, made, target = PTS, (), target_directory(destination)
-        title, why = "Attach the terminal's filesystem", _WHY["devpts"]
     else:
         made = filesystem(mount["type"], a, source=mount.get("source", ""), out=fresh)
-        target = target_directory(destination)
+        target = _target(destination)
         title, why = f"Mount {destination}", _WHY.get(mount["type"], "A filesystem of the container's own")
     return Step(
         title,
@@ -179,76 +228,86 @@ def _clearable(clear: int, set: int) -> int:
     return clear | k.MOUNT_ATTR__ATIME if set & k.MOUNT_ATTR__ATIME else clear
 
 
+def _target(destination: str) -> tuple[Call, ...]:
+    """A directory to mount on; those directly in our own /dev are the common case."""
+    parent, _, name = destination.rpartition("/")
+    return target_below(DEV, name) if parent == "/dev" else target_directory(destination)
+
+
 # --- mount points -------------------------------------------------------------------------------------------------
 
-TARGET = Slot("target")
-PARENT = Slot("parent")
+def above(path: str) -> tuple[tuple[Call, ...], Slot]:
+    """What makes and opens the directory that ``path`` is in, and the slot it is in; just below the root, the root.
 
-
-def parents(path: str) -> tuple[Call, ...]:
-    """Make the directories above ``path`` that the root lacks, and open the last one as PARENT.
-
-    Each is found by openat2 with the new root as /, so a symbolic link of the image's leads nowhere else.
+    Each directory is found by openat2 with the new root as /, so a symbolic link of the image's leads nowhere else.
     """
     names = [name for name in path.split("/") if name]
     if ".." in names:
         raise UsageError(f"{path}: a mount point with '..' in it")
-    result = [_open_directory(".", PARENT)]
+    result: list[Call] = []
+    parent = ROOT
     for depth, name in enumerate(names[:-1], 1):
-        result.append(calls.mkdirat(PARENT, name, 0o755, tolerate=(EEXIST,)))
-        result.append(_open_directory("/".join(names[:depth]), PARENT))
-    return tuple(result)
+        result.append(calls.mkdirat(parent, name, 0o755, tolerate=(EEXIST,)))
+        result.append(_open_directory(ROOT, "/".join(names[:depth])))
+        parent = PARENT
+    return tuple(result), parent
 
 
-def _open_directory(path: str, out: Slot, resolve: int = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS) -> Call:
-    return calls.openat2(ROOT, path, k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=out)
+def _open_directory(
+    root: Slot, path: str, resolve: int = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS, *, out: Slot = PARENT
+) -> Call:
+    return calls.openat2(root, path, k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=out)
 
 
 def target_directory(path: str) -> tuple[Call, ...]:
     """Open the directory ``path`` of the new root as TARGET, made where it is missing."""
     relative = path.strip("/")
     if not relative:
-        return (_open_directory(".", TARGET),)
-    above, parent = _above(path)
+        return (_open_directory(ROOT, ".", out=TARGET),)
+    made, parent = above(path)
     make = calls.mkdirat(parent, relative.rsplit("/", 1)[-1], 0o755, tolerate=(EEXIST,))
     if path in _PLAIN_DIRECTORIES:
-        return make, _open_directory(relative, TARGET, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS)
-    return *above, make, _open_directory(relative, TARGET)
+        return make, _open_directory(ROOT, relative, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS, out=TARGET)
+    return *made, make, _open_directory(ROOT, relative, out=TARGET)
+
+
+def target_below(directory: Slot, name: str) -> tuple[Call, ...]:
+    """Open a new directory of a filesystem that we have just made, where no image could put anything."""
+    return calls.mkdirat(directory, name, 0o755, tolerate=(EEXIST,)), _open_directory(directory, name, out=TARGET)
 
 
 def target_file(path: str) -> tuple[Call, ...]:
     """Open the file ``path`` of the new root as TARGET, made where it is missing."""
     relative = path.strip("/")
-    above, parent = _above(path)
+    made, parent = above(path)
     make = calls.mknodat(parent, relative.rsplit("/", 1)[-1], k.S_IFREG | 0o644, 0, 0, tolerate=(EEXIST,))
-    return *above, make, calls.openat2(ROOT, relative, k.O_PATH, out=TARGET)
-
-
-def _above(path: str) -> tuple[tuple[Call, ...], Slot]:
-    """What opens the directory that ``path`` is in, and its slot; directly below the root that is the root."""
-    return (parents(path), PARENT) if "/" in path.strip("/") else ((), ROOT)
+    return *made, make, calls.openat2(ROOT, relative, k.O_PATH, out=TARGET)
 
 
 # --- after the pivot ----------------------------------------------------------------------------------------------
 
 
-def mask(spec: Spec, *, is_directory: Callable[[str], bool]) -> tuple[Step, ...]:
-    """Cover files that tell too much with /dev/null, and directories with one empty tmpfs."""
-    paths = spec["linux"].get("maskedPaths") or []
-    if not paths:
-        return ()
-    cover, empty = Slot("cover"), Slot("empty tmpfs")
-    files = [path for path in paths if not is_directory(path)]
-    directories = [path for path in paths if is_directory(path)]
+def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
+    """Cover files that tell too much with /dev/null, and directories with one empty tmpfs.
+
+    What the host's own /proc and /sys lack, the container's lack too, so it needs no cover.
+    """
+    kinds = {path: kind_of(path) for path in spec["linux"].get("maskedPaths") or ()}
     result: list[Call] = []
-    if directories:
+    if "directory" in kinds.values():
         nothing = attributes(["ro", "nosuid", "nodev", "noexec", "size=0k", "mode=555"])
-        result += filesystem("tmpfs", nothing, source="pyc-mask", out=empty)
-    for path in files + directories:
-        source = (empty, "", k.AT_EMPTY_PATH) if path in directories else (DEV, "null", 0)
-        result.append(calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)))
-        result.append(calls.open_tree(source[0], source[1], k.OPEN_TREE_CLONE | source[2], out=cover))
-        result.append(calls.move_mount(cover, TARGET))
+        result += filesystem("tmpfs", nothing, out=_EMPTY)
+    for path, kind in kinds.items():
+        if not kind and path.startswith(("/proc/", "/sys/")):
+            continue
+        cover = (_EMPTY, "", k.AT_EMPTY_PATH) if kind == "directory" else (DEV, "null", 0)
+        result += (
+            calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)),
+            calls.open_tree(cover[0], cover[1], k.OPEN_TREE_CLONE | cover[2], out=_COVER),
+            calls.move_mount(_COVER, TARGET),
+        )
+    if not result:
+        return ()
     return (
         Step(
             "Mask what tells or does too much",
@@ -259,6 +318,9 @@ def mask(spec: Spec, *, is_directory: Callable[[str], bool]) -> tuple[Step, ...]
             Proof("/proc/{pid}/mountinfo", "/proc/kcore "),
         ),
     )
+
+
+_EMPTY, _COVER = Slot("empty tmpfs"), Slot("cover")
 
 
 def protect(spec: Spec) -> tuple[Step, ...]:
