@@ -3,7 +3,7 @@
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
-TOOLS  := $(VENV)/build-tools
+TOOLS  := $(CURDIR)/$(VENV)/build-tools
 BUILD  := PYTHONPATH=$(TOOLS) $(PY)
 CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] pycontainer/core/build_*.py pycontainer/plan/build_*.py))
 C      := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] bench/*.c))
@@ -78,7 +78,7 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py
 	@echo "make: installing Python packages and building the C core"
 	@$(PY) -m pip install --quiet --upgrade --target $(TOOLS) "setuptools>=77"
 	@$(PY) -m pip install --quiet cffi
-	@$(BUILD) -m pip install --quiet --no-build-isolation --config-settings editable_mode=compat --editable ".[dev]"
+	@$(BUILD) -m pip install --quiet --no-build-isolation --use-pep517 --config-settings editable_mode=compat --editable ".[dev]"
 	@$(PY) -m pip uninstall --quiet --yes setuptools
 	@touch $@ $(VENV)/.core
 

@@ -80,7 +80,7 @@ class Pyc:
         return Result(("pyc", *arguments), done.returncode, _text(done.stdout), _text(done.stderr))
 
     def start(self, *arguments: str, **options: int) -> subprocess.Popen[bytes]:
-        """Start ``pyc ARGUMENTS`` without waiting; stdin, stdout and stderr are pipes unless ``options`` says otherwise."""
+        """Start ``pyc ARGUMENTS`` without waiting; its streams are pipes unless ``options`` say otherwise."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(self.argv(*arguments), env=self.env(), cwd=self.scratch, **pipes)  # type: ignore[call-overload,no-any-return]
 
