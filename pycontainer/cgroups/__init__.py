@@ -8,11 +8,11 @@ the two kernels' interfaces, ``devices`` the rules for devices in both, ``remova
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import group, hierarchy
 from pycontainer.cgroups.group import Group, View
-from pycontainer.cgroups.limit import Look, LookHere
+from pycontainer.cgroups.limit import Look
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import Resources
@@ -20,16 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Cgroups", "Group", "View", "detect", "oom_killed"]
 
 
-class Cgroups(NamedTuple):
-    """The cgroups of a host.
+class Cgroups:
+    """The cgroups of a host."""
 
-    Attributes:
-        hierarchies: what is mounted.
-        look: how its files are read.
-    """
-
-    hierarchies: hierarchy.Hierarchies
-    look: Look
+    def __init__(self, hierarchies: hierarchy.Hierarchies, look: Look) -> None:
+        """``hierarchies`` is what is mounted, ``look`` how files there are read."""
+        self.hierarchies, self.look = hierarchies, look
 
     @property
     def version(self) -> int:
@@ -52,10 +48,21 @@ class Cgroups(NamedTuple):
         """
         return group.plan(self.hierarchies, path, resources, self.look, defaults)
 
+    def remove_now(self, path: str, timeout: float = 5) -> tuple[str, ...]:
+        """Kill whatever is in the group at ``path`` and remove it, wherever it has a directory.
+
+        For repairs: the container has no monitor any more. Returns the directories that are still in use after
+        ``timeout`` seconds.
+        """
+        from pycontainer.cgroups.removal import remove  # a repair is rare
+
+        mounts = {found.mount for found in [*self.hierarchies.v1.values(), self.hierarchies.v2] if found}
+        return remove([mount + path for mount in mounts], kill=True, timeout=timeout)
+
 
 def detect() -> Cgroups:
     """Look at this host, in 0.1 ms."""
-    return Cgroups(hierarchy.detect(), LookHere())
+    return Cgroups(hierarchy.detect(), Look())
 
 
 def oom_killed(counters: str) -> bool:

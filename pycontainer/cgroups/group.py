@@ -103,6 +103,12 @@ class Group(NamedTuple):
     trees: tuple[Tree, ...]
     skipped: tuple[str, ...] = ()
 
+    def remove_now(self) -> tuple[str, ...]:
+        """Remove the directories from here, when the monitor could not. Kills nobody; returns what is still in use."""
+        from pycontainer.cgroups.removal import remove  # a repair is rare
+
+        return remove(self.directories, kill=False, timeout=1)
+
     @property
     def directories(self) -> tuple[str, ...]:
         """To be kept in the container's state: enough to find, enter and remove the cgroup again."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import Resources
+
+    # For each controller, by its v1 name, what finds its limits among resources, given where its hierarchy is mounted
+    Table = dict[str, Callable[[Resources, str, "Look"], list["Limit"]]]
 
 
 class Limit(NamedTuple):
@@ -29,21 +32,11 @@ class Limit(NamedTuple):
         return OPTIONS.get(self.key, f"linux.resources.{self.key}")
 
 
-class Look(Protocol):
-    """How what is there already is looked at, so that tests can be a host that this one is not."""
+class Look:
+    """How what is there already is looked at; a test overrides it with a host that this one is not."""
 
     def read(self, path: str) -> str | None:
         """The text of a small file; None where there is none or it can't be read."""
-
-    def children(self, path: str) -> list[str]:
-        """The directories in a directory."""
-
-
-class LookHere:
-    """This host."""
-
-    def read(self, path: str) -> str | None:
-        """See :class:`Look`."""
         try:
             with open(path, "rb", buffering=0) as file:
                 return file.read().decode("utf-8", "surrogateescape")
@@ -51,7 +44,7 @@ class LookHere:
             return None
 
     def children(self, path: str) -> list[str]:
-        """See :class:`Look`."""
+        """The directories in a directory."""
         try:
             with os.scandir(path) as entries:
                 return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -63,9 +56,6 @@ def section(resources: Resources, name: str) -> Mapping[str, Any]:
     """One object of ``linux.resources``, for names that the types can not know; {} where it is missing."""
     return resources.get(name) or {}  # type: ignore[return-value]
 
-
-Table = dict[str, Callable[["Resources", str, Look], list[Limit]]]
-"""For each controller, by its v1 name, what finds its limits among resources, given where its hierarchy is mounted."""
 
 OPTIONS = {
     "memory.limit": "--memory",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pycontainer.cgroups.limit import Limit, Look, Table, section
+from pycontainer.cgroups.limit import Limit, Look, section
 from pycontainer.errors import HostLacks
 
 if TYPE_CHECKING:
+    from pycontainer.cgroups.limit import Table
     from pycontainer.cgroups.resources import Resources
 
 # Files that exist in every cgroup but the root, where we look for what this kernel has.

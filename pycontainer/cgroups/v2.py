@@ -9,10 +9,11 @@ from math import ceil, log2
 from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import v1
-from pycontainer.cgroups.limit import Limit, Look, Table, section
+from pycontainer.cgroups.limit import Limit, Look, section
 from pycontainer.errors import HostLacks, UsageError
 
 if TYPE_CHECKING:
+    from pycontainer.cgroups.limit import Table
     from pycontainer.cgroups.resources import Resources
 
 # Files that a kernel, or its configuration, may lack.
