@@ -53,6 +53,7 @@ class LayerFacts(NamedTuple):
         setuid: paths of files with setuid, setgid or file capabilities; undecodable bytes as surrogates.
         elf32: True if some file is a 32-bit ELF.
         whiteouts: files and directories of lower layers that it hides.
+        hides_all: True if its root is opaque: nothing of the layers below it is seen.
     """
 
     size: int = 0
@@ -60,6 +61,7 @@ class LayerFacts(NamedTuple):
     setuid: tuple[str, ...] = ()
     elf32: bool = False
     whiteouts: int = 0
+    hides_all: bool = False
 
 
 class Layer(NamedTuple):

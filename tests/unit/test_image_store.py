@@ -43,7 +43,7 @@ def put_image(store: Store, name: str, content: str, layers: int = 1, created: s
     for tar in tars:
         path = store.layer_path(digest_of(tar))
         os.makedirs(f"{path}/fs/deep/er", exist_ok=True)
-        facts = {"size": 10, "entries": 1, "setuid": [], "elf32": False, "whiteouts": 0}
+        facts = {"size": 10, "entries": 1, "setuid": [], "elf32": False, "whiteouts": 0, "hides_all": False}
         with open(f"{path}/layer.json", "w") as file:
             json.dump({"diff_id": digest_of(tar), **facts}, file)
     document = {"created": created, "rootfs": {"diff_ids": [digest_of(tar) for tar in tars]}, "config": {"Cmd": [name]}}
