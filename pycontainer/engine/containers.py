@@ -354,7 +354,7 @@ def clear_remains(roots: Roots, container_id: str) -> None:
             path = json.load(file)["linux"]["cgroupsPath"]
     except (OSError, ValueError, KeyError):
         return  # killed before anything was started
-    cgroups.detect().group(path, {}).remove_now()
+    cgroups.detect().remove_now(path)
 
 
 def now() -> float:
