@@ -38,7 +38,7 @@ check: setup ## lint, types, format, warnings as errors, sanitizers: no test is 
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check --quiet .
 	$(VENV)/bin/mypy --no-error-summary
-	clang-format --dry-run -Werror $(C)
+	$(VENV)/bin/clang-format --dry-run -Werror $(C)
 	@mkdir -p build
 	gcc $(FREE) -o build/performer-gcc $(filter %/performer.c %/monitor.c %/init.c,$(C))
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -o build/plain bench/plain.c
@@ -79,7 +79,7 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py
 	@$(PY) -m pip install --quiet --upgrade --target $(TOOLS) "setuptools>=77"
 	@$(PY) -m pip install --quiet cffi
 	@$(BUILD) -m pip install --quiet --no-build-isolation --use-pep517 --config-settings editable_mode=compat --editable ".[dev]"
-	@$(PY) -m pip uninstall --quiet --yes setuptools
+	@$(PY) -m pip uninstall -qq --yes setuptools
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.core: $(CORE) | $(VENV)/.installed
