@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 import click
@@ -9,6 +11,7 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.flags import FlagCommand
 from pycontainer.cli.run_flags import FLAGS, assemble
+from pycontainer.engine.options import RunOptions
 
 _HELP = """Create a container from IMAGE and run COMMAND in it.
 
@@ -18,10 +21,31 @@ exist."""
 
 def _run(values: dict[str, Any], args: list[str]) -> int:
     options = assemble(values, args)
+    session: Session = click.get_current_context().obj
+    if options.dry_run:
+        return _dry_run(session, options)
     from pycontainer.engine.run import run  # not for --help or a wrong flag
 
-    session: Session = click.get_current_context().obj
-    return run(session.roots, options)
+    with contextlib.ExitStack() as stack:
+        observer = None
+        if options.explain or options.step:
+            from pycontainer.explain import narrator
+
+            observer = narrator(options.explain, step=options.step)
+            stack.callback(observer.close)
+        return run(session.roots, options, observer=observer)
+
+
+def _dry_run(session: Session, options: RunOptions) -> int:
+    """Print the plan; the image and root's rights are not needed."""
+    from pycontainer.engine.preview import preview
+    from pycontainer.explain.text import dry_run
+
+    plan, name, here = preview(session.roots, options)
+    if not here:
+        click.echo(f"pyc: image {options.image} is not here: an empty one stands in for it", err=True)
+    dry_run(plan, sys.stdout, name)
+    return 0
 
 
 command = FlagCommand("run", FLAGS, "IMAGE [COMMAND] [ARG...]", _HELP, _run)

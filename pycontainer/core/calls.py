@@ -95,7 +95,9 @@ def close_range(first: int, last: int, flags: int) -> Call:
     return Call("close_range", (first, last, flags))
 
 
-def ioctl(fd: Fd, request: int, argument: int | bytes | Struct, *, out: Slot | None = None, tolerate: Errnos = ()) -> Call:
+def ioctl(
+    fd: Fd, request: int, argument: int | bytes | Struct, *, out: Slot | None = None, tolerate: Errnos = ()
+) -> Call:
     """ioctl(2)."""
     return Call("ioctl", (fd, request, argument), out, tolerate)
 
@@ -258,7 +260,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> Call:
     """capset(2), on the caller itself; each set is a mask with bit n for capability n."""
     low, high = 0xFFFFFFFF, 32
     header = pack("Ii", k.LINUX_CAPABILITY_VERSION_3, 0)
-    sets = (effective & low, permitted & low, inheritable & low, effective >> high, permitted >> high, inheritable >> high)
+    sets = (
+        effective & low,
+        permitted & low,
+        inheritable & low,
+        effective >> high,
+        permitted >> high,
+        inheritable >> high,
+    )
     return Call("capset", (header, pack("6I", *sets)))
 
 

@@ -25,6 +25,7 @@ static struct plan plan;
 static struct status_record batch[BATCH];
 static unsigned batched;
 
+#ifndef PYC_FUZZ /* the compiler may call these two, and there is no libc to have them */
 void *memset(void *to, int byte, size_t n) {
   for (size_t i = 0; i < n; i++)
     ((volatile char *)to)[i] = (char)byte;
@@ -36,6 +37,9 @@ void *memcpy(void *to, const void *from, size_t n) {
     ((volatile char *)to)[i] = ((const char *)from)[i];
   return to;
 }
+#else
+#include <string.h>
+#endif
 
 static uint64_t now_ns(void) {
   struct {

@@ -35,7 +35,7 @@ class Record(NamedTuple):
         ns: how long it took, in nanoseconds; 0 where it was not measured.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     error: int
     value: int
     ns: int

@@ -280,7 +280,9 @@ def _kill(roots: Roots, container: Container) -> None:
     deadline = time.monotonic() + 10
     while is_alive(roots, container.id):
         if time.monotonic() > deadline:
-            raise Conflict(f"container {container.name} has not ended 10 s after SIGKILL", hint="look for state D in ps")
+            raise Conflict(
+                f"container {container.name} has not ended 10 s after SIGKILL", hint="look for state D in ps"
+            )
         time.sleep(0.002)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers, facts, files
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
-from pycontainer.errors import Conflict, StoreError, UsageError
+from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci import options as container_options
 from pycontainer.oci import security
 from pycontainer.oci.build import Facts, build_spec
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.profiles import seccomp_profile
-from pycontainer.oci.user import resolve_user
+from pycontainer.oci.user import User, resolve_user
 from pycontainer.rootfs.overlay import Overlay
 from pycontainer.rootfs.view import MergedView
 
@@ -58,7 +59,12 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
             os.mkdir(f"{where}/{directory}", 0o755)
         hostname = hostname_of(container_id, options)
         bundle = describe(
-            roots, image, options, container_id, name, file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container)
+            roots,
+            image,
+            options,
+            container_id,
+            name,
+            file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container),
         )
         containers.write(roots, bundle.container)
         with open(where + "/config.json", "w") as file:
@@ -81,17 +87,22 @@ def describe(
     options: RunOptions,
     container_id: str,
     name: str,
-    file_binds: dict[str, str] | None = None,
+    *,
+    file_binds: Mapping[str, str] | None = None,
+    user: User | None = None,
 ) -> Bundle:
-    """What the container would be; touches nothing."""
+    """What the container would be; touches nothing. Without ``user``, the image's files say who that is."""
     asked = options.container
     container_options.check(asked)
     lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
-    if lowers:
+    if not lowers:
+        raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
+    for mount in asked.mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source):
+            raise NotFound(f"bind source path does not exist: {mount.source}", hint=f"mkdir -p {mount.source}")
+    if user is None:
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
-    else:
-        raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
     seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
     spec = build_spec(
         image.config,
@@ -130,25 +141,129 @@ def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | Non
 
 
 def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool) -> Overlay:
-    base = roots.root
-    own = f"containers/{container_id}"
+    base = roots.root + "/layers"  # short names: many layers must fit into one page of mount options
+    own = f"../containers/{container_id}"
     relative = tuple(os.path.relpath(lower, base) for lower in lowers)
     return Overlay(base, relative, f"{own}/upper", f"{own}/work", volatile)
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
 
-_ADJECTIVES = (
-    "able amber bold brave brisk calm clear clever crisp deft eager early fair fleet fond frank fresh gentle glad grand "
-    "happy hardy keen kind lively lucid lucky merry mild neat nimble noble patient plain proud quick quiet rapid ready "
-    "sharp silent smart sound spry steady sunny swift tidy vivid warm wise witty"
-).split()
-_NOUNS = (
-    "badger beaver bison cedar clover comet condor coral cricket dingo dolphin eagle egret falcon fern finch gecko "
-    "heron ibis jaguar kestrel lark lemur lily linnet lynx maple marmot marten meadow merlin mole newt oak orca osprey "
-    "otter owl panda pebble petrel pine plover puffin quail raven robin salmon seal sparrow stork swan tern thrush "
-    "tulip vole walrus willow wren"
-).split()
+_ADJECTIVES = [
+    "able",
+    "amber",
+    "bold",
+    "brave",
+    "brisk",
+    "calm",
+    "clear",
+    "clever",
+    "crisp",
+    "deft",
+    "eager",
+    "early",
+    "fair",
+    "fleet",
+    "fond",
+    "frank",
+    "fresh",
+    "gentle",
+    "glad",
+    "grand",
+    "happy",
+    "hardy",
+    "keen",
+    "kind",
+    "lively",
+    "lucid",
+    "lucky",
+    "merry",
+    "mild",
+    "neat",
+    "nimble",
+    "noble",
+    "patient",
+    "plain",
+    "proud",
+    "quick",
+    "quiet",
+    "rapid",
+    "ready",
+    "sharp",
+    "silent",
+    "smart",
+    "sound",
+    "spry",
+    "steady",
+    "sunny",
+    "swift",
+    "tidy",
+    "vivid",
+    "warm",
+    "wise",
+    "witty",
+]
+_NOUNS = [
+    "badger",
+    "beaver",
+    "bison",
+    "cedar",
+    "clover",
+    "comet",
+    "condor",
+    "coral",
+    "cricket",
+    "dingo",
+    "dolphin",
+    "eagle",
+    "egret",
+    "falcon",
+    "fern",
+    "finch",
+    "gecko",
+    "heron",
+    "ibis",
+    "jaguar",
+    "kestrel",
+    "lark",
+    "lemur",
+    "lily",
+    "linnet",
+    "lynx",
+    "maple",
+    "marmot",
+    "marten",
+    "meadow",
+    "merlin",
+    "mole",
+    "newt",
+    "oak",
+    "orca",
+    "osprey",
+    "otter",
+    "owl",
+    "panda",
+    "pebble",
+    "petrel",
+    "pine",
+    "plover",
+    "puffin",
+    "quail",
+    "raven",
+    "robin",
+    "salmon",
+    "seal",
+    "sparrow",
+    "stork",
+    "swan",
+    "tern",
+    "thrush",
+    "tulip",
+    "vole",
+    "walrus",
+    "willow",
+    "wren",
+]
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -160,7 +275,9 @@ def new_identity(options: RunOptions) -> tuple[str, str]:
         first, second = _ADJECTIVES[raw[0] % len(_ADJECTIVES)], _NOUNS[raw[1] % len(_NOUNS)]
         name = f"{first}_{second}_{raw[2:4].hex()}"
     elif len(name) < 2 or len(name) > 255 or not set(name) <= _NAME_CHARACTERS or not name[0].isalnum():
-        raise UsageError(f"container name {name!r}: want letters, digits, '_', '.', '-', beginning with one of the first two")
+        raise UsageError(
+            f"container name {name!r}: want letters, digits, '_', '.', '-', beginning with one of the first two"
+        )
     return raw.hex(), name
 
 

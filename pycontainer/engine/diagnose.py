@@ -52,7 +52,7 @@ def _exec_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
     return _CommandError(CommandNotExecutable, program, os.strerror(number).lower(), number, cause)
 
 
-def _CommandError(kind: type[KernelError], program: str, what: str, number: int, cause: str) -> KernelError:  # noqa: N802
+def _CommandError(kind: type[KernelError], program: str, what: str, number: int, cause: str) -> KernelError:
     error = kind(f'exec: "{program}"', number, step="Become the program", cause=cause, read="execve(2) ERRORS")
     error.message = f'exec: "{program}": {what}' + (f"\n  because  {cause}" if cause else "")
     return error
@@ -97,8 +97,7 @@ _MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21:
 
 
 def _elf_cause(program: str, head: bytes, view: MergedView) -> str:
-    order = "little" if head[5:6] == b"\x01" else "big"
-    machine = int.from_bytes(head[18:20], order)
+    machine = int.from_bytes(head[18:20], "little" if head[5:6] == b"\x01" else "big")
     native = {"x86_64": (62, 3), "aarch64": (183, 40)}.get(os.uname().machine, (machine,))
     if machine not in native:
         name = _MACHINES.get(machine, f"machine {machine}")

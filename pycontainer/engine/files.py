@@ -37,10 +37,7 @@ def write(where: str, hostname: str, options: ContainerOptions) -> Mapping[str, 
 
 def hosts(hostname: str, options: ContainerOptions) -> str:
     """hosts(5): the host's own file with the host's network, else localhost and the container's name."""
-    if options.network == "host":
-        base = _read("/etc/hosts")
-    else:
-        base = _LOCAL + f"127.0.1.1\t{hostname}\n"
+    base = _read("/etc/hosts") if options.network == "host" else _LOCAL + f"127.0.1.1\t{hostname}\n"
     extra = "".join(f"{address}\t{name}\n" for name, address in options.add_host)
     if not extra.replace("\t", "").replace("\n", "").isprintable():
         raise UsageError("--add-host: control characters in a name")

@@ -1,6 +1,6 @@
 """``run``: a name becomes a process. Read this page first; each line is one module of the package.
 
-    reference -> image -> bundle (a directory and a runtime-spec) -> plan -> container -> exit code
+reference -> image -> bundle (a directory and a runtime-spec) -> plan -> container -> exit code
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def run(
             _leave(roots, bundle)
 
 
-def _run_bundle(
-    roots: Roots, bundle: Bundle, options: RunOptions, signals: Signals, observer: Observer | None
-) -> int:
+def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Signals, observer: Observer | None) -> int:
     stdio = stdio_of(options)
     if number := signals.fatal():
         return 128 + number

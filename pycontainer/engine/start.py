@@ -161,5 +161,3 @@ def kernel_version() -> tuple[int, int]:
     if version < (5, 15):
         raise HostLacks(f"Linux {major}.{minor} is too old: pyc needs 5.15 or later")
     return version
-
-

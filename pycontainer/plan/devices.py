@@ -59,9 +59,7 @@ def _asked_for(device: Device) -> Step:
     if device.get("uid") or device.get("gid"):
         owner = device.get("uid", 0), device.get("gid", 0)
         steps.append(calls.fchownat(parent, name, *owner, k.AT_SYMLINK_NOFOLLOW))
-    return Step(
-        f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)"
-    )
+    return Step(f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)")
 
 
 def console(tty: Slot) -> tuple[Call, ...]:

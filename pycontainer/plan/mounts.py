@@ -1,4 +1,4 @@
-"""Mounts: filesystems of the kernel's, binds of the host's, and what of /proc and /sys is hidden (mount(8), proc(5))."""
+"""Mounts: new filesystems, binds of the host's, and what of /proc and /sys is hidden (mount(8), proc(5))."""
 
 from __future__ import annotations
 
@@ -235,6 +235,7 @@ def _target(destination: str) -> tuple[Call, ...]:
 
 
 # --- mount points -------------------------------------------------------------------------------------------------
+
 
 def above(path: str) -> tuple[tuple[Call, ...], Slot]:
     """What makes and opens the directory that ``path`` is in, and the slot it is in; just below the root, the root.

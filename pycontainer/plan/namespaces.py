@@ -154,9 +154,7 @@ def name(spec: Spec) -> tuple[Step, ...]:
         names.append(calls.setdomainname(spec["domainname"]))
     if not names:
         return ()
-    return (
-        Step("Name it", "The UTS namespace has a host name of its own", INIT, tuple(names), "uts_namespaces(7)"),
-    )
+    return (Step("Name it", "The UTS namespace has a host name of its own", INIT, tuple(names), "uts_namespaces(7)"),)
 
 
 def loopback(spec: Spec) -> tuple[Step, ...]:

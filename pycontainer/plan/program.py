@@ -170,4 +170,3 @@ def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:
             "pipe(7)",
         ),
     )
-

@@ -16,7 +16,7 @@ def leave_propagation() -> tuple[Step, ...]:
     return (
         Step(
             "Stop mounts from spreading to the host",
-            "A new mount namespace is a copy whose mounts still tell the host's about changes; as slaves they only listen",
+            "A new mount namespace is a copy whose mounts still tell the host's of changes; as slaves they only listen",
             INIT,
             (calls.mount(None, "/", None, k.MS_REC | k.MS_SLAVE),),
             "mount_namespaces(7)",

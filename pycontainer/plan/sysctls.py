@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, Slot, Step
+from pycontainer.core.step import INIT, Call, Slot, Step
 from pycontainer.plan.slots import PROC
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def write_all(spec: Spec) -> tuple[Step, ...]:
     if not values:
         return ()
     file = Slot("sysctl")
-    result = []
+    result: list[Call] = []
     for name, value in values.items():
         path = "sys/" + name.replace(".", "/")
         resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS | k.RESOLVE_NO_XDEV

@@ -47,6 +47,7 @@ def open_pty(spec: Spec) -> tuple[Step, ...]:
 def session(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
     """A session of its own, so that no terminal of the host's is its controlling terminal."""
     uid = spec["process"]["user"]["uid"]
+    stdio: tuple[Slot, ...]
     if wanted(spec):
         stdio = (TTY, TTY, TTY)
         begin = (

@@ -1,0 +1,47 @@
+"""``run --dry-run``: the plan of a container that is not made. It reads, and touches nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.engine.create import describe, new_identity
+from pycontainer.engine.options import Roots, RunOptions
+from pycontainer.engine.run import stdio_of
+from pycontainer.engine.start import given_slots, group_for, plan_for
+from pycontainer.errors import NotFound, StoreError
+from pycontainer.image.manifest import Descriptor, ImageConfig
+from pycontainer.image.store import Image, Layer, LayerFacts, Store
+from pycontainer.oci.user import User
+
+if TYPE_CHECKING:
+    from pycontainer.core.step import Plan
+
+
+def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
+    """The plan, the container's name in it, and whether the image is here.
+
+    Without the image, an empty one of a single layer stands in for it.
+    """
+    image, here = _image(roots, options)
+    container_id, name = new_identity(options)
+    bundle = describe(roots, image, options, container_id, name, user=None if here else User(0, 0, (), "/", "root"))
+    tty = options.container.tty
+    plan = plan_for(roots, bundle, group_for(bundle), given_slots(stdio_of(options), tty=tty))
+    return plan, name, here
+
+
+def _image(roots: Roots, options: RunOptions) -> tuple[Image, bool]:
+    try:
+        return Store(roots.root).find(options.image), True
+    except (NotFound, StoreError):
+        digest = "sha256:" + "0" * 64
+        return Image(
+            id=digest,
+            digest=digest,
+            names=(options.image,),
+            config=ImageConfig(cmd=("sh",)),
+            layers=(Layer(digest, f"{roots.root}/layers/LAYER/fs", LayerFacts()),),
+            size=0,
+            created="",
+            manifest=Descriptor("", digest, 0),
+        ), False
