@@ -47,17 +47,22 @@ class Told(NamedTuple):
         return self.record is not None and self.record.error > 0 and not self.tolerated
 
 
+class _Progress:
+    """How far one process is in its step."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.made, self.child = step, 0, 0
+        self.before: proof.Evidence | None = None
+
+
 class Narrator:
     """An Observer that follows a plan; what it says, and where, is for those below it."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self._number: dict[int, int] = {}
-        self._step: Step | None = None
-        self._before: proof.Evidence | None = None
-        self._child = 0
-        self._made = 0
         self._slots: dict[str, dict[Slot, int]] = {}
+        self._progress: dict[str, _Progress] = {}
 
     def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
         """See Observer."""
@@ -66,35 +71,39 @@ class Narrator:
 
     def before(self, index: int, step: Step, call: Call, pid: int) -> None:
         """See Observer."""
-        if step is not self._step:
-            self._enter(step, pid)
+        self._enter(step, pid)
 
     def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
         """See Observer."""
-        if step is not self._step:
-            self._enter(step, pid)
+        now = self._enter(step, pid)
         told = Told(index, step, call, pid, render.decode(call, self._slots.get(step.where)), record)
-        self._learn(step, call, record)
-        self._made += 1
+        self._learn(step, call, record, now)
+        now.made += 1
         executed = call.name == "execve" and record.error == 0
-        if self._made == len(step.calls) or told.failed or executed:
-            after = proof.read(step.proof, self._child or pid) if step.proof else None
-            self.call_made(told, self._before, after)
-            self.step_ended(step, self._before, after)
-            self._step = None
-        else:
+        if now.made < len(step.calls) and not told.failed and not executed:
             self.call_made(told, None, None)
+            return
+        # A process whose call failed has left: there is nothing to look at.
+        after = proof.read(step.proof, now.child or pid) if step.proof and not told.failed else None
+        self.call_made(told, now.before, after)
+        self.step_ended(step, now.before, after)
+        del self._progress[step.where]
 
     def number(self, step: Step) -> int:
         """The step's place in the plan, from 1; 0 when it is not of the plan."""
         return self._number.get(id(step), 0)
 
-    def _enter(self, step: Step, pid: int) -> None:
-        self._step, self._child, self._made = step, 0, 0
-        self.step_begins(step, pid)
-        self._before = proof.read(step.proof, pid) if step.proof else None
+    def _enter(self, step: Step, pid: int) -> _Progress:
+        """Where ``step`` is; at its beginning, say so."""
+        now = self._progress.get(step.where)
+        if now is None or now.step is not step:
+            now = self._progress[step.where] = _Progress(step)
+            self.step_begins(step, pid)
+            now.before = proof.read(step.proof, pid) if step.proof else None
+        return now
 
-    def _learn(self, step: Step, call: Call, record: Record) -> None:
+    def _learn(self, step: Step, call: Call, record: Record, now: _Progress) -> None:
+        """Keep the slots of each process as the performer keeps them."""
         if record.error == SKIPPED:
             return
         slots = self._slots.setdefault(step.where, {})
@@ -103,7 +112,7 @@ class Narrator:
         elif call.out:
             slots.pop(call.out, None)
         if call.child and record.error == 0:
-            self._child = record.value if step.where == MONITOR else 0  # init's child has another number here
+            now.child = record.value if step.where == MONITOR else 0  # init's child has another number here
             self._slots[call.child] = {slot: value for slot, value in slots.items() if slot != call.out}
 
     # What a narrator says.

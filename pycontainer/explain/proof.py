@@ -49,11 +49,8 @@ def difference(before: Evidence, after: Evidence) -> list[str]:
     old = [line for line in before.lines if line not in after.lines]
     new = [line for line in after.lines if line not in before.lines]
     if not old and not new:
-        return [f"{after.path}: {_joined(after.lines)} (as before)"]
+        return [f"{after.path}: {'; '.join(after.lines) or 'nothing'} (as before)"]
     if before.path == after.path and len(old) <= 1 and len(new) <= 1:
-        return [f"{after.path}: {_joined(tuple(old))} -> {_joined(tuple(new))}"]
-    return [f"{before.path}: {line}" for line in old] + [f"-> {after.path}: {line}" for line in new]
-
-
-def _joined(lines: tuple[str, ...]) -> str:
-    return " / ".join(lines[:3]) if lines else "nothing"
+        return [f"{after.path}: {''.join(old) or 'nothing'} -> {''.join(new) or 'nothing'}"]
+    was = [f"{before.path}: {line}" for line in old]
+    return [*was, *(f"{'->' if was else 'new'} {after.path}: {line}" for line in new)]

@@ -7,6 +7,7 @@ long strings and lists cut short. A descriptor is shown by number and by the nam
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from struct import iter_unpack, unpack, unpack_from
@@ -406,10 +407,17 @@ def as_json(value: Value) -> object:
 
 
 STRING_MAX, LIST_MAX, NAMES_MAX = 96, 8, 5
+_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
+
+
+def shorten(line: str) -> str:
+    """Container IDs and digests as their first 12 digits."""
+    return _ID.sub(r"\1...", line)
 
 
 def _quoted(string: str) -> str:
     """As C writes it; what is no printable text as escapes."""
+    string = shorten(string)
     cut = string[:STRING_MAX]
     plain = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     escaped = "".join(plain.get(c) or (c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}") for c in cut)
@@ -442,7 +450,7 @@ def line(name: str, values: dict[str, Value]) -> str:
     return f"{name}({', '.join(map(show, values.values()))})"
 
 
-def text(call: Call, slots: Slots | None = None) -> str:
+def render(call: Call, slots: Slots | None = None) -> str:
     """``call`` as one line of C."""
     return line(call.name, decode(call, slots))
 

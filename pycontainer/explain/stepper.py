@@ -78,6 +78,8 @@ class Stepper(TextNarrator):
         Raises KeyboardInterrupt when the user stops: what has been done is undone, as for Ctrl-C.
         """
         super().step_begins(step, pid)
+        if self._headed is not step:
+            self._head(step, pid)
         if self._asking and not self._over:
             self._suggest(step, pid)
             self._ask()

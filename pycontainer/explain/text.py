@@ -17,8 +17,9 @@ from pycontainer.explain import proof, render
 from pycontainer.explain.narrator import Narrator, Told
 
 EPROTO = 71  # what the performer says of a result that is not the one the plan expects
-MIN_REPEATS = 3
+MIN_SAVED = 2  # lines
 MAX_PATTERN = 4  # calls in a pattern that is folded
+MAX_PROOF_LINES = 6
 VALUES_SHOWN = 6
 _DERIVED = ("count", "len", "size")  # follow from another argument
 
@@ -49,14 +50,14 @@ class Fold(NamedTuple):
         calls: the first round.
         times: how many rounds there are.
         varying: for each call of the round, the name of the argument that varies, or "".
-        values: what varied, one per round.
+        values: what varied, per round.
         ns: all of them together.
     """
 
     calls: tuple[Told, ...]
     times: int
     varying: tuple[str, ...]
-    values: tuple[render.Value, ...]
+    values: tuple[tuple[render.Value, ...], ...]
     ns: int
 
 
@@ -89,16 +90,28 @@ def _rounds(calls: list[Told], size: int) -> tuple[int, tuple[str, ...]]:
 def fold(calls: list[Told]) -> Iterator[Fold]:
     """Find what repeats; what does not is a fold of one."""
     while calls:
-        size, times = 1, 1
-        varying: tuple[str, ...] = ("",)
-        for candidate in range(1, MAX_PATTERN + 1):
-            rounds, names = _rounds(calls, candidate)
-            if rounds >= MIN_REPEATS and any(names) and rounds * candidate > times * size:
-                size, times, varying = candidate, rounds, names
+        size, times, varying = _pattern(calls)
         taken, calls = calls[: size * times], calls[size * times :]
-        which = next((i for i, name in enumerate(varying) if name), 0)
-        values = tuple(told.values[varying[which]] for told in taken[which::size]) if any(varying) else ()
+        rounds = [taken[i : i + size] for i in range(0, len(taken), size)]
+        values = tuple(_varied(one, varying) for one in rounds)
         yield Fold(tuple(taken[:size]), times, varying, values, sum(told.record.ns for told in taken if told.record))
+
+
+def _varied(calls: list[Told], varying: tuple[str, ...]) -> tuple[render.Value, ...]:
+    return tuple(told.values[name] for told, name in zip(calls, varying, strict=True) if name)
+
+
+def _pattern(calls: list[Told]) -> tuple[int, int, tuple[str, ...]]:
+    """The best way to fold from the first call on: calls per round, rounds, and what varies."""
+    best: tuple[int, int, tuple[str, ...]] = (1, 1, ("",))
+    for size in range(1, MAX_PATTERN + 1):
+        times, varying = _rounds(calls, size)
+        if not any(varying) or size * (times - 1) < MIN_SAVED or size * times <= best[0] * best[1]:
+            continue
+        if size > 1 and _rounds(calls[1:], size)[0] >= times:
+            continue  # the round begins later: this call is the end of what was before
+        best = size, times, varying
+    return best
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -120,6 +133,11 @@ def result(told: Told) -> str:
     return f" = {record.value}" if record.value or told.call.out else ""
 
 
+def duration(ns: int) -> str:
+    """Microseconds, with a digit more where they are few."""
+    return f"{ns / 1000:.1f} us" if ns < 10_000 else f"{ns // 1000} us"
+
+
 def who(step: Step, pid: int) -> str:
     """Who performs a step."""
     return f"{step.where} {pid}" if pid else step.where
@@ -136,44 +154,59 @@ class TextNarrator(Narrator):
         super().__init__()
         self._stream = stream
         self._style = style_for(stream)
-        self._calls: list[Told] = []
+        self._calls: dict[str, list[Told]] = {}
+        self._headed: Step | None = None
         self._over = False
 
     def step_begins(self, step: Step, pid: int) -> None:
         """Print what comes and why."""
-        self._calls = []
-        self._head(step, pid)
+        self._calls[step.where] = []
+        if not any(call.name == "execve" for call in step.calls):  # then nobody waits any more: see step_ended
+            self._head(step, pid)
 
     def call_made(self, told: Told, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
         """Keep the call, to see what repeats."""
-        self._calls.append(told)
+        self._calls[told.step.where].append(told)
 
     def step_ended(self, step: Step, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
         """Print the calls and the proof; after the program has started, nothing more."""
-        self._print_calls()
+        calls = self._calls.pop(step.where)
+        if self._headed is not step:  # the other process has done something meanwhile
+            self._head(step, calls[-1].pid)
+        self._print_calls(calls)
         if before and after:
-            for line in proof.difference(before, after):
-                self._say(f"      proof   {line}", self._style.bold)
-        if any(_is_watch(told) for told in self._calls):
+            self._print_proof(proof.difference(before, after))
+        if any(_is_watch(told) for told in calls):
             self._say("\nThe program runs. What follows is its own.\n", self._style.faint)
             self._over = True
         self._stream.flush()
 
     def _head(self, step: Step, pid: int) -> None:
-        self._say(f"\n{self.number(step):2}. {step.title}   [{who(step, pid)}]", self._style.bold)
+        self._headed = step
+        self._say(f"\n{self.number(step):2}. {render.shorten(step.title)}   [{who(step, pid)}]", self._style.bold)
         self._say(textwrap.fill(step.why, 100, initial_indent=" " * 4, subsequent_indent=" " * 4))
 
-    def _print_calls(self) -> None:
-        for group in fold(self._calls):
+    def _print_calls(self, calls: list[Told]) -> None:
+        for group in fold(calls):
             for told, varying in zip(group.calls, group.varying, strict=True):
-                values = told.values | ({varying: render.Symbol("*")} if varying else {})
-                said = result(told) if group.times == 1 or told.record is None or told.record.error else ""
-                spent = f", {told.record.ns // 1000} us" if told.record and group.times == 1 else ""
-                line = f"      {render.line(told.call.name, values)}{said}"
-                alarming = self._style.warn if told.failed or told.tolerated or told.skipped else ""
-                self._say(line, alarming, f"   # {render.man(told.call)}{spent}")
+                self._print_call(told, varying, group.times)
             if group.times > 1:
                 self._say(f"        {group.times} times{_listed(group)}", self._style.faint)
+
+    def _print_call(self, told: Told, varying: str, times: int) -> None:
+        values = told.values | ({varying: render.Symbol("*")} if varying else {})
+        once = times == 1 or told.tolerated or told.skipped or told.failed
+        said = result(told) if once else ""
+        spent = f", {duration(told.record.ns)}" if told.record and told.record.ns and times == 1 else ""
+        alarming = self._style.warn if told.failed or told.tolerated or told.skipped else ""
+        line = f"      {render.line(told.call.name, values)}{said}"
+        self._say(line, alarming, f"   # {render.man(told.call)}{spent}")
+
+    def _print_proof(self, lines: list[str]) -> None:
+        for line in lines[:MAX_PROOF_LINES]:
+            self._say(f"      proof   {render.shorten(line)}", self._style.bold)
+        if len(lines) > MAX_PROOF_LINES:
+            self._say(f"              and {len(lines) - MAX_PROOF_LINES} more lines", self._style.faint)
 
     def _say(self, line: str, style: str = "", note: str = "") -> None:
         if self._over:
@@ -189,9 +222,9 @@ def _is_watch(told: Told) -> bool:
 
 
 def _listed(group: Fold) -> str:
-    shown = ", ".join(map(render.show, group.values[:VALUES_SHOWN]))
+    shown = ", ".join(" and ".join(map(render.show, values)) for values in group.values[:VALUES_SHOWN])
     more = f", and {len(group.values) - VALUES_SHOWN} more" if len(group.values) > VALUES_SHOWN else ""
-    spent = f" ({group.ns // 1000} us)" if group.ns else ""
+    spent = f" in {duration(group.ns)}" if group.ns else ""
     return f"{spent}, with * = {shown}{more}"
 
 
@@ -201,12 +234,11 @@ class _DryRun(TextNarrator):
     def tell(self, plan: Plan) -> None:
         self.begin(plan, ())
         for step in plan:
-            self._calls = [Told(0, step, call, 0, render.decode(call), None) for call in step.calls]
             self._head(step, 0)
-            self._print_calls()
+            self._print_calls([Told(0, step, call, 0, render.decode(call), None) for call in step.calls])
             if step.proof:
                 some = f", lines with {step.proof.line.strip()!r}" if step.proof.line.strip() else ""
-                self._say(f"      proof   {step.proof.path.format(pid='PID')}{some}", self._style.bold)
+                self._print_proof([f"{step.proof.path.format(pid='PID')}{some}"])
 
 
 def dry_run(plan: Plan, stream: TextIO, name: str = "NAME") -> None:
