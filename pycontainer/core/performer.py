@@ -177,7 +177,7 @@ class Performance:
             raise RuntimeError("the performer refused the plan: the encoder and wire.h disagree")
         step, call = self.calls[record.index]
         if self._observer and _is_watch(call) and step.where == MONITOR:
-            self._narrate_exec(self._observer, record)
+            self._narrate_exec(self._observer)
         self.results[record.index] = record
         if call.child and record.value > 0:
             self._pids[call.child] = record.value
@@ -189,12 +189,12 @@ class Performance:
         if record.error > 0 and record.error not in call.tolerate:
             raise PlanFailed(step, call, record, self.results)
 
-    def _narrate_exec(self, observer: Observer, watch: Record) -> None:
+    def _narrate_exec(self, observer: Observer) -> None:
         """An execve that succeeds reports nothing: its process has become another program."""
         for index, (step, call) in enumerate(self.calls):
             if call.name == "execve" and index not in self.results:
                 self._announce(index, observer)
-                observer.after(index, step, call, Record(index, 0, 0, watch.ns), self._pids.get(step.where, 0))
+                observer.after(index, step, call, Record(index, 0, 0, 0), self._pids.get(step.where, 0))
                 return
 
     @property
