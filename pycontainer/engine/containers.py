@@ -7,9 +7,11 @@ A container is a directory, ``ROOT/containers/<id>``:
     upper, work      what it has written, and overlay's scratch directory
     exit             how it ended, written by the monitor
 
-``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name. While it
-lives, ``RUNROOT/containers/<id>`` holds the files that are bound into it (hosts, ...) and ``lock``, which the monitor keeps locked: the kernel lets go of it however the
-monitor ends, so the lock, and no number in a file, says whether a container runs.
+``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name.
+
+While it lives, ``RUNROOT/containers/<id>`` holds the files that are bound into it (hosts, ...) and ``lock``, which the
+monitor keeps locked: the kernel lets go of it however the monitor ends. So the lock, and no number in a file, says
+whether a container runs.
 """
 
 from __future__ import annotations
