@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+
+import click
+import pytest
+
+import pycontainer.cli as cli
+from pycontainer import __version__
+from pycontainer.errors import CommandNotFound, NotFound
+
+
+@pytest.fixture(autouse=True)
+def _empty(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYC_ROOT", f"{tmp_path}/root")
+    monkeypatch.setenv("PYC_RUNROOT", f"{tmp_path}/run")
+
+
+@pytest.fixture
+def pyc(capsys):
+    def call(*args: str) -> tuple[int, str, str]:
+        status = cli.call(list(args))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Put a command ``fail`` into the table that raises what it is given."""
+
+    def install(error: BaseException, name: str = "fail") -> None:
+        def callback() -> None:
+            raise error
+
+        command = click.Command(name, callback=callback)
+        find = cli.Commands.get_command
+        monkeypatch.setattr(
+            cli.Commands, "get_command", lambda self, ctx, n: command if n == name else find(self, ctx, n)
+        )
+
+    return install
+
+
+def every_command(table=cli.COMMANDS, prefix=()):
+    for name, (target, _) in table.items():
+        if isinstance(target, dict):
+            yield from every_command(target, (*prefix, name))
+        else:
+            yield (*prefix, name)
+
+
+@pytest.mark.parametrize("path", list(every_command()), ids=" ".join)
+def test_every_command_has_help(pyc, path):
+    status, out, err = pyc(*path, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"Usage: pyc {' '.join(path)} ")
+
+
+def test_help_lists_every_command_with_its_summary(pyc):
+    status, out, _ = pyc()
+    assert status == 0
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert f"  {name} " in out and summary in out
+
+
+@pytest.mark.parametrize("path", [("container", "list"), ("container", "ps"), ("image", "list"), ("image", "remove")])
+def test_dockers_other_spellings_work(pyc, path):
+    assert pyc(*path, "--help")[0] == 0
+
+
+def test_the_version_is_told(pyc):
+    assert pyc("--version") == (0, f"pyc version {__version__}\n", "")
+    assert pyc("version", "--format", "{{.Server.Version}}")[1] == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nope"], "pyc: unknown command: pyc nope\n"),
+        (["image", "nope"], "pyc: unknown command: pyc image nope\n"),
+        (["--nope"], "pyc: no such option '--nope'"),
+        (["ps", "--nope"], "pyc: no such option '--nope'"),
+        (["rm"], "pyc: missing argument 'CONTAINER...'"),
+        (["run", "--nope", "x"], "pyc: unknown flag: --nope\n"),
+        (["run", "-p", "80:80", "x"], "pyc: --publish is not supported: "),
+        (["ps", "--format", "{{.Nope"], "pyc: template: unclosed action"),
+    ],
+)
+def test_a_mistake_is_one_line_and_125(pyc, args, message):
+    status, out, err = pyc(*args)
+    assert (status, out) == (125, "")
+    assert err.startswith(message)
+    assert "Traceback" not in err
+
+
+def test_an_error_is_its_message_and_hint_and_dockers_exit_code(pyc, failing):
+    failing(NotFound("no such thing", hint="make one"))
+    assert pyc("fail") == (1, "", "pyc: no such thing\n  hint     make one\n")
+
+
+def test_a_failure_of_run_is_125_and_a_missing_program_127(pyc, failing):
+    failing(NotFound("no such image"), "run")
+    assert pyc("run")[0] == 125
+    failing(CommandNotFound("execve(...)", errno.ENOENT), "run")
+    assert pyc("run")[0] == 127
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])
+def test_being_interrupted_is_quiet(pyc, failing, error, status):
+    failing(error)
+    assert pyc("fail") == (status, "", "")
+
+
+def test_a_bug_is_called_one_and_shows_its_traceback_only_when_asked(pyc, failing):
+    failing(ValueError("oops"))
+    status, _, err = pyc("fail")
+    assert status == 125
+    assert err.startswith("pyc: this is a bug: ValueError: oops\n")
+    assert "Traceback" not in err
+    assert "Traceback" in pyc("--debug", "fail")[2]
+
+
+def test_a_full_disk_is_no_bug(pyc, failing):
+    failing(OSError(errno.ENOSPC, "x", "/var/lib/x"))
+    assert pyc("fail") == (125, "", "pyc: /var/lib/x: no space left on device\n")
+
+
+def test_the_roots_come_from_options_before_the_environment(tmp_path, pyc):
+    out = pyc("--root", f"{tmp_path}/a", "info", "--format", "{{.DockerRootDir}} {{.RunRoot}}")[1]
+    assert out == f"{tmp_path}/a {tmp_path}/run\n"
+
+
+def test_the_roots_of_a_user_are_in_the_users_directories(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for name in ("PYC_ROOT", "PYC_RUNROOT", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/a")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    roots = cli.Roots.default()
+    assert roots == ("/home/a/.local/share/pycontainer", "/run/user/1000/pycontainer")
+
+
+def test_looking_at_nothing_makes_no_directories(tmp_path, pyc):
+    for args in (["ps"], ["images"], ["info"], ["inspect", "x"], ["rm", "x"]):
+        pyc(*args)
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_names_are_tried_even_if_one_fails(pyc):
+    status, out, err = pyc("inspect", "x", "y")
+    assert (status, out) == (1, "[]\n")
+    assert err.count("no such container or image") == 2
+
+
+def test_a_reader_that_leaves_is_no_error():
+    shell = "from pycontainer.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", shell, "run", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 141)

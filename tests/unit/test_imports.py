@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Each costs milliseconds that a start does not have: the one function that needs it imports it.
+HEAVY = """
+requests urllib3 http http.client pyroute2 rich asyncio tarfile subprocess logging pathlib hashlib prctl zstandard isal
+shutil tempfile csv argparse traceback difflib email ssl multiprocessing threading.local concurrent
+xml unittest sqlite3 urllib.request ipaddress decimal fractions random statistics textwrap.fill pycontainer.oci.spec
+"""
+
+ON_THE_WAY = {
+    "run": "import pycontainer.cli.run, pycontainer.engine.run",
+    "ps": "import pycontainer.cli.ps",
+    "a parsed command line": "from pycontainer.cli.run_flags import run_options; run_options(['-it', 'x'])",
+}
+
+
+def modules_after(code: str) -> set[str]:
+    shown = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(shown.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("what", ON_THE_WAY)
+def test_nothing_heavy_is_imported_for(what):
+    heavy = set(HEAVY.split()) - modules_after("import click")
+    assert modules_after(ON_THE_WAY[what]) & heavy == set()
+
+
+@pytest.mark.parametrize("module", ["requests", "pyroute2", "rich", "asyncio", "subprocess", "tarfile", "hashlib"])
+def test_the_worst_are_absent_whoever_imports_them(module):
+    assert module not in modules_after(ON_THE_WAY["run"])
+
+
+def test_help_imports_no_command():
+    code = "from pycontainer.cli import call; call(['--help'])"
+    ours = {name for name in modules_after(code) if name.startswith("pycontainer.")}
+    assert not {name for name in ours if name.startswith("pycontainer.cli.")}
+
+
+def test_run_imports_no_other_command():
+    ours = modules_after("import pycontainer.cli.run")
+    commands = {f"pycontainer.cli.{name}" for name in ("ps", "rm", "images", "pull", "inspect", "info", "template")}
+    assert not ours & commands
+
+
+def test_the_package_itself_imports_nothing():
+    assert {name for name in modules_after("import pycontainer") if name.startswith("pycontainer")} == {"pycontainer"}
