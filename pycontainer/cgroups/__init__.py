@@ -56,8 +56,9 @@ class Cgroups:
         """
         from pycontainer.cgroups.removal import remove  # a repair is rare
 
-        mounts = {found.mount for found in [*self.hierarchies.v1.values(), self.hierarchies.v2] if found}
-        return remove([mount + path for mount in mounts], kill=True, timeout=timeout)
+        found = {home.mount: home for home in [*self.hierarchies.v1.values(), self.hierarchies.v2] if home}
+        directories = [group.Tree(home, group.below(home, path, self.look)).directory for home in found.values()]
+        return remove(directories, kill=True, timeout=timeout)
 
 
 def detect() -> Cgroups:

@@ -303,7 +303,7 @@ class _Planner:
     """Gathers, hierarchy by hierarchy, what belongs there."""
 
     def __init__(self, hierarchies: Hierarchies, path: str, look: Look, defaults: Collection[str]) -> None:
-        self.hierarchies, self.path, self.look, self.defaults = hierarchies, _checked(path), look, defaults
+        self.hierarchies, self.path, self.look, self.defaults = hierarchies, path, look, defaults
         self.trees: dict[str, Tree] = {}
         self.skipped: list[str] = []
 
@@ -345,8 +345,7 @@ class _Planner:
     def _add(self, home: Hierarchy, controller: str, limits: tuple[Limit, ...] = ()) -> Tree:
         tree = self.trees.get(home.mount)
         if tree is None:
-            above = "" if self.path.startswith("/") else own_cgroup(home, self.look.read("/proc/self/cgroup")) + "/"
-            tree = Tree(home, above + self.path)
+            tree = Tree(home, below(home, self.path, self.look))
         if controller not in tree.controllers:
             tree = tree._replace(controllers=(*tree.controllers, controller))
         tree = tree._replace(limits=tree.limits + limits)
@@ -383,11 +382,13 @@ class _Planner:
                 self.trees[mount] = tree._replace(above=tuple(above))
 
 
-def _checked(path: str) -> str:
+def below(home: Hierarchy, path: str, look: Look) -> str:
+    """``path`` from the top of a hierarchy; one without a leading slash begins where this process is."""
     names = path.split("/")
     if not path.strip("/") or ".." in names or any(len(name) > 255 for name in names) or "\0" in path or "\n" in path:
         raise UsageError(f"cgroup {path!r}: not a path below the root of a hierarchy")
-    return ("/" if path.startswith("/") else "") + "/".join(name for name in names if name not in ("", "."))
+    above = "" if path.startswith("/") else own_cgroup(home, look.read("/proc/self/cgroup"))
+    return "/".join([above, *(name for name in names if name not in ("", "."))])
 
 
 def _has(home: Hierarchy, file: str, look: Look) -> bool:

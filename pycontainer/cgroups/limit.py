@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.errors import UsageError
+
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import Resources
 
@@ -55,6 +57,24 @@ class Look:
 def section(resources: Resources, name: str) -> Mapping[str, Any]:
     """One object of ``linux.resources``, for names that the types can not know; {} where it is missing."""
     return resources.get(name) or {}  # type: ignore[return-value]
+
+
+def check_list(option: str, asked: str, available: str) -> None:
+    """Refuse CPUs or memory nodes that this host does not have; both are lists of cpuset(7). Raises UsageError."""
+    have, want = _ranges(available), _ranges(asked)
+    if have and want and not all(any(low <= first and last <= high for low, high in have) for first, last in want):
+        raise UsageError(f"{option} {asked}: this host has {available.strip()}")
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """``0-3,8`` as pairs; none where it is written in another of the kernel's ways."""
+    pairs = []
+    for item in text.strip().split(","):
+        first, _, last = item.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            return []
+        pairs.append((int(first), int(last or first)))
+    return pairs
 
 
 OPTIONS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pycontainer.cgroups.limit import Limit, Look, section
+from pycontainer.cgroups.limit import Limit, Look, check_list, section
 from pycontainer.errors import HostLacks
 
 if TYPE_CHECKING:
@@ -53,10 +53,12 @@ def cpuset(resources: Resources, mount: str, look: Look) -> list[Limit]:
     asked = section(resources, "cpu")
     if not (asked.get("cpus") or asked.get("mems")):
         return []
-    return [
-        Limit(f"cpuset.{key}", asked.get(key) or (look.read(f"{mount}/cpuset.{key}") or "").strip(), f"cpu.{key}")
-        for key in ("cpus", "mems")
-    ]
+    limits = []
+    for key in ("cpus", "mems"):
+        here = (look.read(f"{mount}/cpuset.{key}") or "").strip()
+        limits.append(Limit(f"cpuset.{key}", asked.get(key) or here, f"cpu.{key}"))
+        check_list(limits[-1].option, limits[-1].value, here)
+    return limits
 
 
 def pids(resources: Resources, _mount: str, _look: Look) -> list[Limit]:

@@ -9,7 +9,7 @@ from math import ceil, log2
 from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import v1
-from pycontainer.cgroups.limit import Limit, Look, section
+from pycontainer.cgroups.limit import Limit, Look, check_list, section
 from pycontainer.errors import HostLacks, UsageError
 
 if TYPE_CHECKING:
@@ -83,10 +83,13 @@ def cpu(resources: Resources, _mount: str, _look: Look) -> list[Limit]:
     return limits
 
 
-def cpuset(resources: Resources, _mount: str, _look: Look) -> list[Limit]:
+def cpuset(resources: Resources, mount: str, look: Look) -> list[Limit]:
     """Empty files mean "as above"."""
     asked = section(resources, "cpu")
-    return [Limit(f"cpuset.{key}", asked[key], f"cpu.{key}") for key in ("cpus", "mems") if asked.get(key)]
+    limits = [Limit(f"cpuset.{key}", asked[key], f"cpu.{key}") for key in ("cpus", "mems") if asked.get(key)]
+    for limit in limits:
+        check_list(limit.option, limit.value, look.read(f"{mount}/{limit.file}.effective") or "")
+    return limits
 
 
 def io(resources: Resources, mount: str, look: Look) -> list[Limit]:
