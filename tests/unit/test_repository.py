@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
@@ -17,9 +16,6 @@ from tests.support.host import needs_command
 from tests.support.leaks import leaks, snapshot
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-
-# From the top floor down; a module imports from its own floor and those below.
-FLOORS = ("cli", "engine", "explain", "oci", "plan", "cgroups network", "rootfs image", "core", "errors")
 
 
 def read(path: str) -> str:
@@ -97,35 +93,6 @@ def test_a_process_left_behind_is_found():
         sleeper.kill()
         sleeper.wait()
     assert any(line.startswith(f"process {sleeper.pid} ") for line in found)
-
-
-def test_imports_go_down_only():
-    height = {name: -number for number, floor in enumerate(FLOORS) for name in floor.split()}
-    upward = []
-    for path in package_sources():
-        floor = path.split("/")[1].removesuffix(".py")
-        for module in imported(ast.parse(read(path)), path):
-            other = module.split(".")[1] if "." in module else ""
-            if height.get(other, -99) > height.get(floor, 99):
-                upward.append(f"{path} imports {module}")
-    assert upward == []
-
-
-def imported(tree: ast.Module, path: str) -> Iterator[str]:
-    """The modules of the package that ``tree`` imports; what only the type checker imports does not count."""
-    skipped = {id(inner) for node in ast.walk(tree) if is_type_checking(node) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pycontainer":
-            assert node.level == 0, f"{path} uses a relative import"
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names if name.name.split(".")[0] == "pycontainer")
-
-
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def test_nobody_runs_a_shell_or_an_unsafe_loader():
