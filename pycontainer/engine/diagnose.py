@@ -73,7 +73,7 @@ def _exec_cause(program: str, number: int, view: MergedView) -> str:
     if number == errno.EACCES and not found.st_mode & 0o111:
         return f"{program} is not marked executable (mode {stat.S_IMODE(found.st_mode):04o})"
     try:
-        head = view.read(program, limit=1 << 28)[:4096]
+        head = view.head(program, 4096)
     except OSError:
         return ""
     if head.startswith(b"#!"):

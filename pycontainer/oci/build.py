@@ -110,7 +110,7 @@ def _process(config: ImageConfig, options: ContainerOptions, user: User, hostnam
         "args": arguments(config, options),
         "env": environment(config, options, home=user.home, hostname=hostname),
         "cwd": working_directory(config, options),
-        "capabilities": security.process_capabilities(capabilities, user.uid),  # type: ignore[typeddict-item]
+        "capabilities": security.process_capabilities(capabilities, user.uid),
         "rlimits": _rlimits(options, facts.nofile),
         "noNewPrivileges": security.no_new_privs(
             options.no_new_privileges, facts.setuid_files, privileged=options.privileged

@@ -156,7 +156,7 @@ def device_nodes(options: ContainerOptions, devices: Mapping[str, Iterable[HostD
 def _device_rules(options: ContainerOptions, devices: Mapping[str, Iterable[HostDevice]]) -> list[DeviceRule]:
     if options.privileged:
         return [{"allow": True, "access": "rwm"}]
-    rules: list[DeviceRule] = [*security.device_rules()]  # type: ignore[list-item]
+    rules: list[DeviceRule] = [*security.device_rules()]
     for mapping in options.devices:
         for device in devices.get(mapping.host, ()):
             rules.append(_rule(device.type, device.major, device.minor, mapping.access))

@@ -10,9 +10,13 @@ Documentation/admin-guide/cgroup-v1/devices.rst, the runtime-spec's ``config-lin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.errors import HostLacks, UsageError
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import DeviceRule
+    from pycontainer.oci.spec import Capabilities
 
 
 def _words(text: str, prefix: str = "") -> tuple[str, ...]:
@@ -97,7 +101,7 @@ def resolve_capabilities(
     return tuple(name for name in CAPABILITIES if name in chosen and name in available)
 
 
-def process_capabilities(capabilities: Collection[str], uid: int) -> dict[str, list[str]]:
+def process_capabilities(capabilities: Collection[str], uid: int) -> Capabilities:
     """The runtime-spec's ``process.capabilities`` for a process that starts as ``uid``.
 
     Only root starts with effective ones; another user's program could win them back by executing a
@@ -348,17 +352,15 @@ DEFAULT_DEVICES: tuple[Device, ...] = (
 )
 """Nodes made in /dev, mode 0666, root's. ptmx is a link into the container's own devpts; console is its pty."""
 
-_TERMINALS = ((5, 1), (5, 2), (136, None))  # console, ptmx, and every /dev/pts/N
 
-
-def device_rules() -> list[dict[str, object]]:
+def device_rules() -> list[DeviceRule]:
     """The runtime-spec's ``linux.resources.devices``: nothing, then the default devices and terminals.
 
     Stricter than docker, which also lets anything be *created* with mknod and tun be used.
     """
-    allowed: list[tuple[int, int | None]] = [(device.major, device.minor) for device in DEFAULT_DEVICES]
-    rules: list[dict[str, object]] = [{"allow": False, "access": "rwm"}]
-    for major, minor in [*allowed, *_TERMINALS]:
-        rule: dict[str, object] = {"allow": True, "type": "c", "major": major, "access": "rwm"}
-        rules.append(rule if minor is None else {**rule, "minor": minor})
-    return rules
+    rules: list[DeviceRule] = [{"allow": False, "access": "rwm"}]
+    for _, major, minor in DEFAULT_DEVICES:
+        rules.append({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"})
+    for major, minor in ((5, 1), (5, 2)):  # console and ptmx
+        rules.append({"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"})
+    return [*rules, {"allow": True, "type": "c", "major": 136, "access": "rwm"}]  # every /dev/pts/N

@@ -93,6 +93,14 @@ class MergedView:
         finally:
             os.close(fd)
 
+    def head(self, path: str, size: int) -> bytes:
+        """The first ``size`` bytes of a regular file, or all of a shorter one."""
+        fd = self.open(path)
+        try:
+            return os.read(fd, size)
+        finally:
+            os.close(fd)
+
     def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
         """stat(2), or lstat(2) if not ``follow``."""
         return self._look(path, follow).status

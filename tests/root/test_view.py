@@ -104,7 +104,7 @@ opaque/newest was-dir was-dir/inside was-file was-file/inside islands/low island
 opaque-top/x opaque-top bin bin/sh absolute outside usr/up usr/up/etc/passwd loop loop/x a a/bin/sh b b/ c/bin to-file
 dangling dangling/x replaced replaced/x replaced/passwd mode etc/passwd/ etc/passwd/x etc/passwd/.. etc/../etc/passwd
 ../../etc/passwd usr/bin/../../etc/group fifo zero nowhere
-""".split()  # noqa: SIM905
+""".split()
 
 
 def outcome(act: object, *args: object, **kwargs: object) -> object:
@@ -164,6 +164,7 @@ def test_reading_stops_at_the_limit(layers: list[Path]) -> None:
             view.read("sparse", 1 << 20)
         assert caught.value.errno == errno.EFBIG
         assert view.read("etc/passwd", 6) == b"bottom"
+        assert view.head("sparse", 4) == bytes(4) and view.head("etc/passwd", 100) == b"bottom"
 
 
 def test_no_descriptor_is_left_open(layers: list[Path]) -> None:

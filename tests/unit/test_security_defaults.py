@@ -70,7 +70,7 @@ def test_only_root_starts_with_effective_capabilities_and_nobody_with_inheritabl
     /proc/mtrr /proc/pagetypeinfo /proc/sched_debug /proc/scsi /proc/slabinfo /proc/timer_list /proc/timer_stats
     /proc/vmallocinfo /sys/class/dmi /sys/devices/virtual/dmi /sys/devices/virtual/powercap /sys/firmware
     /sys/kernel/config /sys/kernel/notes /sys/kernel/vmcoreinfo /sys/module
-    /sys/devices/system/cpu/cpu1/thermal_throttle /sys/kernel/debug /sys/fs/bpf""".split(),  # noqa: SIM905
+    /sys/devices/system/cpu/cpu1/thermal_throttle /sys/kernel/debug /sys/fs/bpf""".split(),
 )
 def test_path_is_masked(path: str) -> None:
     assert path in security.system_paths(sysfs_is_bound=True, thermal_cpus=2).masked
