@@ -7,7 +7,7 @@ from struct import iter_unpack
 from typing import NamedTuple
 
 from pycontainer.core import _core
-from pycontainer.core.step import ROLES, Arg, Call, Plan, Slot, Step, Strings, Struct
+from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
 
 HEADER = Format("8I")
 CALL = Format("iHHHHHHIIi4iI12Q")
@@ -56,70 +56,82 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
 
 
 class _Encoder:
-    """Lays out data behind the two tables and remembers where each piece went."""
+    """Lays out data behind the two tables and remembers where each piece went.
+
+    A start waits for this: types are compared by identity, and nothing is built that is not packed.
+    """
 
     def __init__(self, n_calls: int, n_patches: int, given: tuple[Slot, ...]) -> None:
         self.base = HEADER.size + n_calls * CALL.size + n_patches * PATCH.size
         self.data = bytearray()
         self.patches: list[tuple[int, int, int]] = []
         self.slots: dict[Slot, int] = {slot: number for number, slot in enumerate(given)}
-        self.known: dict[bytes, int] = {}
+        self.constants: dict[str | bytes, int] = {}
+        self.numbers: dict[str, int] = dict(OWN)
 
-    def slot(self, slot: Slot) -> int:
-        return self.slots.setdefault(slot, len(self.slots))
-
-    def place(self, raw: bytes, *, shared: bool = True) -> int:
-        """The offset of ``raw`` in the image; equal constants are stored once."""
-        if shared and raw in self.known:
-            return self.known[raw]
-        offset = self.base + len(self.data)
-        self.data += raw
-        self.data += bytes(-len(raw) % 8 or 8)  # aligned, and a NUL behind each string
-        if shared:
-            self.known[raw] = offset
-        return offset
-
-    def arg(self, arg: Arg) -> tuple[int, int]:
-        if isinstance(arg, int):
-            return ARG_INT, arg & U64
-        if isinstance(arg, Slot):
-            return ARG_SLOT, self.slot(arg)
-        if isinstance(arg, str):
-            return ARG_DATA, self.place(_c_string(arg))
-        if isinstance(arg, bytes):
-            return ARG_DATA, self.place(arg)
-        if isinstance(arg, Strings):
-            arg = _array(arg)
-        offset = self.place(arg.data, shared=False)
-        self.patches += [(PATCH_POINTER, offset + at, self.place(target)) for at, target in arg.pointers]
-        self.patches += [(PATCH_SLOT, offset + at, self.slot(slot)) for at, slot in arg.slots]
-        return ARG_DATA, offset
-
-    def call(self, step: Step, call: Call) -> bytes:
+    def call(self, where: int, call: Call) -> bytes:
+        """The record of one call."""
+        name, args, out, tolerate, expect, report, child = call
         first_patch = len(self.patches)
-        args = [number for arg in call.args for number in self.arg(arg)]
-        flags = (CALL_REPORT if call.report else 0) | (CALL_EXPECT if call.expect is not None else 0)
+        slots, constants = self.slots, self.constants
+        values: list[int] = []
+        for arg in args:
+            kind = type(arg)
+            if kind is int:
+                values += (ARG_INT, arg & U64)  # type: ignore[operator]
+            elif kind is Slot:
+                values += (ARG_SLOT, slots.setdefault(arg, len(slots)))  # type: ignore[arg-type]
+            elif kind is str or kind is bytes:
+                offset = constants.get(arg)  # type: ignore[arg-type]
+                values += (ARG_DATA, self._constant(arg) if offset is None else offset)  # type: ignore[arg-type]
+            else:
+                values += (ARG_DATA, self._structure(_array(arg) if isinstance(arg, Strings) else arg))  # type: ignore[arg-type]
+        number = self.numbers.get(name)
+        if number is None:
+            number = self.numbers[name] = int(getattr(_core.lib, "SYS_" + name))
         return CALL.pack(
-            OWN.get(call.name) or _number(call.name),
-            ROLE[step.where],
-            flags,
-            NO_SLOT if call.out is None else self.slot(call.out),
-            ROLE[call.child] if call.child else 0,
-            len(call.args),
-            len(call.tolerate),
+            number,
+            where,
+            (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0),
+            NO_SLOT if out is None else slots.setdefault(out, len(slots)),
+            ROLE[child] if child else 0,
+            len(args),
+            len(tolerate),
             first_patch,
             len(self.patches) - first_patch,
-            call.expect or 0,
-            *call.tolerate,
-            *(0,) * (4 - len(call.tolerate)),
+            expect or 0,
+            *tolerate,
+            *_ZEROS[4 - len(tolerate)],
             0,
-            *args,
-            *(0,) * (12 - len(args)),
+            *values,
+            *_ZEROS[12 - len(values)],
         )
 
+    def _place(self, raw: bytes) -> int:
+        """Append to the data, aligned and with a NUL behind; the offset in the image."""
+        offset = self.base + len(self.data)
+        self.data += raw
+        self.data += bytes(8 - len(raw) % 8)
+        return offset
 
-def _number(name: str) -> int:
-    return int(getattr(_core.lib, "SYS_" + name))
+    def _constant(self, constant: str | bytes) -> int:
+        """Strings and bytes that nothing writes to are stored once."""
+        raw = constant if isinstance(constant, bytes) else _c_string(constant)
+        offset = self.constants[constant] = self._place(raw)
+        return offset
+
+    def _structure(self, structure: Struct) -> int:
+        offset = self._place(structure.data)
+        for at, target in structure.pointers:
+            where = self.constants.get(target)
+            self.patches.append((PATCH_POINTER, offset + at, self._constant(target) if where is None else where))
+        self.patches += [
+            (PATCH_SLOT, offset + at, self.slots.setdefault(slot, len(self.slots))) for at, slot in structure.slots
+        ]
+        return offset
+
+
+_ZEROS = [(0,) * n for n in range(13)]
 
 
 def _c_string(text: str) -> bytes:
@@ -154,7 +166,7 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
     """
     calls = calls_of(plan)
     encoder = _Encoder(len(calls), _count_patches(plan), given)
-    table = b"".join([encoder.call(step, call) for step, call in calls])
+    table = b"".join([encoder.call(ROLE[step.where], call) for step, call in calls])
     patches = b"".join([PATCH.pack(*patch) for patch in encoder.patches])
     size = encoder.base + len(encoder.data)
     flags = (GATED if gated else 0) | (REPORT_ALL if report_all else 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pycontainer.core import calls, wire
+from pycontainer.core import _core, calls, wire
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Plan, Slot, Step
 
@@ -51,7 +51,7 @@ def test_a_call_carries_its_number_role_slot_and_tolerance() -> None:
     image = wire.encode(sample(), (SOCKET,))
     fields = wire.CALL.unpack_from(image, wire.HEADER.size + wire.CALL.size)
     number, role, flags, out, child, n_args, n_tolerated = fields[:7]
-    assert number == wire._number("openat")
+    assert number == _core.lib.SYS_openat
     assert (role, flags, child, n_args, n_tolerated) == (1, 0, 0, 4, 2)
     assert fields[10:14] == (2, 13, 0, 0)
     assert out == 2
