@@ -7,7 +7,8 @@ cgroup, because clone3(2) takes a descriptor of the directory.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.cgroups import devices, v1, v2
@@ -193,21 +194,14 @@ def _tasks(tree: Tree) -> Slot:
 # --- steps that make a directory --------------------------------------------------------------------------------------
 
 
-def _write(path: str, *values: str) -> tuple[Call, ...]:
-    """Each value in one call, as these files want it."""
-    return (
-        calls.openat(k.AT_FDCWD, path, k.O_WRONLY, out=_FILE),
-        *(calls.write(_FILE, value) for value in values),
-        calls.close(_FILE),
-    )
-
-
-def _write_limits(tree: Tree) -> list[Call]:
-    """The limits of a tree, files with several lines opened once."""
-    files: dict[str, list[str]] = {}
-    for limit in tree.limits:
-        files.setdefault(limit.file, []).append(limit.value)
-    return [call for file, values in files.items() for call in _write(f"{tree.directory}/{file}", *values)]
+def _write(directory: str, lines: Iterable[tuple[str, str]]) -> list[Call]:
+    """Each (file, text) in one call, as these files want it; a file that gets several lines is opened once."""
+    written: list[Call] = []
+    for file, same in groupby(lines, lambda line: line[0]):
+        written.append(calls.openat(k.AT_FDCWD, f"{directory}/{file}", k.O_WRONLY, out=_FILE))
+        written += [calls.write(_FILE, text) for _, text in same]
+        written.append(calls.close(_FILE))
+    return written
 
 
 def _create_v1(tree: Tree) -> list[Step]:
@@ -217,19 +211,14 @@ def _create_v1(tree: Tree) -> list[Step]:
         made.append(calls.mkdirat(k.AT_FDCWD, directory, 0o755, tolerate=(errno.EEXIST,)))
         for above, limit in tree.above:
             if above == directory:
-                made += _write(f"{directory}/{limit.file}", limit.value)
+                made += _write(directory, [limit.line])
     made.append(calls.mkdirat(k.AT_FDCWD, tree.directory, 0o755))
-    made += _write_limits(tree)
-    lines = devices.lines(tree.rules)
-    start = 0
-    for end in range(1, len(lines) + 1):  # runs of lines for the same file
-        if end == len(lines) or lines[end][0] != lines[start][0]:
-            made += _write(f"{tree.directory}/{lines[start][0]}", *(text for _, text in lines[start:end]))
-            start = end
-    first = tree.limits[0].file if tree.limits else "devices.list" if tree.rules else "cgroup.procs"
+    lines = [*(limit.line for limit in tree.limits), *devices.lines(tree.rules)]
+    made += _write(tree.directory, lines)
+    shown = "devices.list" if tree.rules else lines[0][0] if lines else "cgroup.procs"
     what, why = _purpose(tree.controllers)
-    verb = "Limit" if tree.limits or tree.rules else "Count"
-    return [Step(f"{verb} {what}", why, MONITOR, tuple(made), "cgroups(7)", Proof(f"{tree.directory}/{first}"))]
+    verb = "Limit" if lines else "Count"
+    return [Step(f"{verb} {what}", why, MONITOR, tuple(made), "cgroups(7)", Proof(f"{tree.directory}/{shown}"))]
 
 
 def _purpose(controllers: tuple[str, ...]) -> tuple[str, str]:
@@ -244,7 +233,7 @@ def _create_v2(tree: Tree) -> list[Step]:
     made: list[Call] = []
     for above, directory in zip([top, *tree.parents], [*tree.parents, tree.directory], strict=True):
         if enabled:
-            made += _write(f"{above}/cgroup.subtree_control", enabled)
+            made += _write(above, [("cgroup.subtree_control", enabled)])
         tolerate = () if directory == tree.directory else (errno.EEXIST,)
         made.append(calls.mkdirat(k.AT_FDCWD, directory, 0o755, tolerate=tolerate))
     steps = [
@@ -263,7 +252,7 @@ def _create_v2(tree: Tree) -> list[Step]:
     for controller, limits in by_controller.items():
         what, why = _purpose((controller,))
         proof = Proof(f"{tree.directory}/{limits[0].file}")
-        written = tuple(_write_limits(tree._replace(limits=tuple(limits))))
+        written = tuple(_write(tree.directory, [limit.line for limit in limits]))
         steps.append(Step(f"Limit {what}", why, MONITOR, written, "cgroups(7)", proof))
     if tree.rules:
         steps.append(_filter_devices(tree))

@@ -29,6 +29,11 @@ class Limit(NamedTuple):
     key: str
 
     @property
+    def line(self) -> tuple[str, str]:
+        """What is written, and where."""
+        return self.file, self.value
+
+    @property
     def option(self) -> str:
         """What a user calls it: docker's flag, or the runtime-spec's key where no flag leads there."""
         return OPTIONS.get(self.key, f"linux.resources.{self.key}")
