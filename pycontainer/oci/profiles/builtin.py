@@ -93,7 +93,7 @@ def docker_profile(capabilities: Collection[str], *, machine: str = "x86_64") ->
 
 def _by_name(capabilities: Collection[str]) -> Iterator[SeccompRule]:
     """Calls that are allowed or denied whatever their arguments; the first rule is the one that allows."""
-    allowed = [group.names for group in ALLOWED]
+    allowed = list(ALLOWED.values())
     refused: dict[int, list[str]] = {}
     for group in DENIED:
         lifted = any(name in capabilities for name in group.unless.split())

@@ -14,13 +14,6 @@ from typing import NamedTuple
 EPERM, ENOSYS = 1, 38
 
 
-class Allowed(NamedTuple):
-    """Calls anybody may make."""
-
-    subject: str
-    names: str
-
-
 class Denied(NamedTuple):
     """Calls that get ``errno``, unless the container has one of the capabilities ``unless``."""
 
@@ -31,107 +24,61 @@ class Denied(NamedTuple):
     errno: int = EPERM
 
 
-ALLOWED = (
-    Allowed(
-        "read and write",
-        """read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek _llseek
+ALLOWED: dict[str, str] = {
+    "read and write": """read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek _llseek
         sendfile sendfile64 splice tee vmsplice copy_file_range readahead""",
-    ),
-    Allowed(
-        "open and close files",
-        """open openat openat2 creat close close_range dup dup2 dup3 pipe pipe2 fcntl fcntl64 flock
+    "open and close files": """open openat openat2 creat close close_range dup dup2 dup3 pipe pipe2 fcntl fcntl64 flock
         memfd_create memfd_secret name_to_handle_at""",
-    ),
-    Allowed(
-        "the state of files",
-        """stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx statfs statfs64 fstatfs fstatfs64
+    "the state of files": """stat stat64 lstat lstat64 fstat fstat64 newfstatat fstatat64 statx statfs statfs64
+        fstatfs fstatfs64
         access faccessat faccessat2 readlink readlinkat getdents getdents64 statmount listmount cachestat
         getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat""",
-    ),
-    Allowed(
-        "change files",
-        """truncate truncate64 ftruncate ftruncate64 fallocate fadvise64 fadvise64_64 arm_fadvise64_64 umask
+    "change files": """truncate truncate64 ftruncate ftruncate64 fallocate fadvise64 fadvise64_64 arm_fadvise64_64 umask
         chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat
         utime utimes utimensat utimensat_time64 futimesat
         setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
         sync fsync fdatasync syncfs sync_file_range sync_file_range2 arm_sync_file_range""",
-    ),
-    Allowed(
-        "directories and names",
-        """getcwd chdir fchdir mkdir mkdirat rmdir link linkat symlink symlinkat unlink unlinkat
+    "directories and names": """getcwd chdir fchdir mkdir mkdirat rmdir link linkat symlink symlinkat unlink unlinkat
         rename renameat renameat2 mknod mknodat
         inotify_init inotify_init1 inotify_add_watch inotify_rm_watch fanotify_mark""",
-    ),
-    Allowed(
-        "wait for many files",
-        """select _newselect pselect6 pselect6_time64 poll ppoll ppoll_time64 epoll_create epoll_create1 epoll_ctl
+    "wait for many files": """select _newselect pselect6 pselect6_time64 poll ppoll ppoll_time64 epoll_create
+        epoll_create1 epoll_ctl
         epoll_ctl_old epoll_wait epoll_wait_old epoll_pwait epoll_pwait2 eventfd eventfd2 signalfd signalfd4
         io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents io_pgetevents_time64""",
-    ),
-    Allowed(
-        "memory",
-        """brk mmap mmap2 munmap mremap mprotect madvise mincore msync mseal remap_file_pages membarrier
+    "memory": """brk mmap mmap2 munmap mremap mprotect madvise mincore msync mseal remap_file_pages membarrier
         mlock mlock2 mlockall munlock munlockall pkey_alloc pkey_free pkey_mprotect map_shadow_stack""",
-    ),
-    Allowed(
-        "processes and threads",
-        """fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid
+    "processes and threads": """fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid
         getpgid getpgrp setpgid getsid setsid set_tid_address set_thread_area get_thread_area arch_prctl
         prctl modify_ldt rseq set_robust_list get_robust_list pidfd_open pidfd_send_signal process_mrelease
         restart_syscall set_tls cacheflush breakpoint swapcontext uretprobe riscv_flush_icache riscv_hwprobe""",
-    ),
     # Debuggers and profilers need these, and the kernel checks each use against the target's credentials.
-    Allowed("look into one's own processes", "ptrace process_vm_readv process_vm_writev"),
-    Allowed(
-        "signals",
-        """kill tkill tgkill rt_sigaction rt_sigprocmask rt_sigpending rt_sigsuspend rt_sigreturn rt_sigqueueinfo
+    "look into one's own processes": "ptrace process_vm_readv process_vm_writev",
+    "signals": """kill tkill tgkill rt_sigaction rt_sigprocmask rt_sigpending rt_sigsuspend rt_sigreturn rt_sigqueueinfo
         rt_tgsigqueueinfo rt_sigtimedwait rt_sigtimedwait_time64 sigaltstack sigprocmask sigreturn pause""",
-    ),
-    Allowed(
-        "locks between threads",
-        "futex futex_time64 futex_waitv futex_wait futex_wake futex_requeue",
-    ),
-    Allowed(
-        "scheduling",
-        """sched_yield sched_getaffinity sched_setaffinity sched_getattr sched_setattr sched_getparam sched_setparam
+    "locks between threads": "futex futex_time64 futex_waitv futex_wait futex_wake futex_requeue",
+    "scheduling": """sched_yield sched_getaffinity sched_setaffinity sched_getattr sched_setattr sched_getparam
+        sched_setparam
         sched_getscheduler sched_setscheduler sched_get_priority_max sched_get_priority_min
         sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getcpu""",
-    ),
-    Allowed(
-        "limits and accounts",
-        "getrlimit ugetrlimit setrlimit prlimit64 getrusage times sysinfo uname",
-    ),
-    Allowed(
-        "identity",
-        """getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid
+    "limits and accounts": "getrlimit ugetrlimit setrlimit prlimit64 getrusage times sysinfo uname",
+    "identity": """getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32 getresgid
         getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
         setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups setgroups32
         capget capset""",
-    ),
-    Allowed(
-        "lock oneself in further",
-        "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",
-    ),
-    Allowed(
-        "time",
-        """time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep
+    "lock oneself in further": "seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+    "time": """time gettimeofday clock_gettime clock_gettime64 clock_getres clock_getres_time64 clock_nanosleep
         clock_nanosleep_time64 nanosleep alarm getitimer setitimer adjtimex clock_adjtime clock_adjtime64
         timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64
         timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 getrandom""",
-    ),
-    Allowed(
-        "use sockets",
-        # socketcall is how 32-bit x86 makes every socket call; its arguments are out of a filter's sight.
-        """bind connect listen accept accept4 shutdown getsockname getpeername getsockopt socketcall
+    # socketcall is how 32-bit x86 makes every socket call; its arguments are out of a filter's sight.
+    "use sockets": """bind connect listen accept accept4 shutdown getsockname getpeername getsockopt socketcall
         send sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64""",
-    ),
-    Allowed(
-        "System V and POSIX IPC",
-        """ipc shmget shmat shmdt shmctl semget semop semctl semtimedop semtimedop_time64 msgget msgsnd msgrcv msgctl
+    "System V and POSIX IPC": """ipc shmget shmat shmdt shmctl semget semop semctl semtimedop semtimedop_time64
+        msgget msgsnd msgrcv msgctl
         mq_open mq_unlink mq_notify mq_getsetattr mq_timedsend mq_timedsend_time64 mq_timedreceive
         mq_timedreceive_time64""",
-    ),
-)
+}
+"""Calls anybody may make, by subject."""
 
 DENIED = (
     Denied(
