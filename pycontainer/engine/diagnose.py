@@ -22,14 +22,15 @@ def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
         return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
     if failed.call.name == "execve":
         return _exec_failure(failed, bundle)
-    from pycontainer.explain.render import render  # only for a failure
+    from pycontainer.cgroups import refusal  # only for a failure
+    from pycontainer.explain.render import render
 
     number = failed.record.error
     return KernelError(
         render(failed.call),
         number,
         step=f"{failed.step.title} ({failed.step.where})",
-        cause=_cause(failed.call, number, bundle),
+        cause=refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle),
         read=failed.step.man,
     )
 
