@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,12 @@ from pycontainer.cli import Session
 from pycontainer.cli.flags import FlagCommand
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.options import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycontainer.cli.progress import Listener
+    from pycontainer.image.events import Event
 
 _HELP = """Create a container from IMAGE and run COMMAND in it.
 
@@ -33,7 +39,25 @@ def _run(values: dict[str, Any], args: list[str]) -> int:
 
             observer = narrator(options.explain, step=options.step)
             stack.callback(observer.close)
-        return run(session.roots, options, observer=observer)
+        return run(session.roots, options, observer=observer, progress=_progress(options, stack))
+
+
+def _progress(options: RunOptions, stack: contextlib.ExitStack) -> Callable[[Event], None] | None:
+    """Who shows a pull, if there is one. On stderr, as docker does: stdout is the container's."""
+    made: list[Listener] = []
+
+    def listen(event: Event) -> None:
+        if not made:
+            from pycontainer.cli import progress  # most starts need no pull
+
+            click.echo(f"Unable to find image '{options.image}' locally", err=True)
+            made.append(progress.Narration(sys.stderr) if options.explain else progress.for_stream(sys.stderr))
+            stack.callback(made[0].close)
+        made[0](event)
+        if event.kind == "image":
+            made[0].close()  # the terminal is the container's from here
+
+    return None if options.quiet else listen
 
 
 def _dry_run(session: Session, options: RunOptions) -> int:

@@ -1,0 +1,132 @@
+"""How a pull shows itself: bars on a terminal, docker's plain lines elsewhere, every event in words with --explain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from pycontainer.cli.human import short_id, size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from pycontainer.image.events import Event
+
+
+class Listener(Protocol):
+    """Is told what a pull does, from several threads."""
+
+    def __call__(self, event: Event) -> None:
+        """Something happened."""
+
+    def close(self) -> None:
+        """The pull has ended; may be called twice."""
+
+
+_WORDS = {
+    "layer": "Pulling fs layer",
+    "exists": "Already exists",
+    "waiting": "Waiting",
+    "verified": "Download complete",
+    "unpacked": "Pull complete",
+}
+
+
+class Lines:
+    """A line for each state of a layer, in docker's words."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to ``stream``."""
+        self._stream, self._layers = stream, set[str]()
+
+    def __call__(self, event: Event) -> None:
+        """Tell of a layer, and of whatever is tried again."""
+        if event.kind == "retry":
+            print(event.text, file=self._stream, flush=True)
+        if event.kind in ("layer", "exists", "waiting"):
+            self._layers.add(event.digest)
+        if event.kind in _WORDS and event.digest in self._layers:
+            print(f"{short_id(event.digest)}: {_WORDS[event.kind]}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class Narration:
+    """Every event in its own words, for ``--explain``; progress within a step is left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to ``stream``."""
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Tell of the event."""
+        if event.kind in ("download", "unpack"):
+            return
+        about = f" {short_id(event.digest)}" if event.digest else ""
+        amount = f", {size(event.total)}" if event.total else ""
+        print(f"pull  {event.kind}{about}: {event.text}{amount}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+class Bars:
+    """A bar for each layer, which fills twice: while it is downloaded, and while it is unpacked."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Draw on ``stream``, a terminal; nothing is drawn before the first event."""
+        self._stream = stream
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Move a bar."""
+        if event.kind in ("layer", "exists", "waiting"):
+            self._add(event)
+        elif event.kind == "retry":
+            self._open().console.print(event.text, style="yellow", markup=False)
+        elif self._progress and (task := self._tasks.get(event.digest)) is not None:
+            if event.kind == "download":
+                self._progress.update(task, completed=event.done, total=event.total or None, state="downloading")
+            elif event.kind == "verified":
+                self._progress.update(task, state="verified")
+            elif event.kind == "unpack":
+                self._progress.update(task, state=f"unpacking {size(event.done)}")
+            elif event.kind == "unpacked":
+                self._progress.update(task, state="done", completed=event.total or 1, total=event.total or 1)
+
+    def _add(self, event: Event) -> None:
+        here = event.kind == "exists"
+        total = event.total or (1 if here else None)
+        self._tasks[event.digest] = self._open().add_task(
+            short_id(event.digest),
+            total=total,
+            completed=total or 0 if here else 0,
+            state={"exists": "already here", "waiting": "another pull makes it"}.get(event.kind, "waiting"),
+        )
+
+    def _open(self) -> Progress:
+        if self._progress is None:
+            from rich.console import Console  # +38 ms, and only to draw bars
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                DownloadColumn(),
+                TextColumn("{task.fields[state]}"),
+                console=Console(file=self._stream),
+            )
+            self._progress.start()
+        return self._progress
+
+    def close(self) -> None:
+        """Leave the bars as they are and give the cursor back."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+
+def for_stream(stream: TextIO) -> Listener:
+    """What suits the stream."""
+    return Bars(stream) if stream.isatty() else Lines(stream)

@@ -1,0 +1,51 @@
+"""``pyc pull``: download an image."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pycontainer.cli import Session, progress
+from pycontainer.errors import NotFound, Unsupported
+from pycontainer.image.reference import Reference
+from pycontainer.image.store import Store
+
+
+@click.command("pull", help="Download an image from a registry.")
+@click.option("-a", "--all-tags", is_flag=True, help="Not supported yet")
+@click.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
+@click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is here")
+@click.option("--explain", is_flag=True, help="Say what happens while it happens")
+@click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
+@click.argument("name")
+@click.pass_obj
+def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet: bool, explain: bool) -> None:
+    """Download an image."""
+    if all_tags:
+        raise Unsupported("--all-tags is not supported yet: name the tag you want")
+    from pycontainer.engine.pull import pull  # requests: +80 ms
+
+    reference, store = Reference.parse(name), Store(session.roots.root)
+    before = _image_id(store, str(reference))
+    if not quiet:
+        if reference.tag == "latest" and ":latest" not in name:
+            click.echo("Using default tag: latest")
+        click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
+    listener = progress.Narration(sys.stderr) if explain else progress.for_stream(sys.stdout)
+    try:
+        image = pull(store, reference, platform=platform or None, progress=None if quiet else listener)
+    finally:
+        listener.close()
+    if not quiet:
+        click.echo(f"Digest: {image.digest}")
+        status = "Image is up to date" if before == image.id else "Downloaded newer image"
+        click.echo(f"Status: {status} for {reference.familiar}")
+    click.echo(str(reference))
+
+
+def _image_id(store: Store, name: str) -> str:
+    try:
+        return store.find(name).id
+    except NotFound:
+        return ""
