@@ -60,7 +60,9 @@ def command(name: str, argv: list[str], env: dict[str, str] | None = None) -> Ca
 
 def pyc(bench: Bench) -> Candidate:
     """Our command."""
-    subprocess.run([*bench.pyc, "pull", "--quiet", bench.image], check=True, stdout=subprocess.DEVNULL)
+    pulled = subprocess.run([*bench.pyc, "pull", "--quiet", bench.image], capture_output=True, text=True)
+    if pulled.returncode:
+        raise Absent(f"pyc pull: {pulled.stderr.strip()}")
     return command("pyc run --rm", [*bench.pyc, "run", "--rm", "--network", "none", bench.image, "true"])
 
 

@@ -77,22 +77,25 @@ def import_times(module: str, top: int = 12) -> list[tuple[str, float]]:
     )
     rows = [line.split(":", 1)[1].split("|") for line in done.stderr.splitlines() if line.startswith("import time:")]
     times = [(name.strip(), int(own) / 1000) for own, _, name in rows if own.strip().isdigit()]
-    return sorted(times, key=lambda row: -row[1])[:top]
+    times.sort(key=lambda row: -row[1])
+    return [*times[:top], (f"{len(times) - top} more", sum(own for _, own in times[top:]))]
 
 
-def step_times(bench: Bench) -> list[tuple[str, float]]:
-    """The kernel's milliseconds of each step of a start, in order, as ``--explain=json`` reports them."""
+def step_times(bench: Bench, rounds: int = 5) -> list[tuple[str, float]]:
+    """The kernel's milliseconds of each step of a start, in order, as ``--explain=json`` reports them: medians."""
     report = bench.scratch + "/steps.json"
     argv = [*bench.pyc, "run", "--rm", "--network", "none", f"--explain=json:{report}", bench.image, "true"]
-    if subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode or not os.path.exists(
-        report
-    ):
-        return []
-    steps: dict[str, float] = {}
-    with open(report) as file:
-        for call in map(json.loads, file):
-            steps[call["step"]] = steps.get(call["step"], 0.0) + call.get("ns", 0) / 1e6
-    return list(steps.items())
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if done.returncode or not os.path.exists(report):
+            return []
+        with open(report) as file:
+            for call in map(json.loads, file):
+                times = found.setdefault(f"{call['step']:>2} {call['title']}", [])
+                times.extend([0.0] * (number + 1 - len(times)))
+                times[number] += (call.get("ns") or 0) / 1e6
+    return [(name, statistics.median(times)) for name, times in found.items()]
 
 
 def prepare(scratch: str, registry: Registry) -> tuple[Bench, list[Candidate], list[str]]:
@@ -128,11 +131,12 @@ def show(samples: Samples, absent: list[str], imports: list[tuple[str, float]], 
             console.print(f"{ours} / {theirs}: {value:.2f} (bar {bar:.2f}: {'met' if value <= bar else 'MISSED'})")
     for line in absent:
         console.print(f"not measured: {line}")
-    for title, rows in (("import, own time", imports), ("step, time in the kernel", steps)):
+    for title, rows in (("import", imports), ("step", steps)):
         if rows:
-            table = Table(title, "ms")
+            table = Table(title, "ms", title="own time of imports" if rows is imports else "time in the kernel")
             for name, milliseconds in rows:
                 table.add_row(name, f"{milliseconds:.3f}")
+            table.add_row("together", f"{sum(milliseconds for _, milliseconds in rows):.3f}", style="bold")
             console.print(table)
 
 
