@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pycontainer.core.step import Proof
 
 MAX_BYTES = 1 << 20
-GONE = "gone"  # the process, or the file, is not there (any more)
+ABSENT = "absent"  # the file, or the process, is not there: not yet, or no more
 _DIRECTORIES = ("/root", "/cwd")  # links whose text is only a name; which directory they lead to is the news
 
 
@@ -28,7 +28,7 @@ def read(proof: Proof, pid: int) -> Evidence:
     try:
         return Evidence(path, tuple(_link(path) if os.path.islink(path) else _lines(path, proof.line)))
     except OSError:
-        return Evidence(path, (GONE,))
+        return Evidence(path, (ABSENT,))
 
 
 def _link(path: str) -> list[str]:

@@ -254,6 +254,7 @@ def _supervision(arg: Arg, slots: Slots) -> Value:
     return {name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)}
 
 
+_BPF_COMMAND = _one_of("BPF_PROG_", without="BPF_PROG_TYPE_")
 _FD = Param("fd", _plain)
 _DIRFD = Param("dirfd", _dirfd)
 _PATH = Param("path", _plain)
@@ -340,7 +341,7 @@ FORMATS: dict[str, tuple[Param, ...]] = {
         Param("flags", _flags("SECCOMP_FILTER_FLAG_")),
         Param("args", _sock_fprog),
     ),
-    "bpf": (Param("cmd", _one_of("BPF_")), Param("attr", _plain), Param("size", _plain)),
+    "bpf": (Param("cmd", _BPF_COMMAND), Param("attr", _plain), Param("size", _plain)),
     "supervise": (Param("supervision", _supervision),),
     "reap": (Param("child", _plain),),
 }
@@ -350,7 +351,7 @@ FORMATS: dict[str, tuple[Param, ...]] = {
 # --- arguments whose meaning depends on the first one -------------------------------------------------------------
 
 
-def _prctl(values: dict[str, Value], call: Call) -> dict[str, Value]:
+def _prctl(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
     """Name the arguments of the options we use, and leave out those that an option does not have."""
     second, third = call.args[1], call.args[2]
     match call.args[0], second, third:
@@ -367,7 +368,7 @@ def _prctl(values: dict[str, Value], call: Call) -> dict[str, Value]:
     return values
 
 
-def _ioctl(values: dict[str, Value], call: Call) -> dict[str, Value]:
+def _ioctl(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
     argument = call.args[2]
     match call.args[1]:
         case k.TIOCSWINSZ:
@@ -383,7 +384,31 @@ def _ioctl(values: dict[str, Value], call: Call) -> dict[str, Value]:
     return values
 
 
-_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl}
+def _bpf(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
+    """The two commands that give a cgroup its device filter; their attributes are a union."""
+    attr = call.args[1]
+    match call.args[0], attr:
+        case k.BPF_PROG_LOAD, Struct(data, pointers):
+            kind, count = unpack_from("II", data)
+            code, licence = (dict(pointers)[offset] for offset in (8, 16))
+            values["attr"] = {
+                "prog_type": _one_of("BPF_PROG_TYPE_")(kind, slots),
+                "insn_cnt": count,
+                "insns": Instructions(list(instruction) for instruction in iter_unpack("BBhi", code)),
+                "license": licence.rstrip(b"\0").decode(),
+            }
+        case k.BPF_PROG_ATTACH, Struct(data):
+            kind, flags = unpack_from("II", data, 8)
+            values["attr"] = {
+                "target_fd": _slot_at(attr, 0, slots),
+                "attach_bpf_fd": _slot_at(attr, 4, slots),
+                "attach_type": _one_of("BPF_CGROUP_")(kind, slots),
+                "attach_flags": _or(flags, "BPF_F_"),
+            }
+    return values
+
+
+_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf}
 
 
 # --- what others call ---------------------------------------------------------------------------------------------
@@ -394,7 +419,7 @@ def decode(call: Call, slots: Slots | None = None) -> dict[str, Value]:
     known: Slots = slots or {}
     values = {p.name: p.decode(arg, known) for p, arg in zip(FORMATS[call.name], call.args, strict=True)}
     dependent = _DEPENDENT.get(call.name)
-    return dependent(values, call) if dependent else values
+    return dependent(values, call, known) if dependent else values
 
 
 def as_json(value: Value) -> object:

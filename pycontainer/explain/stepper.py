@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
-from pycontainer.core.step import Step
+from pycontainer.core.step import Slot, Step
 from pycontainer.explain.text import TextNarrator
 
 CGROUPS = "/sys/fs/cgroup/"
@@ -20,7 +21,6 @@ _LOOK = {
     "mount_setattr": "findmnt -N {pid} -o TARGET,OPTIONS",
     "pivot_root": "ls /proc/{pid}/root/",
     "umount2": "wc -l /proc/{pid}/mountinfo",
-    "mknodat": "ls -l /proc/{pid}/fd/",
     "sethostname": "nsenter -t {pid} -u hostname",
     "setdomainname": "nsenter -t {pid} -u dnsdomainname -y",
     "ioctl": "nsenter -t {pid} -n ip addr",
@@ -38,21 +38,31 @@ _LOOK = {
 }
 
 
-def suggestions(step: Step, pid: int) -> list[str]:
-    """Commands whose output the step changes, with the real pid in them."""
-    found = [_LOOK[call.name].format(pid=pid) for call in step.calls if call.name in _LOOK]
-    if step.proof:
-        path = step.proof.path.format(pid=pid)
-        where = f" | grep -F '{step.proof.line.strip()}'" if step.proof.line.strip() else ""
-        show = "ls -ld" if "/ns/" in path or path.endswith(("/root", "/cwd", "/exe", "/fd/0")) else "cat"
-        found.insert(0, f"{show} {path}{where}")
-    return list(dict.fromkeys(_cgroup_files(step) + found))
+def suggestions(step: Step, pid: int, slots: Mapping[Slot, int]) -> list[str]:
+    """Commands whose output the step changes, with the real pid and descriptors in them."""
+    found = [*_proof(step, pid), *_cgroup_files(step), *_directories(step, pid, slots)]
+    found += [_LOOK[call.name].format(pid=pid) for call in step.calls if call.name in _LOOK]
+    return list(dict.fromkeys(found))
+
+
+def _proof(step: Step, pid: int) -> list[str]:
+    if step.proof is None:
+        return []
+    path, line = step.proof.path.format(pid=pid), step.proof.line.strip()
+    show = "ls -ld" if "/ns/" in path or path.endswith(("/root", "/cwd", "/exe", "/fd/0")) else "cat"
+    return [f"grep -F '{line}' {path}" if line else f"{show} {path}"]
 
 
 def _cgroup_files(step: Step) -> list[str]:
     """The files that the step opens under /sys/fs/cgroup."""
     paths = [arg for call in step.calls if call.name == "openat" for arg in call.args if isinstance(arg, str)]
     return [f"cat {path}" for path in paths if path.startswith(CGROUPS)]
+
+
+def _directories(step: Step, pid: int, slots: Mapping[Slot, int]) -> list[str]:
+    """Where the step makes files: no path leads there from outside, but the descriptor does."""
+    made = [call.args[0] for call in step.calls if call.name in ("mknodat", "mkdirat")]
+    return [f"ls -l /proc/{pid}/fd/{slots[slot]}/" for slot in made if isinstance(slot, Slot) and slot in slots]
 
 
 def terminal() -> TextIO:
@@ -90,7 +100,7 @@ class Stepper(TextNarrator):
             self._answers.close()
 
     def _suggest(self, step: Step, pid: int) -> None:
-        commands = suggestions(step, pid) if pid else []
+        commands = suggestions(step, pid, self._slots.get(step.where, {})) if pid else []
         if commands:
             self._say("      look, now and once more after the step, from another terminal:", self._style.faint)
         for command in commands:
