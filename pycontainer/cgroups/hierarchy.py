@@ -83,10 +83,12 @@ def _mounts(mountinfo: str, fstype: str) -> list[Hierarchy]:
         _, _, _, root, target, options = fields.split(" ")[:6]
         superblock = filesystem.split(" ")[2].split(",")
         writable = "ro" not in options.split(",") and "ro" not in superblock
-        # `name=` comes along only where it names a tree without controllers; other settings have a "=" too
-        controllers = tuple(o for o in superblock if o not in _NO_CONTROLLER and "=" not in o)
-        name = ",".join(controllers) or next((o for o in superblock if o.startswith("name=")), "")
-        version = 2 if fstype == "cgroup2" else 1
+        controllers: tuple[str, ...] = ()
+        name = ""
+        if fstype == "cgroup":  # in v2 these are all settings of the tree
+            controllers = tuple(o for o in superblock if o not in _NO_CONTROLLER and "=" not in o)
+            name = ",".join(controllers) or next((o for o in superblock if o.startswith("name=")), "")
+        version = 1 if fstype == "cgroup" else 2
         found.append(Hierarchy(version, _unescape(target), _unescape(root), writable, controllers, name))
     return sorted(found, key=lambda mount: not mount.writable)
 

@@ -7,7 +7,7 @@ import pytest
 from pycontainer.cgroups.hierarchy import Hierarchy, own_cgroup, parse
 from pycontainer.errors import HostLacks
 
-UNIFIED = "28 23 0:24 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+UNIFIED = "28 23 0:24 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 HYBRID = (
     "24 30 0:22 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
     "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
@@ -24,6 +24,7 @@ def test_a_unified_host_has_every_controller_in_one_place() -> None:
     assert found.v1 == {}
     assert {found.home(name) for name in ("memory", "pids", "cpu", "cpuset", "blkio")} == {found.v2}
     assert found.home("devices") is None
+    assert found.v2 and own_cgroup(found.v2, "0::/system.slice/pyc\n") == "/system.slice/pyc"
 
 
 def test_a_hybrid_host_has_each_controller_in_the_hierarchy_it_is_bound_to() -> None:
