@@ -111,6 +111,9 @@ class PartialBlob:
         self._path = f"{directory(store)}/blob.{digest.replace(':', '-')}"
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self.fd = _claim(self._path, lambda: os.open(self._path, flags, 0o600), waiting)
+        found = os.fstat(self.fd)
+        if found.st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
+            os.ftruncate(self.fd, 0)  # from before this boot: its last pages may never have reached the disk
         self.done = os.fstat(self.fd).st_size
 
     def commit(self) -> None:
@@ -257,6 +260,18 @@ def settle(store: Store) -> None:
             _unlink(f"{unsynced(store)}/{name}")
 
 
+def settle_later(store: Store) -> None:
+    """``settle`` in a process of its own, so that nobody waits for the disk and we may exit."""
+    import sys
+    import threading
+
+    argv = [sys.executable, "-m", "pycontainer.image.staging", store.root]
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pid = os.posix_spawn(sys.executable, argv, environment, file_actions=quiet, setsid=True)
+    threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()  # no zombie, if we live on
+
+
 def drop_unsynced(store: Store) -> None:
     """After a reboot: drop what was marked, unless it is provably whole. Costs one listdir when there is nothing."""
     try:
@@ -290,3 +305,11 @@ def _is_whole(path: str, digest: str) -> bool:
             return hashlib.file_digest(file, algorithm).hexdigest() == encoded
     except FileNotFoundError:
         return False
+
+
+if __name__ == "__main__":
+    import sys
+
+    from pycontainer.image.store import Store
+
+    settle(Store(sys.argv[1]))

@@ -1,0 +1,474 @@
+"""``pyc pull``: from a name to an image on disk.
+
+::
+
+    name -> manifest or index -> the manifest for this platform -> config -> layers
+
+A layer passes once through three threads with short queues between them, so that network, decompression and disk work
+at the same time and memory does not grow with the layer::
+
+    download, sha256, write the blob  ->  decompress, sha256 (diff ID)  ->  make the files
+
+Several layers do so at once. Blob and layer appear in the store, by rename, only when their digests are right. What
+exists is not fetched again, what another process is fetching is waited for, and what was cut is continued.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.errors import ImageError, RegistryError, StoreError, VerificationError
+from pycontainer.image import events, staging
+from pycontainer.image.events import Event, Listener
+from pycontainer.image.manifest import (
+    INDEX_DEPTH_MAX,
+    Descriptor,
+    Index,
+    Manifest,
+    choose,
+    parse_config,
+    parse_document,
+)
+from pycontainer.image.platform import Platform, host
+from pycontainer.image.reference import Reference
+from pycontainer.image.registries_conf import endpoints, load
+from pycontainer.image.registry import Credentials, Document, Patience, Registry
+from pycontainer.image.store import Image, Layer, Store
+
+if TYPE_CHECKING:
+    import hashlib
+
+__all__ = ["Event", "pull"]
+
+_QUEUE = 8
+_POLL = 0.1
+_READ = 1 << 20
+_STEP = 1 << 20
+"""Bytes between two events of one transfer."""
+_UNPACKED_MAX = 512 << 30
+_RESERVE_MAX = 1 << 30
+
+
+def pull(
+    store: Store,
+    reference: Reference,
+    *,
+    platform: Platform | None = None,
+    progress: Listener | None = None,
+    credentials: Credentials | None = None,
+    jobs: int = 0,
+    patience: Patience = Patience(),  # noqa: B008  immutable
+) -> Image:
+    """Bring an image into the store, or find that it is there and up to date.
+
+    Args:
+        store: where to.
+        reference: what to pull.
+        platform: for which machine; this one by default.
+        progress: is told what happens, always in the calling thread.
+        credentials: gives user and password for a host, if the registry asks.
+        jobs: how many layers at a time; as many as processors by default.
+        patience: with the registry.
+
+    Raises:
+        RegistryError: it can't be reached, refuses, or has no such image.
+        VerificationError: it sent something else than promised.
+        LayerError, ImageError: the image is malformed or hostile.
+        StoreError: the disk is full.
+    """
+    listener = progress or events.nobody
+    store.prepare()
+    staging.drop_unsynced(store)
+    with store.hold():
+        found, registry = _resolve(store, reference, platform, listener, credentials, patience)
+        try:
+            image_id = _fetch(store, registry, found, platform, listener, jobs)
+        finally:
+            registry.close()
+        image = store.add(reference, image_id, found.descriptor, found.source)
+    if os.listdir(staging.unsynced(store)):
+        staging.settle_later(store)
+    listener(Event("image", image.id, text=f"{reference.familiar} is image {image.id[7:19]}"))
+    return image
+
+
+# ---- from the name to a manifest
+
+
+class _Found(NamedTuple):
+    """The manifest of an image, and the digest that its registry knows it by."""
+
+    manifest: Manifest
+    descriptor: Descriptor
+    source: str
+
+
+def _resolve(
+    store: Store,
+    reference: Reference,
+    platform: Platform | None,
+    listener: Listener,
+    credentials: Credentials | None,
+    patience: Patience,
+) -> tuple[_Found, Registry]:
+    """Ask the mirrors and then the registry for the manifest. The one that had it will be asked for the blobs."""
+    candidates = endpoints(reference, load())
+    for number, endpoint in enumerate(candidates, 1):
+        registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience)
+        try:
+            return _find_manifest(store, registry, reference, platform, listener), registry
+        except RegistryError as error:
+            registry.close()
+            if number == len(candidates):
+                raise
+            listener(Event("warning", text=f"mirror {endpoint.host} failed: {error.message}"))
+    raise AssertionError
+
+
+def _find_manifest(
+    store: Store, registry: Registry, reference: Reference, platform: Platform | None, listener: Listener
+) -> _Found:
+    document = registry.manifest(reference.digest or reference.tag)
+    source, parsed = document.digest, parse_document(document.data, document.media_type)
+    for _ in range(INDEX_DEPTH_MAX):
+        _keep(store, document)
+        if isinstance(parsed, Manifest):
+            size = len(document.data)
+            listener(Event("manifest", document.digest, size, size, f"manifest with {len(parsed.layers)} layers"))
+            return _Found(parsed, Descriptor(parsed.media_type, document.digest, size), source)
+        listener(Event("index", document.digest, text=f"index of {len(parsed.manifests)} manifests"))
+        entry = _choose(parsed, reference, platform or host())
+        listener(Event("platform", entry.digest, text=f"chose {entry.platform or 'the entry without a platform'}"))
+        document = _document(store, registry, entry)
+        parsed = parse_document(document.data, entry.media_type)
+    raise ImageError(f"{reference.familiar} is an index of indexes, nested more than {INDEX_DEPTH_MAX} deep")
+
+
+def _choose(index: Index, reference: Reference, platform: Platform) -> Descriptor:
+    entry = choose(index, platform)
+    if entry is None:
+        there = sorted({str(entry.platform) for entry in index.manifests if entry.platform} - {"unknown/unknown"})
+        raise ImageError(
+            f"{reference.familiar} has no image for {platform}", hint=f"it has {', '.join(there[:20]) or 'none at all'}"
+        )
+    return entry
+
+
+def _document(store: Store, registry: Registry, entry: Descriptor) -> Document:
+    """The document that an index points to, from the store if it is there."""
+    if store.has_blob(entry):
+        return Document(store.read_blob(entry.digest), entry.media_type, entry.digest)
+    document = registry.manifest(entry.digest)
+    if len(document.data) != entry.size:
+        raise VerificationError(
+            f"manifest {entry.digest} has {len(document.data)} bytes, not the {entry.size} promised"
+        )
+    if document.media_type and document.media_type != entry.media_type:
+        raise ImageError(f"manifest {entry.digest} came as {document.media_type}, not as {entry.media_type}")
+    return document
+
+
+def _keep(store: Store, document: Document) -> None:
+    """Put a manifest or index, whose digest is right, into the store."""
+    if not store.has_blob(Descriptor("", document.digest, len(document.data))):
+        staging.mark(store, f"blob.{document.digest}")
+        staging.write_file(store, store.blob_path(document.digest), document.data)
+
+
+# ---- from the manifest to the layers
+
+
+def _fetch(
+    store: Store, registry: Registry, found: _Found, platform: Platform | None, listener: Listener, jobs: int
+) -> str:
+    """Bring config and layers into the store; the image's id."""
+    descriptor = found.manifest.config
+    _Blob(store, registry, descriptor, listener, threading.Event()).fetch()
+    config = parse_config(store.read_blob(descriptor.digest))
+    if len(config.diff_ids) != len(found.manifest.layers):
+        raise ImageError(
+            f"the image's config names {len(config.diff_ids)} layers, its manifest {len(found.manifest.layers)}"
+        )
+    listener(Event("config", descriptor.digest, text=f"config for {config.platform}, {len(config.diff_ids)} layers"))
+    if config.platform not in (platform or host()).accepts():
+        if platform:
+            raise ImageError(f"the image is for {config.platform}, not for {platform}")
+        listener(Event("warning", text=f"the image is for {config.platform}, this machine is {host()}"))
+    layers = dict(zip(config.diff_ids, found.manifest.layers, strict=True))  # an image may have one layer twice
+    _Team(store, registry, list(layers.items()), listener).work(jobs or max(2, os.cpu_count() or 1))
+    return descriptor.digest
+
+
+class _Team:
+    """Threads that bring layers into the store, and the caller's thread, which tells the listener."""
+
+    def __init__(
+        self, store: Store, registry: Registry, layers: list[tuple[str, Descriptor]], listener: Listener
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._todo: queue.SimpleQueue[tuple[str, Descriptor]] = queue.SimpleQueue()
+        for layer in layers:
+            self._todo.put(layer)
+        self._listener = listener
+        self._stop = threading.Event()
+        self._reports: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+        registry.listener = self._reports.put
+
+    def work(self, size: int) -> None:
+        """Do it all; the first failure stops everybody."""
+        threads = [threading.Thread(target=self._member, daemon=True) for _ in range(min(size, self._todo.qsize()))]
+        for thread in threads:
+            thread.start()
+        working, failure = len(threads), None
+        try:
+            while working:
+                report = self._reports.get()
+                if report is None:
+                    working -= 1
+                elif isinstance(report, Event):
+                    self._listener(report)
+                elif failure is None:  # later ones are its consequences
+                    failure = report
+                    self._halt()
+        except BaseException:  # Ctrl-C, or a listener that failed
+            self._halt()
+            for thread in threads:
+                thread.join(timeout=5)
+            raise
+        if failure:
+            raise failure
+
+    def _halt(self) -> None:
+        self._stop.set()
+        self._registry.close()
+
+    def _member(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._layer(*self._todo.get_nowait())
+        except queue.Empty:
+            pass
+        except BaseException as error:
+            self._reports.put(error)
+        finally:
+            self._reports.put(None)
+
+    def _layer(self, diff_id: str, descriptor: Descriptor) -> None:
+        store, report = self._store, self._reports.put
+        if store.layer(diff_id) and store.has_blob(descriptor):
+            return report(Event("exists", descriptor.digest, descriptor.size, descriptor.size, "layer is here already"))
+        report(Event("layer", descriptor.digest, total=descriptor.size, text="layer is needed"))
+        partial = staging.PartialLayer(store, diff_id, _waiting(descriptor, report, self._stop))
+        whole = False
+        try:
+            blob = _Blob(store, self._registry, descriptor, report, self._stop)
+            if store.layer(diff_id):  # made by another process or image meanwhile, or from another blob
+                return blob.fetch()
+            with _in_thread(blob.read(), self._stop) as compressed:
+                tar = _tar(compressed, diff_id, _limit(store, descriptor), descriptor, report)
+                with _in_thread(tar, self._stop) as pieces:
+                    layer = _unpack(partial.begin(), pieces, diff_id)
+            whole = True
+            partial.commit(_layer_json(layer))
+            hidden = f", {layer.facts.whiteouts} whiteouts applied" if layer.facts.whiteouts else ""
+            text = f"{layer.facts.entries} entries, {layer.facts.size} bytes{hidden}"
+            report(Event("unpacked", descriptor.digest, layer.facts.size, layer.facts.size, text))
+        finally:
+            if not whole:
+                partial.discard()
+            partial.close()
+
+
+def _waiting(descriptor: Descriptor, report: Listener, stop: threading.Event) -> Callable[[], None]:
+    """What to do while another process holds what we want."""
+    told: list[bool] = []
+
+    def wait() -> None:
+        if stop.is_set():
+            raise ImageError("the pull was given up")
+        if not told:
+            told.append(True)
+            report(Event("waiting", descriptor.digest, total=descriptor.size, text="another process is fetching it"))
+
+    return wait
+
+
+class _Blob:
+    """The bytes of one blob, which is whole and verified in the store once they have all been read."""
+
+    def __init__(
+        self, store: Store, registry: Registry, descriptor: Descriptor, report: Listener, stop: threading.Event
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._descriptor = descriptor
+        self._report = report
+        self._stop = stop
+
+    def fetch(self) -> None:
+        """Only have it in the store."""
+        for _ in self.read():
+            pass
+
+    def read(self) -> Generator[bytes, None, None]:
+        """From the store, else from where another pull was cut, and then from the registry."""
+        import hashlib  # 4 ms
+
+        descriptor = self._descriptor
+        hasher = hashlib.new(descriptor.digest.partition(":")[0])
+        if self._store.has_blob(descriptor):
+            yield from self._from_store(hasher)
+            return
+        waiting = _waiting(descriptor, self._report, self._stop)
+        partial = staging.PartialBlob(self._store, descriptor.digest, waiting)
+        try:
+            if self._store.has_blob(descriptor):
+                yield from self._from_store(hasher)
+                return
+            try:
+                yield from self._download(partial, hasher)
+                self._check(hasher)
+                partial.commit()
+            except (VerificationError, StoreError):
+                partial.discard()
+                raise
+        finally:
+            partial.close()
+        self._report(
+            Event("verified", descriptor.digest, descriptor.size, descriptor.size, "digest and size are right")
+        )
+
+    def _from_store(self, hasher: hashlib._Hash) -> Iterator[bytes]:
+        with open(self._store.blob_path(self._descriptor.digest), "rb", buffering=0) as file:
+            while chunk := file.read(_READ):
+                hasher.update(chunk)
+                yield chunk
+        self._check(hasher)
+
+    def _download(self, partial: staging.PartialBlob, hasher: hashlib._Hash) -> Iterator[bytes]:
+        size = self._descriptor.size
+        if partial.done > size:
+            os.ftruncate(partial.fd, 0)
+            partial.done = 0
+        while chunk := os.read(partial.fd, _READ):
+            hasher.update(chunk)
+            yield chunk
+        done = told = partial.done
+        for chunk in self._registry.blob(self._descriptor, done):
+            hasher.update(chunk)
+            _write(partial.fd, chunk)
+            done += len(chunk)
+            if done - told >= _STEP or done == size:
+                told = done
+                self._report(Event("download", self._descriptor.digest, done, size))
+            yield chunk
+
+    def _check(self, hasher: hashlib._Hash) -> None:
+        found = f"{hasher.name}:{hasher.hexdigest()}"
+        if found != self._descriptor.digest:
+            raise VerificationError(f"blob {self._descriptor.digest} has digest {found}")
+
+
+def _write(fd: int, chunk: bytes) -> None:
+    try:
+        written = os.write(fd, chunk)
+        while written < len(chunk):
+            written += os.write(fd, chunk[written:])
+    except OSError as error:
+        raise StoreError(f"can't write a blob: {error.strerror}") from None
+
+
+def _tar(
+    chunks: Iterator[bytes], diff_id: str, limit: int, descriptor: Descriptor, report: Listener
+) -> Generator[bytes, None, None]:
+    """The uncompressed layer; it ends only if its digest is the diff ID."""
+    import hashlib
+
+    from pycontainer.image.compression import decompress
+
+    hasher = hashlib.new(diff_id.partition(":")[0])
+    done = told = 0
+    for piece in decompress(chunks, limit):
+        hasher.update(piece)
+        done += len(piece)
+        if done - told >= _STEP:
+            told = done
+            report(Event("unpack", descriptor.digest, done))
+        yield piece
+    found = f"{hasher.name}:{hasher.hexdigest()}"
+    if found != diff_id:
+        raise VerificationError(f"layer {descriptor.digest} unpacks to diff ID {found}, not {diff_id}")
+
+
+def _limit(store: Store, descriptor: Descriptor) -> int:
+    """How many bytes a layer may unpack to: what compression can explain, and what the disk can take."""
+    disk = os.statvfs(store.root)
+    reserve = min(_RESERVE_MAX, disk.f_blocks * disk.f_frsize // 20)
+    free = disk.f_bavail * disk.f_frsize - reserve
+    if free <= 0:
+        raise StoreError(f"the disk of {store.root} is full")
+    return min(100 * descriptor.size + (1 << 30), _UNPACKED_MAX, max(free, 0))
+
+
+def _unpack(fs: int, pieces: Iterator[bytes], diff_id: str) -> Layer:
+    from pycontainer.image.layer import unpack_layer
+
+    return Layer(diff_id, "", unpack_layer(fs, pieces))
+
+
+def _layer_json(layer: Layer) -> bytes:
+    return json.dumps({"diff_id": layer.diff_id, **layer.facts._asdict()}, indent=1).encode()
+
+
+@contextmanager
+def _in_thread(items: Generator[bytes, None, None], stop: threading.Event) -> Iterator[Iterator[bytes]]:
+    """Let a generator run in a thread of its own, a few items ahead of whoever reads it."""
+    pipe: queue.Queue[bytes | BaseException | None] = queue.Queue(_QUEUE)
+    over = threading.Event()
+
+    def put(item: bytes | BaseException | None) -> bool:
+        while not (over.is_set() or stop.is_set()):
+            with suppress(queue.Full):
+                pipe.put(item, timeout=_POLL)
+                return True
+        return False
+
+    def run() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+        finally:
+            items.close()
+
+    def read() -> Iterator[bytes]:
+        while True:
+            try:
+                item = pipe.get(timeout=_POLL)
+            except queue.Empty:
+                if stop.is_set():
+                    raise ImageError("the pull was given up") from None
+                continue
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield read()
+    finally:
+        over.set()
+        thread.join(timeout=1)  # if it hangs on the network, the end of the team will cut that

@@ -1,0 +1,119 @@
+"""Where to ask for an image: containers-registries.conf(5), version 2.
+
+Tables ``[[registry]]`` with ``prefix``, ``location``, ``insecure``, ``blocked`` and ``[[registry.mirror]]``. Short names
+are resolved as docker does (reference.py), so ``unqualified-search-registries`` is not read.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from pycontainer.errors import RegistryError
+from pycontainer.image.reference import Reference
+
+_DOCKER_HUB = {"docker.io": "registry-1.docker.io"}
+
+
+class Endpoint(NamedTuple):
+    """One place that may have the image.
+
+    Attributes:
+        host: host or host:port.
+        repository: the repository's path there.
+        insecure: may be plain HTTP, or have a certificate that nobody vouches for.
+    """
+
+    host: str
+    repository: str
+    insecure: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if what is sent there never leaves this machine."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost, 127.0.0.0/8 and [::1], with or without a port."""
+    name = host[: host.index("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    parts = name.split(".")
+    return name in ("localhost", "[::1]") or (len(parts) == 4 and parts[0] == "127" and all(p.isdigit() for p in parts))
+
+
+def config_files() -> list[str]:
+    """The files that apply to this user, later ones over earlier ones."""
+    own = os.path.expanduser("~/.config/containers")
+    base = own if os.geteuid() != 0 and os.path.exists(f"{own}/registries.conf") else "/etc/containers"
+    files = [f"{base}/registries.conf"]
+    for directory in ("/etc/containers", own) if os.geteuid() != 0 else ("/etc/containers",):
+        drop_ins = f"{directory}/registries.conf.d"
+        if os.path.isdir(drop_ins):
+            files += sorted(f"{drop_ins}/{name}" for name in os.listdir(drop_ins) if name.endswith(".conf"))
+    return [path for path in files if os.path.exists(path)]
+
+
+def load(files: list[str] | None = None) -> list[dict[str, Any]]:
+    """The ``[[registry]]`` tables of all files; of two with one prefix, the later.
+
+    Raises:
+        RegistryError: a file is not TOML, or is of version 1.
+    """
+    import tomllib  # 5 ms, only when pulling
+
+    tables: dict[str, dict[str, Any]] = {}
+    for path in config_files() if files is None else files:
+        try:
+            with open(path, "rb") as file:
+                document = tomllib.load(file)
+        except (OSError, ValueError) as error:
+            raise RegistryError(f"can't read {path}: {error}") from None
+        if isinstance(document.get("registries"), dict):
+            raise RegistryError(
+                f"{path} is in version 1 of its format", hint="see containers-registries.conf(5), version 2"
+            )
+        for table in document.get("registry", []):
+            prefix = table.get("prefix") or table.get("location")
+            if not isinstance(prefix, str) or not prefix:
+                raise RegistryError(f"{path}: a [[registry]] has neither prefix nor location")
+            tables[prefix] = {**table, "prefix": prefix}
+    return list(tables.values())
+
+
+def endpoints(reference: Reference, tables: list[dict[str, Any]]) -> list[Endpoint]:
+    """Where to ask, in order: the mirrors, then the registry itself.
+
+    Raises:
+        RegistryError: the registry is blocked.
+    """
+    fitting = [table for table in tables if _fits(table["prefix"], reference.name)]
+    if not fitting:
+        return [_endpoint(reference.name, {})]
+    table = max(fitting, key=lambda candidate: len(candidate["prefix"]))
+    if table.get("blocked"):
+        raise RegistryError(f"{table['prefix']} is blocked by registries.conf")
+    found = []
+    for mirror in table.get("mirror", []):
+        only = mirror.get("pull-from-mirror", "digest-only" if table.get("mirror-by-digest-only") else "all")
+        if only == "tag-only" and reference.digest:
+            continue
+        if only != "digest-only" or reference.digest:
+            found.append(_endpoint(_relocate(reference.name, table["prefix"], mirror.get("location", "")), mirror))
+    return [*found, _endpoint(_relocate(reference.name, table["prefix"], table.get("location", "")), table)]
+
+
+def _fits(prefix: str, name: str) -> bool:
+    if prefix.startswith("*."):
+        return name.partition("/")[0].partition(":")[0].endswith(prefix[1:])
+    return name == prefix or name.startswith(prefix + "/")
+
+
+def _relocate(name: str, prefix: str, location: str) -> str:
+    if not location:
+        return name
+    return location + (name[len(prefix) :] if not prefix.startswith("*.") else "/" + name.partition("/")[2])
+
+
+def _endpoint(name: str, table: dict[str, Any]) -> Endpoint:
+    host, _, repository = name.partition("/")
+    return Endpoint(_DOCKER_HUB.get(host, host), repository, bool(table.get("insecure")))

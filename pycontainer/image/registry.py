@@ -1,0 +1,635 @@
+"""The registry protocol (OCI distribution-spec 1.1), as much of it as a pull needs.
+
+A registry may be down, slow, lying or hostile. So every body has a limit, every wait an end, every failure is one
+RegistryError; redirects are followed here and not by the HTTP library, so that no Authorization crosses to another
+host (CVE-2020-15157) and https never turns into http; and what comes is checked against its digest.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from pycontainer import __version__
+from pycontainer.errors import RegistryError, VerificationError
+from pycontainer.image import events
+from pycontainer.image.events import Event, Listener
+from pycontainer.image.manifest import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    DOCUMENT_MAX,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+)
+from pycontainer.image.reference import is_digest
+from pycontainer.image.registries_conf import Endpoint, is_loopback
+
+if TYPE_CHECKING:
+    import requests
+
+Credentials = Callable[[str], tuple[str, str] | None]
+"""Given a host, the user and password for it, or None."""
+
+_ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
+_CHUNK = 1 << 20
+_REDIRECTS_MAX = 5
+_ERROR_BODY_MAX = 64 << 10
+_TOKEN_BODY_MAX = 1 << 20
+_RETRY_AFTER_MAX = 60.0
+_BUSY = (429, 500, 502, 503, 504)
+
+
+class Patience(NamedTuple):
+    """How long to put up with a registry. Times in seconds.
+
+    Attributes:
+        tries: how often to ask before giving up, the first time included.
+        pause: before the second try; doubled for each further one, and blurred by half.
+        connect: for a connection to come about.
+        stall: without a byte, or with less than ``slowest`` bytes per second, until a transfer counts as dead.
+    """
+
+    tries: int = 5
+    pause: float = 0.5
+    connect: float = 10.0
+    stall: float = 30.0
+    slowest: int = 1024
+
+
+class _Broken(Exception):
+    """A connection or transfer that failed in a way that may go away.
+
+    Attributes:
+        hopeless: nobody is there, or TLS failed: asking again at once will not change that.
+        hint: what the user can do.
+    """
+
+    def __init__(self, reason: str, *, hopeless: bool = False, hint: str = "") -> None:
+        super().__init__(reason)
+        self.hopeless, self.hint = hopeless, hint
+
+
+class Document(NamedTuple):
+    """A manifest or index as it came: bytes, the type it was announced as, and its digest, which was checked."""
+
+    data: bytes
+    media_type: str
+    digest: str
+
+
+class Registry:
+    """One repository on one registry. Threads may share it.
+
+    Attributes:
+        listener: told about requests, tokens and retries, in the thread that makes them.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        credentials: Credentials | None = None,
+        listener: Listener = events.nobody,
+        patience: Patience = Patience(),  # noqa: B008  immutable
+    ) -> None:
+        import requests  # 70 ms, only when pulling
+
+        self._requests = requests
+        self._endpoint = endpoint
+        self._credentials = credentials or (lambda host: None)
+        self.listener = listener
+        self._patience = patience
+        self._session = requests.Session()
+        self._session.auth = _no_netrc
+        self._session.headers.update({"User-Agent": f"pycontainer/{__version__}", "Accept-Encoding": "identity"})
+        self._authorization = ""
+        self._authorizing = threading.Lock()
+        self._base = ""
+        self._verify: bool | None = None
+        self._closed = False
+        self._transfers: set[requests.Response] = set()
+
+    def close(self) -> None:
+        """Close all connections. A transfer in another thread fails at once."""
+        self._closed = True
+        for response in list(self._transfers):
+            with suppress(OSError, ValueError, AttributeError):  # done meanwhile
+                response.raw.shutdown()
+        self._session.close()
+
+    # ---- what a pull asks for
+
+    def manifest(self, tag_or_digest: str) -> Document:
+        """A manifest or index.
+
+        Raises:
+            RegistryError: it does not exist, or the registry failed.
+            VerificationError: it is not what its digest says.
+        """
+        response = self._get(f"manifests/{tag_or_digest}", {"Accept": _ACCEPT}, f"manifest {tag_or_digest}")
+        with response:
+            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if media_type == "text/html":
+                raise RegistryError(
+                    f"{self._endpoint.host} answered with a web page instead of a manifest",
+                    hint="is it a registry? a proxy or a login page may be in between",
+                )
+            data = self._small_body(response, DOCUMENT_MAX, "manifest")
+        promised = tag_or_digest if is_digest(tag_or_digest) else response.headers.get("Docker-Content-Digest", "")
+        algorithm = promised.partition(":")[0] if is_digest(promised) else "sha256"
+        digest = _digest(algorithm, data)
+        if promised and digest != promised:
+            raise VerificationError(
+                f"manifest {tag_or_digest} of {self._endpoint.host} has digest {digest}, not {promised}"
+            )
+        return Document(data, media_type if media_type in MANIFEST_TYPES | INDEX_TYPES else "", digest)
+
+    def blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of a blob from ``offset``, exactly as many as its descriptor says; continued after a cut.
+
+        The caller checks the digest.
+
+        Raises:
+            RegistryError: the registry failed, or cut the transfer too often.
+            VerificationError: the blob is longer or shorter.
+        """
+        failures = 0
+        while offset < descriptor.size:
+            before = offset
+            try:
+                for chunk in self._transfer(descriptor, offset):
+                    offset += len(chunk)
+                    yield chunk
+            except _Broken as error:
+                failures = failures + 1 if offset - before < _CHUNK else 1
+                if failures >= self._patience.tries:
+                    raise RegistryError(
+                        f"{self._endpoint.host}: transfer of {descriptor.digest} broke at byte {offset}: {error}",
+                        hint="pull again: it continues there",
+                    ) from None
+                self._pause(failures, f"transfer broke at byte {offset}: {error}")
+
+    def _transfer(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
+        """One GET of a blob."""
+        headers = {"Range": f"bytes={offset}-{descriptor.size - 1}"} if offset else {}
+        response = self._get(f"blobs/{descriptor.digest}", headers, f"blob {descriptor.digest}")
+        with response:
+            skip = offset if response.status_code == 200 else 0  # it ignored the Range
+            if response.status_code == 206:
+                _check_range(response, descriptor, offset)
+            else:
+                _check_length(response, descriptor)
+            left = descriptor.size - offset
+            for chunk in self._body(response):
+                if skip:
+                    skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
+                if len(chunk) > left:
+                    raise VerificationError(
+                        f"blob {descriptor.digest} is longer than the {descriptor.size} bytes promised"
+                    )
+                if chunk:
+                    left -= len(chunk)
+                    yield chunk
+            if left:
+                raise _Broken("the answer ended early")
+
+    # ---- one request
+
+    def _get(self, path: str, headers: dict[str, str], what: str) -> requests.Response:
+        """A successful answer to a GET below the repository.
+
+        Raises:
+            RegistryError: none came, however patient we were.
+        """
+        last = ""
+        for attempt in range(1, self._patience.tries + 1):
+            try:
+                response = self._authorized(path, headers)
+            except _Broken as error:
+                last = str(error)
+                self._pause(attempt, last)
+                continue
+            if response.status_code not in _BUSY:
+                if response.status_code in (200, 206):
+                    return response
+                raise self._refusal(response, what)
+            last = f"answered {response.status_code} {response.reason}"
+            wait = _retry_after(response)
+            response.close()
+            self._pause(attempt, last, wait)
+        raise RegistryError(
+            f"{self._endpoint.host}: can't get {what}: {last}, {self._patience.tries} times", hint="try again later"
+        )
+
+    def _pause(self, attempt: int, why: str, wanted: float | None = None) -> None:
+        if attempt >= self._patience.tries:
+            return
+        wait = self._patience.pause * 2 ** (attempt - 1) * (0.5 + random.random())
+        wait = min(max(wait, wanted or 0.0), _RETRY_AFTER_MAX)
+        self.listener(Event("retry", text=f"{self._endpoint.host} {why}; trying again in {wait:.1f} s"))
+        deadline = time.monotonic() + wait
+        while not self._closed and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RegistryError("the pull was given up")
+
+    def _authorized(self, path: str, headers: dict[str, str]) -> requests.Response:
+        """Ask; if the registry wants to know who we are, find out how to tell it, and ask again."""
+        sent = self._authorization
+        response = self._followed(path, headers)
+        if response.status_code == 401 and self._authorize(response, sent):
+            response = self._followed(path, headers)
+            if response.status_code == 401:  # its clock may be behind the one that made the token
+                response.close()
+                time.sleep(1)
+                response = self._followed(path, headers)
+        return response
+
+    def _followed(self, path: str, headers: dict[str, str]) -> requests.Response:
+        """Ask, and follow redirects, which storage backends use for blobs."""
+        response = self._first(path, headers) if not self._base else self._send(f"{self._base}/{path}", headers)
+        for _ in range(_REDIRECTS_MAX):
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return response
+            here, location = response.url, response.headers.get("Location", "")
+            response.close()
+            there = urljoin(here, location)
+            self._check_redirect(here, there)
+            response = self._send(there, headers)
+            if response.status_code in (401, 403) and _origin(there) != _origin(self._base):
+                response.close()
+                raise _Broken(f"was refused by {urlsplit(there).netloc}, to which it redirects")
+        response.close()
+        raise RegistryError(f"{self._endpoint.host} redirects in circles")
+
+    def _check_redirect(self, here: str, there: str) -> None:
+        old, new = urlsplit(here), urlsplit(there)
+        if new.scheme not in ("http", "https") or not new.hostname:
+            raise RegistryError(f"{old.netloc} redirects to something that is no web address")
+        plain_is_fine = old.scheme == "http" and (is_loopback(new.netloc) or self._endpoint.insecure)
+        if new.scheme == "http" and not plain_is_fine:
+            raise RegistryError(f"{old.netloc} redirects to {new.netloc} over plain HTTP, which is refused")
+
+    def _first(self, path: str, headers: dict[str, str]) -> requests.Response:
+        """The first request, which finds out how to talk to the registry."""
+        host, insecure = self._endpoint.host, self._endpoint.insecure
+        if self._endpoint.is_loopback:
+            ways = [("http", None), ("https", False if insecure else None)]
+        else:
+            ways = [("https", False), ("http", None)] if insecure else [("https", None)]
+        problem: _Broken | None = None
+        for scheme, self._verify in ways:
+            base = f"{scheme}://{host}/v2/{self._endpoint.repository}"
+            try:
+                response = self._send(f"{base}/{path}", headers)
+            except _Broken as error:
+                problem = problem or error
+                continue
+            if scheme == "http" and len(ways) > 1 and response.status_code == 400:  # "plain HTTP sent to an HTTPS port"
+                problem = problem or _Broken("answered 400 to plain HTTP", hopeless=True)
+                response.close()
+                continue
+            self._base = base
+            return response
+        assert problem is not None
+        if problem.hopeless:
+            raise RegistryError(f"can't reach registry {host}: {problem}", hint=problem.hint)
+        raise problem
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """One GET without redirects; Authorization only to the registry itself."""
+        self._check_open()
+        if self._authorization and self._base and _origin(url) == _origin(self._base):
+            headers = {**headers, "Authorization": self._authorization}
+        self.listener(Event("request", text=f"GET {urlsplit(url)._replace(query='').geturl()}"))
+        try:
+            return self._session.get(
+                url,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._patience.connect, self._patience.stall),
+                verify=True if self._verify is None else self._verify,
+            )
+        except (self._requests.RequestException, ValueError) as error:
+            self._check_open()
+            raise _broken(error) from None
+
+    # ---- bodies
+
+    def _body(self, response: requests.Response) -> Iterator[bytes]:
+        """The body as it arrives.
+
+        Raises:
+            _Broken: cut, or slower than we have patience for. Time that our reader takes does not count.
+        """
+        self._transfers.add(response)
+        try:
+            yield from self._chunks(response)
+        finally:
+            self._transfers.discard(response)
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+        spent, received = 0.0, 0
+        while True:
+            start = time.monotonic()
+            try:
+                chunk: bytes = response.raw.read1(_CHUNK, decode_content=False)
+            except (
+                Exception
+            ) as error:  # urllib3's, http.client's and socket's, and AttributeError when closed meanwhile
+                self._check_open()
+                raise _broken(error) from None
+            if not chunk:
+                return
+            yield chunk
+            spent, received = spent + time.monotonic() - start, received + len(chunk)
+            if spent > self._patience.stall:
+                if received < self._patience.slowest * spent:
+                    raise _Broken(f"sent only {received} bytes in {spent:.0f} s")
+                spent, received = 0.0, 0
+
+    def _small_body(self, response: requests.Response, limit: int, what: str) -> bytes:
+        """A whole body that must be small."""
+        data = b""
+        try:
+            for chunk in self._body(response):
+                data += chunk
+                if len(data) > limit:
+                    raise RegistryError(f"{self._endpoint.host} sent a {what} larger than {limit >> 10} KiB")
+        except _Broken as error:
+            raise RegistryError(f"{self._endpoint.host}: {what} was cut: {error}", hint="try again") from None
+        return data
+
+    def _refusal(self, response: requests.Response, what: str) -> RegistryError:
+        """The error for a status that will not change by asking again."""
+        host, repository, status = self._endpoint.host, self._endpoint.repository, response.status_code
+        said = self._error_text(response)
+        response.close()
+        if status == 404:
+            if what.startswith("manifest "):
+                missing = what.removeprefix("manifest ")
+                return RegistryError(
+                    f"{host} has no image {repository}{'@' if is_digest(missing) else ':'}{missing}{said}",
+                    hint="check the name and the tag",
+                )
+            return RegistryError(f"{host} lacks {what} of {repository}{said}", hint="the image there is damaged")
+        if status == 401:
+            return RegistryError(
+                f"{host} wants authentication for {repository}{said}",
+                hint="check the name; a private image needs 'pyc login' first",
+            )
+        if status == 403:
+            return RegistryError(f"{host} denies access to {repository}{said}", hint="check the name and your login")
+        return RegistryError(f"{host} answered {status} {_printable(response.reason)} for {what}{said}")
+
+    def _error_text(self, response: requests.Response) -> str:
+        """What the registry said, as ": text", if it is the protocol's JSON (distribution-spec, error codes)."""
+        import json
+
+        try:
+            text = json.loads(self._small_body(response, _ERROR_BODY_MAX, "error"))["errors"][0]["message"]
+        except (RegistryError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+            return ""
+        return f": {_printable(text)}" if isinstance(text, str) else ""
+
+    # ---- authentication
+
+    def _authorize(self, response: requests.Response, sent: str) -> bool:
+        """Find an Authorization that answers a 401; False if there is none. Another thread may have been faster."""
+        challenges = response.headers.get("WWW-Authenticate", "")
+        host_answered = _origin(response.url)
+        with self._authorizing:
+            if self._authorization != sent:
+                response.close()
+                return True
+            if host_answered != _origin(self._base):
+                return False
+            scheme, fields = parse_challenge(challenges)
+            if scheme == "bearer":
+                response.close()
+                self._authorization = "Bearer " + self._token(fields)
+                return True
+            login = self._credentials(self._endpoint.host) if scheme == "basic" and not sent else None
+            if login is None:
+                return False
+            self._check_may_hear(self._base)
+            response.close()
+            self._authorization = _basic(*login)
+            return True
+
+    def _token(self, fields: dict[str, str]) -> str:
+        """A bearer token from the server that the challenge names (distribution-spec, token authentication)."""
+        realm = fields.get("realm", "")
+        where = urlsplit(realm)
+        if where.scheme not in ("http", "https") or not where.hostname:
+            raise RegistryError(
+                f"{self._endpoint.host} wants a token from {_printable(realm)!r}, which is no web address"
+            )
+        self._check_may_hear(realm)
+        scope = fields.get("scope") or f"repository:{self._endpoint.repository}:pull"
+        query = {"service": fields["service"], "scope": scope} if "service" in fields else {"scope": scope}
+        url = f"{realm}{'&' if where.query else '?'}{urlencode(query)}"
+        login = self._credentials(self._endpoint.host)
+        headers = {"Authorization": _basic(*login)} if login else {}
+        self.listener(
+            Event(
+                "token", text=f"{where.netloc} gives {'a' if login else 'an anonymous'} token for {_printable(scope)}"
+            )
+        )
+        for attempt in range(1, self._patience.tries + 1):
+            try:
+                response = self._send(url, headers)
+            except _Broken as error:
+                if error.hopeless or attempt == self._patience.tries:
+                    raise RegistryError(f"can't reach token server {where.netloc}: {error}", hint=error.hint) from None
+                self._pause(attempt, str(error))
+                continue
+            with response:
+                if response.status_code in _BUSY and attempt < self._patience.tries:
+                    self._pause(attempt, f"(token) answered {response.status_code}", _retry_after(response))
+                    continue
+                if response.status_code != 200:
+                    raise RegistryError(
+                        f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
+                        hint="check the name; a private image needs 'pyc login' first",
+                    )
+                return _token_of(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+        raise AssertionError
+
+    def _check_may_hear(self, url: str) -> None:
+        """Secrets and tokens travel over https, or do not leave this machine, or the user has said that it's fine."""
+        where = urlsplit(url)
+        if where.scheme != "https" and not is_loopback(where.netloc) and not self._endpoint.insecure:
+            raise RegistryError(f"{where.netloc} wants authentication over plain HTTP, which is refused")
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """requests would send the password that ~/.netrc has for a host; a session with an ``auth`` of its own does not."""
+    return request
+
+
+def _basic(user: str, password: str) -> str:
+    """RFC 7617."""
+    import base64
+
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _origin(url: str) -> tuple[str, str]:
+    where = urlsplit(url)
+    return where.scheme, where.netloc
+
+
+def parse_challenge(header: str) -> tuple[str, dict[str, str]]:
+    """The first Bearer or Basic challenge of a WWW-Authenticate header (RFC 9110, 11.6.1), Bearer preferred.
+
+    Returns:
+        the scheme in lower case, "" if there is neither; and its parameters.
+    """
+    found: dict[str, dict[str, str]] = {}
+    fields: dict[str, str] = {}
+    rest = header[:8192].strip()
+    while rest:
+        word, rest = _word(rest)
+        if not word:
+            break
+        if rest.startswith("="):
+            value, rest = _value(rest[1:])
+            fields[word.lower()] = value
+        else:
+            fields = found.setdefault(word.lower(), {})
+        rest = rest.lstrip(" \t,")
+    for scheme in ("bearer", "basic"):
+        if scheme in found:
+            return scheme, found[scheme]
+    return "", {}
+
+
+def _word(text: str) -> tuple[str, str]:
+    end = next((at for at, char in enumerate(text) if char in ' \t,="'), len(text))
+    return text[:end], text[end:].lstrip(" \t") if text[end : end + 1] in (" ", "\t") else text[end:]
+
+
+def _value(text: str) -> tuple[str, str]:
+    text = text.lstrip(" \t")
+    if not text.startswith('"'):
+        return _word(text)
+    value, at = [], 1
+    while at < len(text) and text[at] != '"':
+        at += text[at] == "\\"
+        value.append(text[at : at + 1])
+        at += 1
+    return "".join(value), text[at + 1 :]
+
+
+def _token_of(data: bytes, host: str) -> str:
+    import json
+
+    try:
+        answer = json.loads(data)
+        token = answer.get("token") or answer.get("access_token")
+    except (ValueError, AttributeError, RecursionError):
+        token = None
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        raise RegistryError(f"token server {host} gave no usable token")
+    return token
+
+
+def _check_range(response: requests.Response, descriptor: Descriptor, offset: int) -> None:
+    expected = f"bytes {offset}-{descriptor.size - 1}/"
+    found = response.headers.get("Content-Range", "")
+    if not found.startswith(expected) or found[len(expected) :] not in (str(descriptor.size), "*"):
+        raise VerificationError(
+            f"blob {descriptor.digest}: the registry sent {_printable(found)!r} instead of {expected}{descriptor.size}"
+        )
+
+
+def _check_length(response: requests.Response, descriptor: Descriptor) -> None:
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) != descriptor.size:
+        raise VerificationError(f"blob {descriptor.digest} has {length} bytes, not the {descriptor.size} promised")
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that the server asks us to wait (RFC 9110, 10.2.3)."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit() and len(text) < 10:
+        return float(text)
+    if text:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            pass
+    return None
+
+
+def _broken(error: BaseException) -> _Broken:
+    """What went wrong, from the innermost exception, as requests wraps urllib3, which wraps http.client, ..."""
+    import socket
+    import ssl
+
+    chain = list(_chain(error))
+    for inner in chain:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return _Broken(
+                f"its certificate is not trusted: {inner.verify_message}",
+                hopeless=True,
+                hint="install its CA, or say insecure = true for it in registries.conf",
+            )
+        if isinstance(inner, ssl.SSLError):
+            return _Broken(
+                f"TLS failed: {inner.reason or inner.strerror}",
+                hopeless=True,
+                hint="if it may be plain HTTP, say insecure = true for it in registries.conf",
+            )
+        if isinstance(inner, socket.gaierror):
+            return _Broken(f"its name can't be resolved: {inner.strerror}", hopeless=True)
+        if isinstance(inner, ConnectionRefusedError):
+            return _Broken("connection refused", hopeless=True, hint="is the registry running?")
+    names = {type(inner).__name__ for inner in chain}
+    if names & {"ConnectTimeoutError", "ConnectTimeout"}:
+        return _Broken("no answer to the connection", hopeless=True)
+    if names & {"ReadTimeoutError", "ReadTimeout", "TimeoutError"}:
+        return _Broken("sent nothing for too long")
+    if names & {"IncompleteRead", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}:
+        return _Broken("closed the connection too early")
+    system = next((inner for inner in chain if isinstance(inner, OSError) and inner.strerror and inner.errno), None)
+    if system:
+        return _Broken(str(system.strerror), hopeless=True)
+    return _Broken(_printable(str(chain[-1])) or type(error).__name__)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    todo = [error]
+    while todo:
+        inner = todo.pop()
+        if isinstance(inner, BaseException) and id(inner) not in seen and len(seen) < 20:
+            seen.add(id(inner))
+            yield inner
+            todo += [inner.__context__, inner.__cause__, getattr(inner, "reason", None), *inner.args]
+
+
+def _printable(text: object) -> str:
+    """Text from the other side in a message: one short line."""
+    return "".join(char for char in str(text)[:200] if char.isprintable())
+
+
+def _digest(algorithm: str, data: bytes) -> str:
+    import hashlib
+
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
