@@ -196,10 +196,9 @@ def _default_mounts(options: ContainerOptions) -> list[Mount]:
         _filesystem("devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
         _filesystem("cgroup", "/sys/fs/cgroup", sys_options),
     ]
+    mounts.append(_filesystem("mqueue", "/dev/mqueue", hardened))  # shows the queues of whichever IPC namespace it is in
     if options.ipc == "host":
-        shared = ["rbind", "rprivate", *hardened]
-        return [*mounts, _host_bind("/dev/shm", "/dev/shm", shared), _host_bind("/dev/mqueue", "/dev/mqueue", shared)]
-    mounts.append(_filesystem("mqueue", "/dev/mqueue", hardened))
+        return [*mounts, _host_bind("/dev/shm", "/dev/shm", ["rbind", "rprivate", *hardened])]
     if options.ipc != "none":
         mounts.append(_filesystem("tmpfs", "/dev/shm", [*hardened, "mode=1777", f"size={options.shm_size}"], "shm"))
     return mounts

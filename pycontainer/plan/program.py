@@ -75,7 +75,7 @@ def execute(spec: Spec, *, under_init: bool) -> tuple[Step, ...]:
             "Make a child for the program",
             "The kernel gives PID 1 duties that few programs know: init stays to reap orphans and pass on signals",
             INIT,
-            (calls.rt_sigprocmask(k.SIG_SETMASK, ~0 & (2**64 - 1)), calls.clone3(0, child=PROGRAM, out=CHILD)),
+            (calls.rt_sigprocmask(k.SIG_SETMASK, ~0 & (2**64 - 1)), calls.clone(child=PROGRAM, out=CHILD)),
             "pid_namespaces(7)",
         ),
         Step(

@@ -91,3 +91,8 @@ class Pyc:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def sh(script: str) -> tuple[str, ...]:
+    """The words of a command that runs ``script`` in the container's shell."""
+    return ("sh", "-c", script)

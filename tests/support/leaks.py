@@ -29,7 +29,8 @@ def _mounts() -> list[str]:
 
 
 def _cgroups() -> list[str]:
-    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "pyc" in top]
+    # `pyc` itself, the parent of all, stays once it is made, as a directory of configuration does.
+    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "/pyc/" in top]
 
 
 def _network() -> list[str]:

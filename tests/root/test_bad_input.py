@@ -1,0 +1,201 @@
+"""What a user can get wrong: one clear line, docker's exit code, nothing left behind, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from images.registry import Registry
+from tests.root.conftest import Run
+from tests.support.cli import Pyc, Result, sh
+
+pytestmark = pytest.mark.root
+
+
+def says(result: Result, code: int, *words: str) -> None:
+    assert result.code == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("pyc: ") or "Usage" in result.stderr
+    for word in words:
+        assert word in result.stderr, result.stderr
+
+
+def clean(stocked: Pyc) -> None:
+    for directory in (f"{stocked.root}/containers", f"{stocked.root}/trash", f"{stocked.runroot}/containers"):
+        assert not os.path.exists(directory) or os.listdir(directory) == []
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_is_not_there(run: Run) -> None:
+    says(run(command=("nope",)), 127, "nope", "executable file not found in $PATH")
+    says(run(command=("/no/such",)), 127, "/no/such", "no such file or directory")
+
+
+def test_a_command_that_can_not_be_executed(run: Run, tmp_path: Path) -> None:
+    says(run(command=("/etc/passwd",)), 126, "/etc/passwd", "permission denied", "not marked executable")
+    says(run(command=("/etc",)), 126, "is a directory")
+    for name, content, words in (
+        ("script", b"#!/no/interpreter\n", ("no such file or directory",)),
+        ("foreign", b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + bytes(100), ("exec format error",)),
+        ("text", b"neither\n", ("exec format error",)),
+    ):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o755)
+        result = run("-v", f"{tmp_path}:/b", command=(f"/b/{name}",))
+        says(result, 127 if name == "script" else 126, *words)
+
+
+def test_a_script_of_the_image_whose_interpreter_is_missing(stocked: Pyc, image: str, registry: Registry) -> None:
+    result = stocked("run", "--rm", registry.publish("users"), "/broken-script")
+    if result.code == 127 and "no such file" in result.stderr and "interpreter" not in result.stderr:
+        pytest.fail(f"the interpreter is not named: {result.stderr}")
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--user", "nobodyhere"], ["nobodyhere"]),
+        (["--user", "4294967296"], ["4294967296"]),
+        (["--user", "-1"], ["-1"]),
+        (["--group-add", "nogrouphere"], ["nogrouphere"]),
+        (["-w", "relative"], ["relative"]),
+        (["-w", "/etc/passwd"], ["passwd", "not a directory"]),
+        (["-v", "/no/such/source:/x"], ["/no/such/source", "does not exist"]),
+        (["--mount", "type=bind,src=/no/such,dst=/x"], ["/no/such"]),
+        (["--mount", "type=bind,dst=/x"], ["source"]),
+        (["-v", "/etc:relative"], ["relative"]),
+        (["-v", "/etc:/x:nonsense"], ["nonsense"]),
+        (["--memory", "1k"], ["memory"]),
+        (["--memory", "lots"], ["lots"]),
+        (["--cpus", "-2"], ["cpus"]),
+        (["--cpuset-cpus", "0-9999999"], ["cpuset"]),
+        (["--pids-limit", "many"], ["pids-limit"]),
+        (["--ulimit", "nofile"], ["nofile"]),
+        (["--ulimit", "nofile=999999999"], ["nofile"]),
+        (["--cap-add", "FLY"], ["FLY"]),
+        (["--device", "/dev/nothing"], ["/dev/nothing"]),
+        (["--device", "/etc/passwd"], ["/etc/passwd"]),
+        (["--name", "bad/name"], ["bad/name"]),
+        (["--network", "nowhere"], ["network"]),
+        (["--publish", "80:80"], ["publish"]),
+        (["--restart", "always"], ["restart"]),
+        (["--detach"], ["detach"]),
+        (["--security-opt", "nonsense"], ["nonsense"]),
+        (["--security-opt", "seccomp=/no/such"], ["/no/such"]),
+        (["--pull", "perhaps"], ["perhaps"]),
+        (["--platform", "plan9/amd64"], ["plan9"]),
+        (["--no-such-flag"], ["no-such-flag"]),
+        (["--explain=json:/no/such/dir/x"], ["/no/such/dir"]),
+    ],
+)
+def test_options(run: Run, stocked: Pyc, options: list[str], words: list[str]) -> None:
+    says(run(*options), 125, *words)
+    clean(stocked)
+
+
+def test_a_missing_image_name(stocked: Pyc) -> None:
+    assert stocked("run").code == 125
+    says(stocked("run", "--rm", "UPPER/case"), 125, "UPPER")
+    says(stocked("run", "--rm", "--pull", "never", "nothere"), 125, "nothere")
+
+
+def test_without_root(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *stocked.argv("run", "--rm", image, "true")],
+        env=stocked.env(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 125
+    assert "root" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_root_on_a_full_disk(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """The upper directory fills: the program sees ENOSPC, and the container is removed all the same."""
+    script = """
+        mount -t tmpfs -o size=24m x $0 && cp -a $1/. $0/ && shift 1
+        dd if=/dev/zero of=$0/fill bs=64k 2>/dev/null
+        "$@"; echo code $?
+        rm $0/fill
+        "$@"; echo code $?
+    """
+    target = tmp_path / "full"
+    target.mkdir()
+    argv = [*Pyc(str(target), stocked.runroot, stocked.scratch).argv("run", "--rm", image, *sh("echo up"))]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, str(target), stocked.root, *argv],
+        env=stocked.env(),
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "code 125" in done.stdout, done.stdout + done.stderr
+    assert "o space left on device" in done.stderr
+    assert done.stdout.endswith("up\ncode 0\n"), done.stdout + done.stderr
+
+
+# --- interruption ---------------------------------------------------------------------------------------------------
+
+
+def interrupt(stocked: Pyc, image: str, after: float, number: signal.Signals) -> int:
+    process = stocked.start("run", "--rm", "--init", image, "sleep", "60", stderr=subprocess.PIPE)
+    time.sleep(after)
+    process.send_signal(number)
+    try:
+        _, err = process.communicate(timeout=3)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)  # the first came between two worlds: a user presses again
+        _, err = process.communicate(timeout=20)
+    assert b"Traceback" not in err, err
+    return process.returncode
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_at_any_moment_nothing_is_left(stocked: Pyc, image: str, number: signal.Signals) -> None:
+    chance = random.Random(number)
+    codes = {interrupt(stocked, image, chance.uniform(0, 0.25), number) for _ in range(100)}
+    assert codes <= {128 + number, -number, 130}, codes
+    stocked("run", "--rm", image, "true").ok()
+    clean(stocked)
+
+
+def test_control_c_at_any_moment_leaves_the_terminal_sane(stocked: Pyc, image: str) -> None:
+    chance = random.Random(7)
+    for _ in range(30):
+        with stocked.terminal("run", "--rm", "-it", image, "sh", "-c", "sleep 0.05") as terminal:
+            settings = terminal.attributes()
+            time.sleep(chance.uniform(0, 0.2))
+            terminal.send("\x03")
+            terminal.wait(20)
+            assert terminal.attributes() == settings
+    stocked("run", "--rm", image, "true").ok()
+    clean(stocked)
+
+
+def test_killed_at_any_moment_the_next_command_clears_up(stocked: Pyc, image: str) -> None:
+    chance = random.Random(3)
+    for _ in range(40):
+        process = stocked.start("run", "--rm", image, "sleep", "0.05")
+        time.sleep(chance.uniform(0, 0.2))
+        process.kill()
+        process.communicate(timeout=20)
+    deadline = time.monotonic() + 5
+    while True:
+        stocked("run", "--rm", image, "true").ok()
+        left = os.listdir(f"{stocked.runroot}/containers")
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    clean(stocked)
