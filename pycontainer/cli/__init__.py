@@ -1,6 +1,7 @@
-"""The ``pyc`` command: a table of commands, the global options, and the border where errors become messages.
+"""The ``pyc`` command: its global options, and the border where errors become messages.
 
-Importing a command costs time, so ``--help`` imports none of them and ``run`` imports only itself.
+Importing costs time: ``--help`` imports no command, a command imports only itself, and ``run`` does without click,
+which takes 10 ms, as all its flags are parsed by our own table.
 """
 
 from __future__ import annotations
@@ -8,186 +9,86 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
-
-import click
+from typing import NamedTuple, NoReturn
 
 from pycontainer import __version__
+from pycontainer.cli.flags import Flag, Flags, switch
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError, UsageError
 
-COMMANDS: dict[str, tuple[Any, str]] = {
-    "run": ("run", "Create a container from an image and run it"),
-    "ps": ("ps", "List containers"),
-    "rm": ("rm", "Remove containers"),
-    "pull": ("pull", "Download an image from a registry"),
-    "images": ("images", "List images"),
-    "rmi": ("rmi", "Remove images"),
-    "tag": ("tag", "Give an image another name"),
-    "inspect": ("inspect", "Show all that is known about containers and images"),
-    "info": ("info", "Show what pycontainer makes of this host"),
-    "version": ("version", "Show the version"),
-}
-"""name -> (module of this package, with ":attribute" when it is not ``command``; summary)"""
-
-COMMANDS |= {
-    "container": (
-        {
-            "run": COMMANDS["run"],
-            "ls": COMMANDS["ps"],
-            "rm": COMMANDS["rm"],
-            "inspect": ("inspect:of_containers", "Show all that is known about containers"),
-        },
-        "The commands about containers",
-    ),
-    "image": (
-        {
-            "ls": COMMANDS["images"],
-            "pull": COMMANDS["pull"],
-            "rm": COMMANDS["rmi"],
-            "tag": COMMANDS["tag"],
-            "inspect": ("inspect:of_images", "Show all that is known about images"),
-        },
-        "The commands about images",
-    ),
-    "system": ({"info": COMMANDS["info"]}, "The commands about this host"),
-}
-
-ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
+GLOBAL = Flags(
+    {
+        "Options": (
+            Flag("--root", "DIR", "root", str, "State that survives a reboot (or PYC_ROOT)"),
+            Flag("--runroot", "DIR", "runroot", str, "State that does not (or PYC_RUNROOT)"),
+            switch("--debug", "debug", "Show the traceback of an unexpected error"),
+            switch("-v, --version", "version", "Show the version"),
+            switch("-h, --help", "help", "Show this message"),
+        )
+    }
+)
 
 
 class Session(NamedTuple):
     """What the global options say, for every command."""
 
     roots: Roots
-    debug: bool
-
-
-class Commands(click.Group):
-    """A group that knows its commands by name and summary, and imports one when it is called."""
-
-    def __init__(self, name: str, table: dict[str, tuple[Any, str]], **attrs: Any) -> None:
-        """Make the group ``name`` of ``table``."""
-        super().__init__(name, **attrs)
-        self.table = table
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return list(self.table)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import what ``name`` stands for."""
-        name = name if name in self.table else ALIASES.get(name, name)
-        if name not in self.table:
-            return None
-        target, summary = self.table[name]
-        if isinstance(target, dict):
-            return Commands(name, target, help=summary + ".")
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(import_module("pycontainer.cli." + module), attribute or "command")
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that ``args`` begin with."""
-        command = self.get_command(ctx, args[0])
-        if command is None:
-            raise UsageError(f"unknown command: {ctx.command_path} {args[0]}", hint=f"see '{ctx.command_path} --help'")
-        return args[0], command, args[1:]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options of the group; without any arguments, show the help."""
-        return super().parse_args(ctx, args or ["--help"])
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
-
-
-def _start(ctx: click.Context, root: str | None, runroot: str | None, debug: bool) -> None:
-    default = Roots.default()
-    ctx.obj = Session(Roots(root or default.root, runroot or default.runroot), debug)
-
-
-def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        click.echo(f"pyc version {__version__}")
-        ctx.exit()
-
-
-pyc = Commands(
-    "pyc",
-    COMMANDS,
-    callback=click.pass_context(_start),
-    help="A container engine that explains itself.",
-    context_settings={"help_option_names": ["--help", "-h"]},
-    params=[
-        click.Option(["--root"], metavar="DIR", help="State that survives a reboot (or PYC_ROOT)"),
-        click.Option(["--runroot"], metavar="DIR", help="State that does not (or PYC_RUNROOT)"),
-        click.Option(["--debug"], is_flag=True, help="Show the traceback of an unexpected error"),
-        click.Option(
-            ["--version", "-v"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            help="Show the version",
-            callback=_version,
-        ),
-    ],
-)
+    debug: bool = False
 
 
 def main() -> NoReturn:
-    """Run the command line and leave, without the 3 ms in which the interpreter would tidy up its memory."""
+    """Run the command line and leave, without the 5 ms in which the interpreter would tidy up its memory."""
     if "_PYC_COMPLETE" in os.environ:  # a shell asks for completions
-        pyc.main(prog_name="pyc")
-    status = call(sys.argv[1:])
-    os._exit(status)
+        from pycontainer.cli.front import complete
+
+        complete()
+    os._exit(call(sys.argv[1:]))
 
 
 def call(args: list[str]) -> int:
     """Run one command line and return its exit code, having told stderr about any error."""
-    ctx = None
     try:
-        ctx = pyc.make_context("pyc", args)
-        with ctx:
-            status = pyc.invoke(ctx)
+        status = _dispatch(args)
         sys.stdout.flush()
-        return status if isinstance(status, int) else 0
-    except click.exceptions.Exit as done:
-        return _flush(done.exit_code)
+        return status
     except PycError as error:
-        return _flush(_tell(error, ctx))
-    except click.ClickException as error:
-        message = error.format_message()
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pyc"
-        usage = UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see '{path} --help'")
-        return _flush(_tell(usage, ctx))
-    except (KeyboardInterrupt, click.Abort):
+        print(f"pyc: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  hint     {error.hint}", file=sys.stderr)
+        return _flush(error.exit_code)
+    except KeyboardInterrupt:
         return _flush(130)  # 128 + SIGINT, as a shell says it
     except BrokenPipeError:
         return _flush(141)  # 128 + SIGPIPE: who reads us had enough
     except Exception as error:
-        return _flush(_unexpected(error, ctx))
+        return _flush(_unexpected(error, debug="--debug" in args))
 
 
-def _tell(error: PycError, ctx: click.Context | None) -> int:
-    print(f"pyc: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"  hint     {error.hint}", file=sys.stderr)
-    # docker: 125 tells a failure of `run` from a program's own exit code; the other commands say 1
-    ours = error.exit_code != 125 or isinstance(error, UsageError)
-    return error.exit_code if ours or (ctx and ctx.invoked_subcommand == "run") else 1
+def _dispatch(args: list[str]) -> int:
+    try:
+        values, rest = GLOBAL.parse(args)
+    except UsageError as error:
+        raise UsageError(error.message, hint=error.hint or "see 'pyc --help'") from None
+    if values.get("version"):
+        print(f"pyc version {__version__}")
+        return 0
+    default = Roots.default()
+    roots = Roots(values.get("root") or default.root, values.get("runroot") or default.runroot)
+    session = Session(roots, values.get("debug", False))
+    if rest[:1] == ["run"] and not values.get("help"):
+        from pycontainer.cli.run import start
+
+        return start(session, rest[1:])
+    from pycontainer.cli.front import start as start_other  # click: +10 ms
+
+    return start_other(session, ["--help"] if values.get("help") else rest)
 
 
 _HOST_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
-def _unexpected(error: Exception, ctx: click.Context | None) -> int:
-    if ctx and ctx.params.get("debug"):
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    if debug:
         import traceback  # +5 ms, and only with --debug
 
         traceback.print_exception(error)

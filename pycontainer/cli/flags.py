@@ -8,8 +8,6 @@ first argument that is not one, so that ``pyc run alpine ls -l`` gives ``-l`` to
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import click
-
 from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci import grammar
 
@@ -34,6 +32,12 @@ class Flag(NamedTuple):
     help: str
     many: bool = False
     bare: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The flag in a column of its help."""
+        indent = "    " if self.names.startswith("--") else ""
+        return f"{indent}{self.names} {self.kind}".rstrip()
 
 
 def each(names: str, kind: str, field: str, parse: Callable[[str], Any], help: str) -> Flag:
@@ -138,49 +142,6 @@ def _store(flag: Flag, text: str, values: dict[str, Any]) -> None:
         values.setdefault(flag.field, []).append(value)
     elif flag.field:
         values[flag.field] = value
-
-
-class FlagCommand(click.Command):
-    """A click command whose options are a :class:`Flags` table. Its callback gets the values and the arguments left."""
-
-    def __init__(self, name: str, flags: Flags, usage: str, help: str, run: Callable[[dict[str, Any], list[str]], int]):
-        """Make the command ``name``; ``usage`` names its arguments."""
-        super().__init__(name, callback=run, help=help)
-        self.flags, self.usage = flags, usage
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse by the table."""
-        try:
-            values, rest = self.flags.parse(args)
-        except UsageError as error:
-            raise UsageError(error.message, hint=error.hint or f"see '{ctx.command_path} --help'") from None
-        if values.pop("help", False):
-            click.echo(ctx.get_help(), color=ctx.color)
-            ctx.exit()
-        ctx.params = {"values": values, "args": rest}
-        return rest
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        """Return what follows the name in ``Usage:``."""
-        return ["[OPTIONS]", self.usage]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table, a section after the other."""
-        for title, flags in self.flags.sections.items():
-            with formatter.section(title):
-                formatter.write_dl([(_shown(flag), flag.help) for flag in flags if flag.help])
-        reasons: dict[str, list[str]] = {}
-        for flag in self.flags.refused:
-            reasons.setdefault(flag.help, []).append(flag.names)
-        with formatter.section("Refused, though docker has them"):
-            for reason, names in reasons.items():
-                if reason:
-                    formatter.write_text(f"{', '.join(names)}: {reason}")
-
-
-def _shown(flag: Flag) -> str:
-    names = flag.names if flag.names.startswith("-") and not flag.names.startswith("--") else "    " + flag.names
-    return f"{names} {flag.kind}".rstrip()
 
 
 def chosen(values: Mapping[str, Any], fields: Iterable[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a pull shows itself: bars on a terminal, docker's plain lines elsewhere, every event in words with --explain."""
+"""How a pull shows itself: bars on a terminal, docker's plain lines elsewhere; explain/pull.py is a third way."""
 
 from __future__ import annotations
 
@@ -46,25 +46,6 @@ class Lines:
             self._layers.add(event.digest)
         if event.kind in _WORDS and event.digest in self._layers:
             print(f"{short_id(event.digest)}: {_WORDS[event.kind]}", file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """Nothing to take down."""
-
-
-class Narration:
-    """Every event in its own words, for ``--explain``; progress within a step is left out."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """Write to ``stream``."""
-        self._stream = stream
-
-    def __call__(self, event: Event) -> None:
-        """Tell of the event."""
-        if event.kind in ("download", "unpack"):
-            return
-        about = f" {short_id(event.digest)}" if event.digest else ""
-        amount = f", {size(event.total)}" if event.total else ""
-        print(f"pull  {event.kind}{about}: {event.text}{amount}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to take down."""

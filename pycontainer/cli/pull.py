@@ -8,6 +8,7 @@ import click
 
 from pycontainer.cli import Session, progress
 from pycontainer.errors import NotFound, Unsupported
+from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 
@@ -32,9 +33,18 @@ def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet
         if reference.tag == "latest" and ":latest" not in name:
             click.echo("Using default tag: latest")
         click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-    listener = progress.Narration(sys.stderr) if explain else progress.for_stream(sys.stdout)
+    listener: progress.Listener = progress.for_stream(sys.stdout)
+    if explain:
+        from pycontainer.explain.pull import PullNarrator
+
+        listener = PullNarrator(sys.stderr)
     try:
-        image = pull(store, reference, platform=platform or None, progress=None if quiet else listener)
+        image = pull(
+            store,
+            reference,
+            platform=Platform.parse(platform) if platform else None,
+            progress=None if quiet else listener,
+        )
     finally:
         listener.close()
     if not quiet:

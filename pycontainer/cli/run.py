@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
-
-import click
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from pycontainer.cli import Session
-from pycontainer.cli.flags import FlagCommand
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.options import RunOptions
+from pycontainer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,20 +17,28 @@ if TYPE_CHECKING:
     from pycontainer.cli.progress import Listener
     from pycontainer.image.events import Event
 
-_HELP = """Create a container from IMAGE and run COMMAND in it.
+HELP = """Create a container from IMAGE and run COMMAND in it.
 
 The exit code is the command's own; 125 when pyc failed, 126 when the command can't be executed, 127 when it does not
 exist."""
 
 
-def _run(values: dict[str, Any], args: list[str]) -> int:
-    options = assemble(values, args)
-    session: Session = click.get_current_context().obj
+def start(session: Session, args: list[str]) -> int:
+    """Run a container and return its exit code."""
+    try:
+        values, arguments = FLAGS.parse(args)
+        if values.get("help"):
+            from pycontainer.cli import front  # click: +10 ms
+
+            return front.start(session, ["run", "--help"])
+        options = assemble(values, arguments)
+    except UsageError as error:
+        raise UsageError(error.message, hint=error.hint or "see 'pyc run --help'") from None
     if options.dry_run:
         return _dry_run(session, options)
     from pycontainer.engine.run import run  # not for --help or a wrong flag
 
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         observer = None
         if options.explain or options.step:
             from pycontainer.explain import narrator
@@ -42,7 +48,7 @@ def _run(values: dict[str, Any], args: list[str]) -> int:
         return run(session.roots, options, observer=observer, progress=_progress(options, stack))
 
 
-def _progress(options: RunOptions, stack: contextlib.ExitStack) -> Callable[[Event], None] | None:
+def _progress(options: RunOptions, stack: ExitStack) -> Callable[[Event], None] | None:
     """Who shows a pull, if there is one. On stderr, as docker does: stdout is the container's."""
     made: list[Listener] = []
 
@@ -50,7 +56,7 @@ def _progress(options: RunOptions, stack: contextlib.ExitStack) -> Callable[[Eve
         if not made:
             from pycontainer.cli import progress  # most starts need no pull
 
-            click.echo(f"Unable to find image '{options.image}' locally", err=True)
+            print(f"Unable to find image '{options.image}' locally", file=sys.stderr)
             made.append(progress.Narration(sys.stderr) if options.explain else progress.for_stream(sys.stderr))
             stack.callback(made[0].close)
         made[0](event)
@@ -67,9 +73,6 @@ def _dry_run(session: Session, options: RunOptions) -> int:
 
     plan, name, here = preview(session.roots, options)
     if not here:
-        click.echo(f"pyc: image {options.image} is not here: an empty one stands in for it", err=True)
+        print(f"pyc: image {options.image} is not here: an empty one stands in for it", file=sys.stderr)
     dry_run(plan, sys.stdout, name)
     return 0
-
-
-command = FlagCommand("run", FLAGS, "IMAGE [COMMAND] [ARG...]", _HELP, _run)

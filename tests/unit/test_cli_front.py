@@ -7,8 +7,8 @@ import sys
 import click
 import pytest
 
-import pycontainer.cli as cli
-from pycontainer import __version__
+from pycontainer import __version__, cli
+from pycontainer.cli import front
 from pycontainer.errors import CommandNotFound, NotFound
 
 
@@ -32,20 +32,20 @@ def pyc(capsys):
 def failing(monkeypatch):
     """Put a command ``fail`` into the table that raises what it is given."""
 
-    def install(error: BaseException, name: str = "fail") -> None:
+    def install(error: BaseException) -> None:
         def callback() -> None:
             raise error
 
-        command = click.Command(name, callback=callback)
-        find = cli.Commands.get_command
+        command = click.Command("fail", callback=callback)
+        find = front.Commands.get_command
         monkeypatch.setattr(
-            cli.Commands, "get_command", lambda self, ctx, n: command if n == name else find(self, ctx, n)
+            front.Commands, "get_command", lambda self, ctx, n: command if n == "fail" else find(self, ctx, n)
         )
 
     return install
 
 
-def every_command(table=cli.COMMANDS, prefix=()):
+def every_command(table=front.COMMANDS, prefix=()):
     for name, (target, _) in table.items():
         if isinstance(target, dict):
             yield from every_command(target, (*prefix, name))
@@ -63,7 +63,7 @@ def test_every_command_has_help(pyc, path):
 def test_help_lists_every_command_with_its_summary(pyc):
     status, out, _ = pyc()
     assert status == 0
-    for name, (_, summary) in cli.COMMANDS.items():
+    for name, (_, summary) in front.COMMANDS.items():
         assert f"  {name} " in out and summary in out
 
 
@@ -82,7 +82,7 @@ def test_the_version_is_told(pyc):
     [
         (["nope"], "pyc: unknown command: pyc nope\n"),
         (["image", "nope"], "pyc: unknown command: pyc image nope\n"),
-        (["--nope"], "pyc: no such option '--nope'"),
+        (["--nope"], "pyc: unknown flag: --nope\n"),
         (["ps", "--nope"], "pyc: no such option '--nope'"),
         (["rm"], "pyc: missing argument 'CONTAINER...'"),
         (["run", "--nope", "x"], "pyc: unknown flag: --nope\n"),
@@ -102,11 +102,16 @@ def test_an_error_is_its_message_and_hint_and_dockers_exit_code(pyc, failing):
     assert pyc("fail") == (1, "", "pyc: no such thing\n  hint     make one\n")
 
 
-def test_a_failure_of_run_is_125_and_a_missing_program_127(pyc, failing):
-    failing(NotFound("no such image"), "run")
-    assert pyc("run")[0] == 125
-    failing(CommandNotFound("execve(...)", errno.ENOENT), "run")
-    assert pyc("run")[0] == 127
+@pytest.mark.parametrize("spelling", [("run",), ("container", "run")])
+@pytest.mark.parametrize(
+    ("error", "status"), [(NotFound("no such image"), 125), (CommandNotFound("execve(...)", errno.ENOENT), 127)]
+)
+def test_a_failure_of_run_is_125_and_a_missing_program_127(pyc, monkeypatch, spelling, error, status):
+    def fail(*args: object, **more: object) -> int:
+        raise error
+
+    monkeypatch.setattr("pycontainer.engine.run.run", fail)
+    assert pyc(*spelling, "image")[0] == status
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])

@@ -42,8 +42,13 @@ def test_the_worst_are_absent_whoever_imports_them(module):
 
 def test_help_imports_no_command():
     code = "from pycontainer.cli import call; call(['--help'])"
-    ours = {name for name in modules_after(code) if name.startswith("pycontainer.")}
-    assert not {name for name in ours if name.startswith("pycontainer.cli.")}
+    ours = {name for name in modules_after(code) if name.startswith("pycontainer.cli.")}
+    assert ours == {"pycontainer.cli.flags", "pycontainer.cli.front"}
+
+
+def test_run_does_without_click():
+    code = "from pycontainer.cli import call; call(['run', '--memory', 'x', 'image']); import pycontainer.engine.run"
+    assert "click" not in modules_after(code)
 
 
 def test_run_imports_no_other_command():

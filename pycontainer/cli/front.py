@@ -1,0 +1,148 @@
+"""The click front: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from pycontainer.cli import GLOBAL, Session
+from pycontainer.cli.flags import Flags
+from pycontainer.errors import PycError, UsageError
+
+COMMANDS: dict[str, tuple[Any, str]] = {
+    "run": ("flag_command:run", "Create a container from an image and run it"),
+    "ps": ("ps", "List containers"),
+    "rm": ("rm", "Remove containers"),
+    "pull": ("pull", "Download an image from a registry"),
+    "images": ("images", "List images"),
+    "rmi": ("rmi", "Remove images"),
+    "tag": ("tag", "Give an image another name"),
+    "inspect": ("inspect", "Show all that is known about containers and images"),
+    "info": ("info", "Show what pycontainer makes of this host"),
+    "version": ("version", "Show the version"),
+}
+"""name -> (module of this package, with ":attribute" when it is not ``command``, or a table below; summary)"""
+
+COMMANDS |= {
+    "container": (
+        {
+            "run": COMMANDS["run"],
+            "ls": COMMANDS["ps"],
+            "rm": COMMANDS["rm"],
+            "inspect": ("inspect:of_containers", "Show all that is known about containers"),
+        },
+        "The commands about containers",
+    ),
+    "image": (
+        {
+            "ls": COMMANDS["images"],
+            "pull": COMMANDS["pull"],
+            "rm": COMMANDS["rmi"],
+            "tag": COMMANDS["tag"],
+            "inspect": ("inspect:of_images", "Show all that is known about images"),
+        },
+        "The commands about images",
+    ),
+    "system": ({"info": COMMANDS["info"]}, "The commands about this host"),
+}
+
+ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name and summary, and imports one when it is called."""
+
+    def __init__(self, name: str, table: dict[str, tuple[Any, str]], help: str) -> None:
+        """Make the group ``name`` of ``table``."""
+        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import what ``name`` stands for."""
+        name = name if name in self.table else ALIASES.get(name, name)
+        if name not in self.table:
+            return None
+        target, summary = self.table[name]
+        if isinstance(target, dict):
+            return Commands(name, target, summary + ".")
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(import_module("pycontainer.cli." + module), attribute or "command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that ``args`` begin with."""
+        command = self.get_command(ctx, args[0])
+        if command is None:
+            raise UsageError(f"unknown command: {ctx.command_path} {args[0]}", hint=f"see '{ctx.command_path} --help'")
+        return args[0], command, args[1:]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options of the group; without any arguments, show the help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
+
+
+class _Pyc(Commands):
+    """The whole; its options have been parsed by cli/__init__.py."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the global options and the commands."""
+        write_flags(GLOBAL, formatter)
+        self.format_commands(ctx, formatter)
+
+
+pyc = _Pyc("pyc", COMMANDS, "A container engine that explains itself.")
+
+
+def write_flags(flags: Flags, formatter: click.HelpFormatter) -> None:
+    """Write a table of flags, a section after the other, and what is refused at the end."""
+    for title, rows in flags.sections.items():
+        with formatter.section(title):
+            formatter.write_dl([(flag.shown, flag.help) for flag in rows if flag.help])
+    reasons: dict[str, list[str]] = {}
+    for flag in flags.refused:
+        reasons.setdefault(flag.help, []).append(flag.names)
+    for reason, names in reasons.items():
+        with formatter.section(f"Refused: {reason}") if reason else formatter.indentation():
+            formatter.write_text(", ".join(names) if reason else "")
+
+
+def start(session: Session, args: list[str]) -> int:
+    """Call the command that ``args`` begin with.
+
+    Raises PycError, with the exit code that docker has: of all commands only ``run`` tells its own failures, 125, from
+    those of the program.
+    """
+    try:
+        with pyc.make_context("pyc", args, obj=session) as ctx:
+            status = pyc.invoke(ctx)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.ClickException as error:
+        message = error.format_message()
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pyc"
+        raise UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see '{where} --help'") from None
+    except PycError as error:
+        if error.exit_code == 125 and "run" not in args[:2] and not isinstance(error, UsageError):
+            error.exit_code = 1
+        raise
+    return status if isinstance(status, int) else 0
+
+
+def complete() -> None:
+    """Answer a shell that asks for completions."""
+    pyc.main(prog_name="pyc")
