@@ -7,7 +7,7 @@ import pytest
 from pycontainer.cgroups.hierarchy import Hierarchy, own_cgroup, parse
 from pycontainer.errors import HostLacks
 
-UNIFIED = "28 23 0:24 / /sys/fs/cgroup rw,nosuid,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
+UNIFIED = "28 23 0:24 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 HYBRID = (
     "24 30 0:22 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
     "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
