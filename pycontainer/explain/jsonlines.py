@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pycontainer.errors import UsageError, errno_name
 from pycontainer.explain import proof, render
 from pycontainer.explain.narrator import Narrator, Told
+
+if TYPE_CHECKING:
+    from pycontainer.image.events import Event
 
 
 def create(path: str) -> TextIO:
@@ -55,7 +58,15 @@ class JsonNarrator(Narrator):
             entry["ns"] = record.ns
         if before and after:
             entry["proof"] = {"before": _evidence(before), "after": _evidence(after)}
-        self._file.write(json.dumps(entry) + "\n")
+        self._write(entry)
+
+    def pulled(self, event: Event) -> None:
+        """Write one line, with the kind of the event as ``pull``; how far a blob is, is no event here."""
+        if event.kind not in ("download", "unpack"):
+            self._write({"pull": event.kind, "digest": event.digest, "bytes": event.total, "text": event.text})
+
+    def _write(self, entry: dict[str, object]) -> None:
+        self._file.write(json.dumps(entry) + "\n")  # one write: a pull tells from several threads
         self._file.flush()
 
     def close(self) -> None:

@@ -5,12 +5,15 @@ A narrator is told of each call by the performer's own report, so it tells what 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core.performer import FIRST_GIVEN
 from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
 from pycontainer.core.wire import SKIPPED, Record
 from pycontainer.explain import proof, render
+
+if TYPE_CHECKING:
+    from pycontainer.image.events import Event
 
 
 class Told(NamedTuple):
@@ -126,6 +129,9 @@ class Narrator:
     def step_ended(self, step: Step, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
         """All of ``step`` has been done, or a call of it failed."""
 
+    def pulled(self, event: Event) -> None:
+        """Something happened in a pull, before there is a plan; explain/pull.py has it for people."""
+
     def close(self) -> None:
         """Nothing more will happen."""
 
@@ -151,6 +157,11 @@ class Several(Narrator):
         """See Observer."""
         for narrator in self.narrators:
             narrator.after(index, step, call, record, pid)
+
+    def pulled(self, event: Event) -> None:
+        """See Narrator."""
+        for narrator in self.narrators:
+            narrator.pulled(event)
 
     def close(self) -> None:
         """See Narrator."""
