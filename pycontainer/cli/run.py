@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.cli.progress import Listener
+    from pycontainer.explain.narrator import Narrator
     from pycontainer.image.events import Event
 
 HELP = """Create a container from IMAGE and run COMMAND in it.
@@ -45,21 +46,25 @@ def start(session: Session, args: list[str]) -> int:
 
             observer = narrator(options.explain, step=options.step)
             stack.callback(observer.close)
-        return run(session.roots, options, observer=observer, progress=_progress(options, stack))
+        return run(session.roots, options, observer=observer, progress=_progress(options, observer, stack))
 
 
-def _progress(options: RunOptions, stack: ExitStack) -> Callable[[Event], None] | None:
+def _progress(options: RunOptions, observer: Narrator | None, stack: ExitStack) -> Callable[[Event], None] | None:
     """Who shows a pull, if there is one. On stderr, as docker does: stdout is the container's."""
     made: list[Listener] = []
 
     def listen(event: Event) -> None:
         if not made:
             from pycontainer.cli import progress  # most starts need no pull
+            from pycontainer.explain.pull import PullNarrator
 
             print(f"Unable to find image '{options.image}' locally", file=sys.stderr)
-            made.append(progress.Narration(sys.stderr) if options.explain else progress.for_stream(sys.stderr))
+            in_words = options.explain == "text" or options.step
+            made.append(PullNarrator(sys.stderr) if in_words else progress.for_stream(sys.stderr))
             stack.callback(made[0].close)
         made[0](event)
+        if observer:
+            observer.pulled(event)
         if event.kind == "image":
             made[0].close()  # the terminal is the container's from here
 
