@@ -38,7 +38,6 @@ class Mount(NamedTuple):
         readonly: whether the container may not write to it.
         options: further words of mount(8): ``nosuid``, ``exec``, ``rslave``, ``size=65536``, ...
         recursive: whether a bind brings the mounts below its source.
-        create: make a missing source directory, as ``-v`` does and ``--mount`` does not.
     """
 
     type: str
@@ -47,7 +46,6 @@ class Mount(NamedTuple):
     readonly: bool = False
     options: tuple[str, ...] = ()
     recursive: bool = True
-    create: bool = False
 
 
 class Rlimit(NamedTuple):
@@ -484,7 +482,8 @@ def _no_named_volume(source: str) -> str:
 def volume(text: str) -> Mount:
     """``/host:/container[:options]`` with options ``ro``, ``rw``, a propagation, ``nosuid`` and its kind, ``z``/``Z``.
 
-    ``.`` and ``..`` at the start are taken from the working directory, as docker does.
+    ``.`` and ``..`` at the start are taken from the working directory, as docker does. A source that is missing is an
+    error when it is mounted; docker would make a directory there, root's, and mostly because of a typing error.
     """
     parts = text.split(":")
     if len(parts) == 1:
@@ -504,7 +503,7 @@ def volume(text: str) -> Mount:
             recursive = word == "rbind"
         elif word not in ("z", "Z", "consistent", "cached", "delegated"):  # SELinux and macOS: nothing to do here
             raise UsageError(f"invalid mode: {word!r}")
-    return Mount("bind", _no_named_volume(source), target_path(parts[1]), readonly, tuple(options), recursive, True)
+    return Mount("bind", _no_named_volume(source), target_path(parts[1]), readonly, tuple(options), recursive)
 
 
 def tmpfs(text: str) -> Mount:
