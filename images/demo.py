@@ -28,8 +28,9 @@ def _pyc(state: str, *arguments: str) -> int:
         "--runroot",
         f"{state}/run",
     ]
+    environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": f"{state}/registry/registries.conf"}
     start = time.monotonic()
-    code = subprocess.run([*command, *arguments]).returncode
+    code = subprocess.run([*command, *arguments], env=environment).returncode
     print(f"  [{(time.monotonic() - start) * 1000:.0f} ms, exit code {code}]", flush=True)
     return code
 
@@ -37,12 +38,15 @@ def _pyc(state: str, *arguments: str) -> int:
 def _show(state: str) -> int:
     print("Starting a registry and pushing two images that were built from Debian packages ...", flush=True)
     with Registry(f"{state}/registry") as registry:
-        busybox, alpine = registry.publish("busybox"), registry.publish("alpine")
-        print(f"  {busybox}\n  {alpine}   (a stand-in: BusyBox, and it says so)")
+        print(
+            f"  {registry.publish('busybox')}\n  {registry.publish('alpine')}   (a stand-in: BusyBox, and it says so)"
+        )
+        registry.mirror()
+        print("It stands in for Docker Hub below, by a registries.conf that names it as a mirror.")
         commands = [
-            ("run", "--rm", "--network", "none", "--hostname", "first-light", alpine, "sh", "-c", LOOK_AROUND),
-            ("run", "--rm", "--network", "none", busybox, "echo", "the second image"),
-            ("run", "--rm", "--network", "none", busybox, "echo", "the same again: nothing to pull"),
+            ("run", "--rm", "--hostname", "first-light", "alpine", "sh", "-c", LOOK_AROUND),
+            ("run", "--rm", "busybox", "echo", "the second image"),
+            ("run", "--rm", "busybox", "echo", "the same again: nothing to pull"),
             ("images",),
         ]
         for command in commands:
@@ -51,7 +55,7 @@ def _show(state: str) -> int:
     print(
         "\nThe registry is stopped and all of this is removed. To go on by yourself: `make registry` in one terminal,"
     )
-    print("and in another, as root:  .venv/bin/pyc run --rm -it --network none 127.0.0.1:5000/library/alpine sh")
+    print("and in another, as root:  .venv/bin/pyc run --rm -it 127.0.0.1:5000/library/alpine sh")
     return 0
 
 

@@ -128,6 +128,17 @@ class Registry:
         if done.returncode:
             raise RegistryDown(f"skopeo could not push {name}: {done.stderr.strip()}")
 
+    def mirror(self) -> str:
+        """The path of a registries.conf that makes this registry a mirror of Docker Hub, so that ``alpine`` is ours.
+
+        CONTAINERS_REGISTRIES_CONF=PATH has podman, skopeo and pyc read it instead of the system's.
+        """
+        path = os.path.join(self.directory, "registries.conf")
+        mirror = f'[[registry.mirror]]\nlocation = "{self.address}"\ninsecure = true\n'
+        with open(path, "w") as file:
+            file.write('[[registry]]\nprefix = "docker.io"\n' + mirror)
+        return path
+
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self._process.terminate()

@@ -16,7 +16,7 @@ from images.registry import Registry
 from pycontainer.engine.options import Roots
 from tests.support.cli import Pyc
 from tests.support.host import missing_command
-from tests.support.leaks import leaks, snapshot
+from tests.support.leaks import leaks, remove_empty_parents, snapshot
 
 BEFORE = pytest.StashKey[frozenset[str]]()
 LEFT = pytest.StashKey[list[str]]()
@@ -49,21 +49,25 @@ def roots(pyc: Pyc) -> Roots:
 
 @pytest.fixture(scope="session")
 def _stock(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Pyc:
-    command = Pyc.beneath(str(tmp_path_factory.mktemp("stocked")))
-    command("pull", registry.publish("busybox")).ok()
+    command = Pyc.beneath(str(tmp_path_factory.mktemp("stocked")), {"CONTAINERS_REGISTRIES_CONF": registry.mirror()})
+    for name in ("busybox", registry.publish("busybox")):
+        command("pull", name).ok()
     return command
 
 
 @pytest.fixture
 def stocked(_stock: Pyc) -> Iterator[Pyc]:
-    """The command with busybox in a store that all tests share: no pull, so a start takes milliseconds."""
+    """The command with ``busybox`` in a store that all tests share: no pull, so a start takes milliseconds.
+
+    Docker Hub is ``registry`` to it: ``stocked("run", "--rm", "alpine", "true")`` pulls the stand-in.
+    """
     yield _stock
     _remove_containers(_stock)
 
 
 @pytest.fixture
 def image(registry: Registry) -> str:
-    """The name of busybox in ``registry``: what comes after the options in ``stocked("run", ..., image, "true")``."""
+    """The name of busybox in ``registry``, for a ``pyc`` that knows no mirror; ``stocked`` knows it too."""
     return registry.publish("busybox")
 
 
@@ -90,6 +94,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A run that leaves anything on the host has failed, whatever its tests say."""
     left = session.config.stash[LEFT] = leaks(session.config.stash[BEFORE])
+    remove_empty_parents()
     if left and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -1,6 +1,6 @@
 """Where to ask for an image: containers-registries.conf(5), version 2.
 
-Tables ``[[registry]]`` with ``prefix``, ``location``, ``insecure``, ``blocked`` and ``[[registry.mirror]]``. Short names
+Read are the ``[[registry]]`` tables: ``prefix``, ``location``, ``insecure``, ``blocked`` and their mirrors. Short names
 are resolved as docker does (reference.py), so ``unqualified-search-registries`` is not read.
 """
 
@@ -42,7 +42,9 @@ def is_loopback(host: str) -> bool:
 
 
 def config_files() -> list[str]:
-    """The files that apply to this user, later ones over earlier ones."""
+    """The files that apply to this user, later ones over earlier ones, or just CONTAINERS_REGISTRIES_CONF."""
+    if only := os.environ.get("CONTAINERS_REGISTRIES_CONF"):
+        return [only]
     own = os.path.expanduser("~/.config/containers")
     base = own if os.geteuid() != 0 and os.path.exists(f"{own}/registries.conf") else "/etc/containers"
     files = [f"{base}/registries.conf"]

@@ -51,9 +51,9 @@ class Pyc:
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def beneath(cls, directory: str) -> Pyc:
+    def beneath(cls, directory: str, environment: dict[str, str] | None = None) -> Pyc:
         """Make the three directories beneath ``directory``."""
-        made = cls(directory + "/root", directory + "/runroot", directory + "/scratch")
+        made = cls(directory + "/root", directory + "/runroot", directory + "/scratch", environment or {})
         os.makedirs(os.path.join(made.scratch, "home"))
         return made
 

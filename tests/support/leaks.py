@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import time
 
 OURS = ("pyc", "pytest-of-")
+PARENT = "/pyc"
 
 
 def snapshot() -> frozenset[str]:
@@ -30,7 +32,15 @@ def _mounts() -> list[str]:
 
 def _cgroups() -> list[str]:
     # `pyc` itself, the parent of all, stays once it is made, as a directory of configuration does.
-    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "/pyc/" in top]
+    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "pyc" in top and not top.endswith(PARENT)]
+
+
+def remove_empty_parents() -> None:
+    """Remove the ``pyc`` cgroups that no container is in any more; the engine makes them again when it needs them."""
+    for top, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        if top.endswith(PARENT):
+            with contextlib.suppress(OSError):
+                os.rmdir(top)
 
 
 def _network() -> list[str]:
