@@ -148,8 +148,8 @@ def _signal(number: int) -> Symbol:
 
 def _clone_flags(arg: Arg, slots: Slots) -> Value:
     """clone(2): the low byte is the signal that the child's end sends."""
-    flags = _or(_number(arg) & ~0xFF, "CLONE_")
-    return Symbol(f"{flags}|{_signal(_number(arg) & 0xFF)}")
+    flags, ending = _number(arg) & ~0xFF, _signal(_number(arg) & 0xFF)
+    return Symbol(f"{_or(flags, 'CLONE_')}|{ending}") if flags else ending
 
 
 _CLONE_ARGS = (
@@ -311,7 +311,10 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "pivot_root": (Param("new_root", _plain), Param("put_old", _plain)),
     "chdir": (_PATH,),
     "fchdir": (_FD,),
-    "clone": (Param("flags", _clone_flags),),
+    "clone": (
+        Param("flags", _clone_flags),
+        *(Param(name, _pointer) for name in ("stack", "parent_tid", "child_tid", "tls")),
+    ),
     "clone3": (Param("cl_args", _clone_args), Param("size", _plain)),
     "pidfd_open": (_PID, Param("flags", _plain)),
     "unshare": (Param("flags", _NS),),
@@ -416,8 +419,10 @@ _DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf}
 
 def decode(call: Call, slots: Slots | None = None) -> dict[str, Value]:
     """The arguments of ``call`` by name, complete. ``slots`` are the numbers known so far."""
-    known: Slots = slots or {}
-    values = {p.name: p.decode(arg, known) for p, arg in zip(FORMATS[call.name], call.args, strict=True)}
+    known, params = slots or {}, FORMATS[call.name]
+    if len(call.args) > len(params):
+        raise TypeError(f"{call.name} has {len(params)} arguments, not {len(call.args)}")
+    values = {param.name: param.decode(arg, known) for param, arg in zip(params, call.args, strict=False)}
     dependent = _DEPENDENT.get(call.name)
     return dependent(values, call, known) if dependent else values
 

@@ -64,6 +64,7 @@ SAMPLES = {
     calls.clone3(k.CLONE_NEWNS | k.CLONE_NEWPID, child="init", out=FD): (
         "clone3({flags=CLONE_NEWNS|CLONE_NEWPID, exit_signal=SIGCHLD}, 88)"
     ),
+    calls.clone(child="program", out=FD): "clone(SIGCHLD, NULL, NULL, NULL, NULL)",
     calls.clone3(0, child="init", out=FD, cgroup=ROOT): (
         "clone3({flags=CLONE_INTO_CGROUP, exit_signal=SIGCHLD, cgroup=<root>}, 88)"
     ),
