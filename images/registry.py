@@ -51,6 +51,7 @@ class Registry:
         self.address = f"127.0.0.1:{port or free_port()}"
         self.log = os.path.join(directory, "registry.log")
         self._htpasswd = htpasswd
+        self._nonce = os.urandom(8).hex()
         self._process: subprocess.Popen[bytes] | None = None
         self._published: set[str] = set()
 
@@ -79,7 +80,8 @@ class Registry:
             "version": 0.1,
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": storage}, "delete": {"enabled": True}},
-            "http": {"addr": self.address, "secret": "only for this run"},
+            # The header tells our registry from another one that had the port before us.
+            "http": {"addr": self.address, "secret": self._nonce, "headers": {"X-Instance": [self._nonce]}},
         }
         if self._htpasswd:
             settings["auth"] = {"htpasswd": {"realm": "test", "path": self._htpasswd}}
@@ -88,15 +90,21 @@ class Registry:
     def _wait_until_it_answers(self, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2).close()
+            if self._instance() == self._nonce:
                 return
-            except urllib.error.HTTPError:
-                return  # 401 is an answer too
-            except OSError:
-                time.sleep(0.02)
+            time.sleep(0.02)
         with open(self.log, errors="replace") as log:
             raise RegistryDown(f"docker-registry did not start on {self.address}:\n{log.read()[-2000:]}")
+
+    def _instance(self) -> str | None:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=2) as answer:
+                found: str | None = answer.headers["X-Instance"]
+        except urllib.error.HTTPError as refusal:  # 401 is an answer too
+            found = refusal.headers["X-Instance"]
+        except OSError:
+            found = None
+        return found
 
     def publish(self, name: str, *, credentials: str = "") -> str:
         """Push every tag of the image ``name`` once, and return its name here, ``127.0.0.1:PORT/library/NAME``.
