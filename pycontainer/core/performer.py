@@ -146,9 +146,9 @@ class Performance:
     def _one_by_one(self, observer: Observer) -> None:
         """Let the processes make one call at a time, up to the first execve."""
         for index, (step, call) in enumerate(self.calls):
+            self._announce(index, observer)
             if call.name == "execve":
                 break
-            self._announce(index, observer)
             os.write(self._gates[step.where], b".")
             while index not in self.results:
                 if not self.read_records():
