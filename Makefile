@@ -42,7 +42,7 @@ check: setup ## lint, types, format, warnings as errors, sanitizers: no test is 
 	@mkdir -p build
 	gcc $(FREE) -o build/performer-gcc $(filter %/performer.c %/monitor.c %/init.c,$(C))
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -o build/plain bench/plain.c
-	clang $(FREE) -fsanitize=undefined -fsanitize-trap=undefined -o build/performer-ubsan $(filter %/performer.c %/monitor.c %/init.c,$(C))
+	clang $(FREE) -Wno-unused-command-line-argument -fsanitize=undefined -fsanitize-trap=undefined -o build/performer-ubsan $(filter %/performer.c %/monitor.c %/init.c,$(C))
 	clang -std=c11 -g -Wall -Wextra -Werror -fsanitize=address,undefined -o build/plain-asan bench/plain.c
 
 images: setup ## build every test image as an OCI layout under images/out

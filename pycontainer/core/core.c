@@ -66,8 +66,8 @@ static int child(void *argument) {
  * The process is made with CLONE_VM|CLONE_VFORK: nothing of Python's memory is copied, and the parent sleeps until
  * execveat. Returns the pid and stores a pidfd, or minus an error number. */
 static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int *pidfd) {
-  struct start start = {.executable = executable, .descriptors = descriptors, .n_descriptors = n_descriptors,
-                        .argv = argv};
+  struct start start = {
+      .executable = executable, .descriptors = descriptors, .n_descriptors = n_descriptors, .argv = argv};
   sigset_t all, before;
   char *stack;
   int pid;

@@ -109,10 +109,8 @@ static long turn(struct supervision *s, struct pollfd *ended, int wait) {
   } at_once = {0, 0};
   int full = pending(&output), held = pending(&input);
   struct pollfd p[] = {
-      {ended->fd, POLLIN_, 0},
-      {s->client, (short)((held ? 0 : POLLIN_) | (full ? POLLOUT_ : 0)), 0},
-      {full ? -1 : s->out, POLLIN_, 0},
-      {full ? -1 : s->err, POLLIN_, 0},
+      {ended->fd, POLLIN_, 0},          {s->client, (short)((held ? 0 : POLLIN_) | (full ? POLLOUT_ : 0)), 0},
+      {full ? -1 : s->out, POLLIN_, 0}, {full ? -1 : s->err, POLLIN_, 0},
       {held ? s->in : -1, POLLOUT_, 0},
   };
   long n = SYS(ppoll, p, 5, wait ? 0 : &at_once, 0, 8);

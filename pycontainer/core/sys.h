@@ -38,10 +38,7 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
   register long x3 __asm__("x3") = d;
   register long x4 __asm__("x4") = e;
   register long x5 __asm__("x5") = f;
-  __asm__ volatile("svc 0"
-                   : "+r"(x0)
-                   : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                   : "memory");
+  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
   return x0;
 }
 #define PYC_START                                                                                                      \
@@ -53,7 +50,6 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 #endif
 
 #define SYS(name, ...) SYS_ARGS(__NR_##name, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define SYS_ARGS(nr, a, b, c, d, e, f, ...)                                                                            \
-  sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define SYS_ARGS(nr, a, b, c, d, e, f, ...) sys6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #endif

@@ -196,7 +196,7 @@ def _default_mounts(options: ContainerOptions) -> list[Mount]:
         _filesystem("devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
         _filesystem("cgroup", "/sys/fs/cgroup", sys_options),
     ]
-    mounts.append(_filesystem("mqueue", "/dev/mqueue", hardened))  # shows the queues of whichever IPC namespace it is in
+    mounts.append(_filesystem("mqueue", "/dev/mqueue", hardened))  # shows the queues of its IPC namespace
     if options.ipc == "host":
         return [*mounts, _host_bind("/dev/shm", "/dev/shm", ["rbind", "rprivate", *hardened])]
     if options.ipc != "none":
