@@ -74,12 +74,23 @@ def load(files: list[str] | None = None) -> list[dict[str, Any]]:
             raise RegistryError(
                 f"{path} is in version 1 of its format", hint="see containers-registries.conf(5), version 2"
             )
-        for table in document.get("registry", []):
+        found = document.get("registry", [])
+        if not _are_tables(found) or not all(_are_tables(table.get("mirror", [])) for table in found):
+            raise RegistryError(
+                f"{path}: registry and mirror must be tables, written [[registry]] and [[registry.mirror]]"
+            )
+        for table in found:
             prefix = table.get("prefix") or table.get("location")
-            if not isinstance(prefix, str) or not prefix:
+            if not isinstance(prefix, str):
                 raise RegistryError(f"{path}: a [[registry]] has neither prefix nor location")
             tables[prefix] = {**table, "prefix": prefix}
     return list(tables.values())
+
+
+def _are_tables(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and isinstance(item.get("location", ""), str) for item in value
+    )
 
 
 def endpoints(reference: Reference, tables: list[dict[str, Any]]) -> list[Endpoint]:

@@ -69,12 +69,17 @@ class _Broken(Exception):
 
     Attributes:
         hopeless: nobody is there, or TLS failed: asking again at once will not change that.
+        silent: somebody may be there, and we have waited for him.
         hint: what the user can do.
     """
 
-    def __init__(self, reason: str, *, hopeless: bool = False, hint: str = "") -> None:
+    def __init__(self, reason: str, *, hopeless: bool = False, silent: bool = False, hint: str = "") -> None:
         super().__init__(reason)
-        self.hopeless, self.hint = hopeless, hint
+        self.hopeless, self.silent, self.hint = hopeless, silent, hint
+
+
+class _Untrusted(_Broken):
+    """A certificate that does not convince: at least, TLS is what they speak."""
 
 
 class Document(NamedTuple):
@@ -294,7 +299,9 @@ class Registry:
             try:
                 response = self._send(f"{base}/{path}", headers)
             except _Broken as error:
-                problem = problem or error
+                problem = error if problem is None or isinstance(error, _Untrusted) else problem
+                if error.silent:
+                    break
                 continue
             if scheme == "http" and len(ways) > 1 and response.status_code == 400:  # "plain HTTP sent to an HTTPS port"
                 problem = problem or _Broken("answered 400 to plain HTTP", hopeless=True)
@@ -303,7 +310,7 @@ class Registry:
             self._base = base
             return response
         assert problem is not None
-        if problem.hopeless:
+        if problem.hopeless or problem.silent:
             raise RegistryError(f"can't reach registry {host}: {problem}", hint=problem.hint)
         raise problem
 
@@ -585,7 +592,7 @@ def _broken(error: BaseException) -> _Broken:
     chain = list(_chain(error))
     for inner in chain:
         if isinstance(inner, ssl.SSLCertVerificationError):
-            return _Broken(
+            return _Untrusted(
                 f"its certificate is not trusted: {inner.verify_message}",
                 hopeless=True,
                 hint="install its CA, or say insecure = true for it in registries.conf",
@@ -602,9 +609,9 @@ def _broken(error: BaseException) -> _Broken:
             return _Broken("connection refused", hopeless=True, hint="is the registry running?")
     names = {type(inner).__name__ for inner in chain}
     if names & {"ConnectTimeoutError", "ConnectTimeout"}:
-        return _Broken("no answer to the connection", hopeless=True)
+        return _Broken("no answer to the connection", silent=True)
     if names & {"ReadTimeoutError", "ReadTimeout", "TimeoutError"}:
-        return _Broken("sent nothing for too long")
+        return _Broken("sent nothing for too long", silent=True)
     if names & {"IncompleteRead", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}:
         return _Broken("closed the connection too early")
     system = next((inner for inner in chain if isinstance(inner, OSError) and inner.strerror and inner.errno), None)
