@@ -15,7 +15,7 @@ import time
 from images.build import RecipeError
 from images.registry import Registry, RegistryDown
 
-LOOK_AROUND = "cat /etc/os-release; echo; id; hostname; ps"
+LOOK_AROUND = "cat /etc/os-release; ps; id; hostname"
 
 
 def _pyc(state: str, *arguments: str) -> int:
