@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pycontainer.core.performer import FIRST_GIVEN
 from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
 from pycontainer.core.wire import SKIPPED, Record
-from pycontainer.explain import proof, render
+from pycontainer.explain import proof
+from pycontainer.explain.decode import Value, decode
 
 if TYPE_CHECKING:
     from pycontainer.image.events import Event
@@ -31,7 +32,7 @@ class Told(NamedTuple):
     step: Step
     call: Call
     pid: int
-    values: dict[str, render.Value]
+    values: dict[str, Value]
     record: Record | None
 
     @property
@@ -79,7 +80,7 @@ class Narrator:
     def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
         """See Observer."""
         now = self._enter(step, pid)
-        told = Told(index, step, call, pid, render.decode(call, self._slots.get(step.where)), record)
+        told = Told(index, step, call, pid, decode(call, self._slots.get(step.where)), record)
         self._learn(step, call, record, now)
         now.made += 1
         executed = call.name == "execve" and record.error == 0

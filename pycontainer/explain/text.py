@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TextIO
 
 from pycontainer.core.performer import start_step
 from pycontainer.core.step import Plan, Step
 from pycontainer.errors import errno_name
 from pycontainer.explain import proof, render
+from pycontainer.explain.decode import Held, Symbol, decode
+from pycontainer.explain.fold import Fold, fold
 from pycontainer.explain.narrator import Narrator, Told
 
 EPROTO = 71  # what the performer says of a result that is not the one the plan expects
-MIN_SAVED = 2  # lines
-MAX_PATTERN = 4  # calls in a pattern that is folded
 MAX_PROOF_LINES = 6
 VALUES_SHOWN = 6
-_DERIVED = ("count", "len", "size")  # follow from another argument
 
 
 class Style(NamedTuple):
@@ -40,80 +39,6 @@ def style_for(stream: TextIO, environment: Mapping[str, str] = os.environ) -> St
     return Style("\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m")
 
 
-# --- folding ------------------------------------------------------------------------------------------------------
-
-
-class Fold(NamedTuple):
-    """Calls that are made several times and differ in one argument each.
-
-    Attributes:
-        calls: the first round.
-        times: how many rounds there are.
-        varying: for each call of the round, the name of the argument that varies, or "".
-        values: what varied, per round.
-        ns: all of them together.
-    """
-
-    calls: tuple[Told, ...]
-    times: int
-    varying: tuple[str, ...]
-    values: tuple[tuple[render.Value, ...], ...]
-    ns: int
-
-
-def _varying(a: Told, b: Told) -> set[str] | None:
-    """The names of the arguments in which two calls differ, or None when they are not alike at all."""
-    same_result = (a.record and a.record.error) == (b.record and b.record.error)
-    if a.call.name != b.call.name or a.values.keys() != b.values.keys() or not same_result:
-        return None
-    return {name for name in a.values if name not in _DERIVED and _comparable(a, name) != _comparable(b, name)}
-
-
-def _comparable(told: Told, name: str) -> render.Value:
-    value = told.values[name]
-    return value.slot if isinstance(value, render.Held) else value
-
-
-def _rounds(calls: list[Told], size: int) -> tuple[int, tuple[str, ...]]:
-    """How often the first ``size`` calls repeat, and what varies in each of them."""
-    varying: list[set[str]] = [set() for _ in range(size)]
-    times = 1
-    while (times + 1) * size <= len(calls):
-        differences = [_varying(calls[i], calls[times * size + i]) for i in range(size)]
-        if any(d is None or len(d | v) > 1 for d, v in zip(differences, varying, strict=True)):
-            break
-        varying = [v | (d or set()) for d, v in zip(differences, varying, strict=True)]
-        times += 1
-    return times, tuple(next(iter(names), "") for names in varying)
-
-
-def fold(calls: list[Told]) -> Iterator[Fold]:
-    """Find what repeats; what does not is a fold of one."""
-    while calls:
-        size, times, varying = _pattern(calls)
-        taken, calls = calls[: size * times], calls[size * times :]
-        rounds = [taken[i : i + size] for i in range(0, len(taken), size)]
-        values = tuple(_varied(one, varying) for one in rounds)
-        yield Fold(tuple(taken[:size]), times, varying, values, sum(told.record.ns for told in taken if told.record))
-
-
-def _varied(calls: list[Told], varying: tuple[str, ...]) -> tuple[render.Value, ...]:
-    return tuple(told.values[name] for told, name in zip(calls, varying, strict=True) if name)
-
-
-def _pattern(calls: list[Told]) -> tuple[int, int, tuple[str, ...]]:
-    """The best way to fold from the first call on: calls per round, rounds, and what varies."""
-    best: tuple[int, int, tuple[str, ...]] = (1, 1, ("",))
-    for size in range(1, MAX_PATTERN + 1):
-        times, varying = _rounds(calls, size)
-        if not any(varying) or size * (times - 1) < MIN_SAVED or size * times <= best[0] * best[1]:
-            continue
-        if size > 1 and _rounds(calls[1:], size)[0] >= times:
-            continue  # the round begins later: this call is the end of what was before
-        best = size, times, varying
-    return best
-
-
 # --- words --------------------------------------------------------------------------------------------------------
 
 
@@ -121,9 +46,10 @@ def result(told: Told) -> str:
     """What came of a call, in words where it is not plain success."""
     record = told.record
     if record is None:
-        return ""
+        fine = " or ".join(errno_name(number) for number in told.call.tolerate)
+        return f" - {fine} is fine" if fine else ""
     if told.skipped:
-        missing = [f"<{v.slot}>" for v in told.values.values() if isinstance(v, render.Held) and v.number is None]
+        missing = [f"<{v.slot}>" for v in told.values.values() if isinstance(v, Held) and v.number is None]
         return f" - skipped: {' and '.join(missing) or 'what it needs'} was never opened"
     if told.failed and record.error == EPROTO:
         return f" = {record.value}, but only {told.call.expect} is good: failed"
@@ -194,7 +120,7 @@ class TextNarrator(Narrator):
                 self._say(f"        {group.times} times{_listed(group)}", self._style.faint)
 
     def _print_call(self, told: Told, varying: str, times: int) -> None:
-        values = told.values | ({varying: render.Symbol("*")} if varying else {})
+        values = told.values | ({varying: Symbol("*")} if varying else {})
         once = times == 1 or told.tolerated or told.skipped or told.failed
         said = result(told) if once else ""
         spent = f", {duration(told.record.ns)}" if told.record and told.record.ns and times == 1 else ""
@@ -235,7 +161,7 @@ class _DryRun(TextNarrator):
         self.begin(plan, ())
         for step in plan:
             self._head(step, 0)
-            self._print_calls([Told(0, step, call, 0, render.decode(call), None) for call in step.calls])
+            self._print_calls([Told(0, step, call, 0, decode(call), None) for call in step.calls])
             if step.proof:
                 some = f", lines with {step.proof.line.strip()!r}" if step.proof.line.strip() else ""
                 self._print_proof([f"{step.proof.path.format(pid='PID')}{some}"])

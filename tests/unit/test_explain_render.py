@@ -11,7 +11,8 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.performer import SPAWN_FLAGS, start_step
 from pycontainer.core.step import Call, Slot, Struct
-from pycontainer.explain.render import FORMATS, as_json, decode, man, render
+from pycontainer.explain.decode import FORMATS, decode
+from pycontainer.explain.render import as_json, man, render
 
 ROOT, FS, FD = Slot("root"), Slot("fs"), Slot("fd")
 
@@ -187,3 +188,7 @@ def test_each_call_names_its_manual_page() -> None:
     assert man(calls.pivot_root(".", ".")) == "pivot_root(2)"
     assert man(calls.clone3(0, child="init", out=FD)) == "clone(2)"
     assert man(calls.reap(FD)) == "core/init.c"
+
+
+def test_no_string_can_command_the_terminal() -> None:
+    assert render(calls.chdir("\x1b[2J\u202e\u2028\udcff\x9b")) == 'chdir("\\x1b[2J\\u202e\\u2028\\xff\\x9b")'
