@@ -64,6 +64,13 @@ def image_config(config: ImageConfig) -> Document:
     }
     if config.stop_signal:
         document["StopSignal"] = config.stop_signal
+    if config.healthcheck:
+        words = {
+            "".join(part.capitalize() for part in k.split("_")): v for k, v in config.healthcheck._asdict().items()
+        }
+        document["Healthcheck"] = {
+            name: value for name, value in (words | {"Test": list(words["Test"])}).items() if value
+        }
     if config.shell:
         document["Shell"] = list(config.shell)
     return document

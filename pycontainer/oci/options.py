@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from pycontainer.errors import UsageError
+from pycontainer.oci import grammar
 from pycontainer.oci.grammar import DeviceMapping, DeviceRate, DeviceRule, Mount, Rlimit
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -111,6 +112,7 @@ def check(options: ContainerOptions) -> None:
     Raises:
         UsageError: naming both sides.
     """
+    _check_names(options)
     _check_memory(options)
     _check_cpu(options)
     _check_namespaces(options)
@@ -120,6 +122,19 @@ def check(options: ContainerOptions) -> None:
             raise UsageError(f"duplicate mount point: {target}")
         if (target + "/").startswith("/proc/") and target not in _REPLACEABLE_PROC:
             raise UsageError(f"can't mount on {target}: /proc must be the kernel's own")
+
+
+def _check_names(options: ContainerOptions) -> None:
+    """What ends up in a line of a file must not bring a line of its own, from Python no less than from a flag."""
+    for name in (options.hostname, options.domainname, *(name for name, _ in options.add_host)):
+        if name:
+            grammar.host_name(name)
+    for _, address in options.add_host:
+        grammar.ip_address(address)
+    for text in (options.user, options.workdir, *options.group_add, *options.dns_option, *options.dns_search):
+        grammar.plain(text)
+    for address in options.dns:
+        grammar.ip_address(address)
 
 
 def _check_memory(options: ContainerOptions) -> None:

@@ -12,6 +12,7 @@ from pycontainer.oci import security, spec
 from pycontainer.oci.build import DEFAULT_PATH, Facts, build_spec
 from pycontainer.oci.grammar import Mount
 from pycontainer.oci.options import ContainerOptions
+from pycontainer.oci.options import check as check_options
 from pycontainer.oci.resources import HostDevice
 from pycontainer.oci.user import User
 
@@ -272,6 +273,24 @@ def test_a_mount_from_the_api_is_checked_like_one_from_the_command_line():
     options = ContainerOptions(mounts=(Mount("bind", "/a", "/b\nc"),))
     with pytest.raises(UsageError, match="not a plain absolute path"):
         build_spec(SH, options, user=ROOT, hostname="h", cgroups_path="/c")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ContainerOptions(hostname="a\nb"),
+        ContainerOptions(domainname="a b"),
+        ContainerOptions(add_host=(("db", "1.2.3.4\n5.6.7.8 evil"),)),
+        ContainerOptions(add_host=(("d\nb", "1.2.3.4"),)),
+        ContainerOptions(dns=("9.9.9.9\noptions x",)),
+        ContainerOptions(dns_search=("lan\nnameserver 6.6.6.6",)),
+        ContainerOptions(user="root\nx:0"),
+        ContainerOptions(memory=1),
+    ],
+)
+def test_options_from_the_api_are_checked_like_flags(options):
+    with pytest.raises(UsageError):
+        check_options(options)
 
 
 # --- isolation --------------------------------------------------------------------------------------------------------
