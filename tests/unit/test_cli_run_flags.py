@@ -40,6 +40,17 @@ def test_a_refused_flag_that_asks_for_nothing_is_harmless(args):
     assert run_options([*args, "image"]).image == "image"
 
 
+@pytest.mark.parametrize("flag", ["-p", "--link", "--expose"])
+def test_a_refused_list_is_refused_whatever_is_in_it(flag):
+    with pytest.raises(Unsupported):
+        run_options([flag, "0", "image"])
+
+
+def test_swap_may_be_none_at_all():
+    options = run_options(["-m", "64m", "--memory-swap", "64m", "image"]).container
+    assert options.memory == options.memory_swap == 64 << 20
+
+
 def test_flags_end_where_the_image_begins():
     options = run_options(["-it", "--rm", "alpine", "ls", "-l", "--rm"])
     assert (options.image, options.container.command, options.rm) == ("alpine", ("ls", "-l", "--rm"), True)
