@@ -7,6 +7,7 @@ cgroup, because clone3(2) takes a descriptor of the directory.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,11 +105,18 @@ class Group(NamedTuple):
     trees: tuple[Tree, ...]
     skipped: tuple[str, ...] = ()
 
-    def remove_now(self) -> tuple[str, ...]:
-        """Remove the directories from here, when the monitor could not. Kills nobody; returns what is still in use."""
+    def remove_now(self, *, kill: bool) -> tuple[str, ...]:
+        """Remove from here what the monitor did not: it was killed, or processes outlived the container's first one.
+
+        ``kill`` ends those that are still in it; only to be set when it is certain that :meth:`create` made the
+        group. Returns the directories that are still in use after a while.
+        """
+        left = [directory for directory in self.directories if os.path.exists(directory)]
+        if not left:
+            return ()
         from pycontainer.cgroups.removal import remove  # a repair is rare
 
-        return remove(self.directories, kill=False, timeout=1)
+        return remove(left, kill=kill, timeout=5 if kill else 1)
 
     @property
     def directories(self) -> tuple[str, ...]:
@@ -181,7 +189,8 @@ class Group(NamedTuple):
         # Busy is a cgroup in which another process was put, or cgroups that the container made: removal.py's work.
         tolerate = (errno.ENOENT, errno.EBUSY)
         removed = tuple(
-            calls.unlinkat(k.AT_FDCWD, directory, k.AT_REMOVEDIR, tolerate=tolerate) for directory in self.directories
+            calls.unlinkat(k.AT_FDCWD, directory, k.AT_REMOVEDIR, tolerate=tolerate, patient=True)
+            for directory in self.directories
         )
         why = "The kernel lets go of a cgroup when its directory is removed, which needs that nobody is left in it"
         return (Step("Remove the cgroups", why, MONITOR, removed, "cgroups(7)"),)

@@ -54,9 +54,9 @@ def symlinkat(target: str, dirfd: Fd, path: str, *, tolerate: Errnos = ()) -> Ca
     return Call("symlinkat", (target, dirfd, path), None, tolerate)
 
 
-def unlinkat(dirfd: Fd, path: str, flags: int = 0, *, tolerate: Errnos = ()) -> Call:
+def unlinkat(dirfd: Fd, path: str, flags: int = 0, *, tolerate: Errnos = (), patient: bool = False) -> Call:
     """unlinkat(2); with AT_REMOVEDIR it is rmdir."""
-    return Call("unlinkat", (dirfd, path, flags), None, tolerate)
+    return Call("unlinkat", (dirfd, path, flags), None, tolerate, patient=patient)
 
 
 def fchownat(dirfd: Fd, path: str, uid: int, gid: int, flags: int = 0, *, tolerate: Errnos = ()) -> Call:

@@ -7,8 +7,8 @@
  */
 #include "performer.h"
 
-enum { EINVAL_ = 22, EPROTO_ = 71 };
-enum { PROT_READ_WRITE = 3, MAP_PRIVATE_ = 2, CLOCK_MONOTONIC_ = 1 };
+enum { EBUSY_ = 16, EINVAL_ = 22, EPROTO_ = 71 };
+enum { MSG_NOSIGNAL_ = 0x4000, PROT_READ_WRITE = 3, MAP_PRIVATE_ = 2, CLOCK_MONOTONIC_ = 1 };
 enum { EXIT_REFUSED = 120, EXIT_FAILED = 121 };
 
 #define BATCH 64
@@ -47,6 +47,13 @@ static uint64_t now_ns(void) {
   } t = {0, 0};
   SYS(clock_gettime, CLOCK_MONOTONIC_, &t);
   return (uint64_t)t.sec * 1000000000u + (uint64_t)t.nsec;
+}
+
+static void pause_ns(int64_t ns) {
+  const struct {
+    int64_t sec, nsec;
+  } t = {0, ns};
+  SYS(nanosleep, &t, 0);
 }
 
 static void leave(int code) {
@@ -128,7 +135,7 @@ static void flush(void) {
   size_t left = batched * sizeof *batch;
 
   while (left > 0) {
-    long n = SYS(write, STATUS_FD, at, left);
+    long n = SYS(sendto, STATUS_FD, at, left, MSG_NOSIGNAL_, 0, 0);
     if (n <= 0)
       break; /* nobody reads any more: the engine is gone, the container goes on */
     at += n;
@@ -203,6 +210,10 @@ static int step(unsigned index, int role) {
     flush(); /* or the child would inherit, and repeat, our pending records */
   began = loud ? now_ns() : 0;
   result = perform(c, a);
+  for (int tries = 0; result == -EBUSY_ && (c->flags & CALL_PATIENT) && tries < PATIENCE; tries++) {
+    pause_ns(PATIENCE_NS);
+    result = perform(c, a);
+  }
   if (c->child_role && result == 0)
     return c->child_role;
   if (result < 0 && result >= -4095)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from fcntl import fcntl
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encod
 F_ADD_SEALS = 1033
 SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
 SPAWN_FLAGS = 0x5111  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD|SIGCHLD
-FIRST_GIVEN = 8  # wire.h: after the plan, the status pipe and a gate for each role
+FIRST_GIVEN = 8  # wire.h: after the plan, the status socket and a gate for each role
 
 
 def start_step(name: str) -> Step:
@@ -89,7 +90,7 @@ class Performance:
     Attributes:
         monitor: pid of the monitor.
         pidfd: the monitor's; readable when it has ended.
-        status: the pipe that records come from; at its end the monitor has ended.
+        status: the socket that records come from; at its end the monitor has ended.
         results: the records so far, by index of the call.
     """
 
@@ -106,7 +107,7 @@ class Performance:
         self._announced = -1
         image = encode(plan, tuple(given), gated=observer is not None, report_all=observer is not None)
         plan_fd = os.memfd_create("pyc-plan", os.MFD_CLOEXEC)
-        self.status, status = os.pipe2(os.O_CLOEXEC)
+        self.status, status = (end.detach() for end in socket.socketpair())
         handed_over = [plan_fd, status]
         try:
             os.write(plan_fd, image)
@@ -149,12 +150,16 @@ class Performance:
             self._announce(index, observer)
             if call.name == "execve":
                 break
-            os.write(self._gates[step.where], b".")
+            self._let_go(step.where, 1)
             while index not in self.results:
                 if not self.read_records():
                     raise PlanFailed(step, call, Record(index, errno.ECONNRESET, 0, 0), self.results)
-        for gate in self._gates.values():
-            os.write(gate, b"." * len(self.calls))
+        for role in ROLES:
+            self._let_go(role, len(self.calls))
+
+    def _let_go(self, role: str, calls: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the records say why
+            os.write(self._gates[role], b"." * calls)
 
     def _announce(self, index: int, observer: Observer) -> None:
         if index > self._announced:

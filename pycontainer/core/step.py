@@ -54,6 +54,7 @@ class Call(NamedTuple):
         expect: the only result that is a success.
         report: the engine needs the result even when it does not narrate.
         child: the role of the new process, for a call that makes one.
+        patient: try again for some milliseconds while the answer is EBUSY.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Call(NamedTuple):
     expect: int | None = None
     report: bool = False
     child: str | None = None
+    patient: bool = False
 
 
 class Proof(NamedTuple):

@@ -18,7 +18,7 @@
 
 /* Descriptors that the performer is started with, by number. */
 #define PLAN_FD 3
-#define STATUS_FD 4
+#define STATUS_FD 4 /* a stream socket */
 #define GATE_FD 5 /* + role; /dev/null where the plan is not gated */
 
 enum role { ROLE_MONITOR, ROLE_INIT, ROLE_PROGRAM, ROLES };
@@ -31,7 +31,12 @@ enum plan_flags {
 enum call_flags {
   CALL_REPORT = 1, /* always write a record */
   CALL_EXPECT = 2, /* a result that is not `expect` is a failure (EPROTO) */
+  CALL_PATIENT = 4, /* EBUSY is tried again, up to PATIENCE times */
 };
+
+/* The kernel needs a moment to let go of what an ended process was in. */
+#define PATIENCE 400
+#define PATIENCE_NS 50000
 
 /* System call numbers are >= 0; these are the performer's own, for the two loops that outlive the list. */
 enum { CALL_SUPERVISE = -1, CALL_REAP = -2 };

@@ -17,7 +17,7 @@ RECORD_BYTES = 24
 MAGIC = int.from_bytes(b"PYC1", "little")
 NO_SLOT = 0xFFFF
 GATED, REPORT_ALL = 1, 2
-CALL_REPORT, CALL_EXPECT = 1, 2
+CALL_REPORT, CALL_EXPECT, CALL_PATIENT = 1, 2, 4
 ARG_INT, ARG_SLOT, ARG_DATA = 0, 1, 2
 PATCH_POINTER, PATCH_SLOT = 0, 1
 OWN = {"supervise": -1, "reap": -2}
@@ -71,7 +71,7 @@ class _Encoder:
 
     def call(self, where: int, call: Call) -> bytes:
         """The record of one call."""
-        name, args, out, tolerate, expect, report, child = call
+        name, args, out, tolerate, expect, report, child, patient = call
         first_patch = len(self.patches)
         slots, constants = self.slots, self.constants
         values: list[int] = []
@@ -92,7 +92,9 @@ class _Encoder:
         return CALL.pack(
             number,
             where,
-            (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0),
+            (CALL_REPORT if report else 0)
+            | (CALL_EXPECT if expect is not None else 0)
+            | (CALL_PATIENT if patient else 0),
             NO_SLOT if out is None else slots.setdefault(out, len(slots)),
             ROLE[child] if child else 0,
             len(args),
