@@ -74,6 +74,7 @@ def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Sign
     finally:
         started.client.close()
         performance.close()
+        started.group.remove_now(kill=True)  # with --pid host, or a killed monitor, somebody may be left in it
     status = performance.wait_status()
     return containers.exit_code(signal.SIGKILL if status is None else status)
 

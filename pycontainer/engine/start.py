@@ -36,10 +36,12 @@ class Started(NamedTuple):
     Attributes:
         performance: its monitor.
         client: the socket that carries its stdio; core/monitor.c has the protocol.
+        group: its cgroup.
     """
 
     performance: Performance
     client: socket.socket
+    group: cgroups.Group
 
 
 def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot]) -> Plan:
@@ -101,11 +103,11 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         client.close()
         performance.kill()
         performance.close()
-        group.remove_now()
+        group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
             raise explain_failure(error, bundle) from None
         raise
-    return Started(performance, client)
+    return Started(performance, client, group)
 
 
 def _descriptors(

@@ -19,6 +19,7 @@ from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import INIT, MONITOR, Plan, Slot, Step
 from pycontainer.errors import HostLacks
+from tests.support.cli import Pyc
 from tests.support.host import needs_cgroup, needs_controller
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -346,12 +347,12 @@ def test_a_group_with_somebody_in_it_is_not_removed_without_killing(path: str) -
         time.sleep(100)
     time.sleep(0.1)
     try:
-        assert group.remove_now() == group.directories
+        assert group.remove_now(kill=False) == group.directories
         os.kill(child, 0)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert group.remove_now() == ()
+    assert group.remove_now(kill=True) == ()
 
 
 @needs_cgroup(1)
@@ -364,3 +365,36 @@ def test_a_huge_page_limit_goes_where_the_controller_is(path: str) -> None:
     group = here.group(path, {"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]})
     ran = Ran(group, f"cat {group.directories[-1]}/hugetlb.2MB.* | head -100")
     assert str(4 << 20) in ran.output.split()
+
+
+def test_processes_that_outlive_a_container_without_a_pid_namespace_are_killed(stocked: Pyc, image: str) -> None:
+    script = "sleep 300 >/dev/null 2>&1 & echo $!"
+    ran = stocked("run", "--rm", "--pid", "host", image, "sh", "-c", script).ok()
+    try:
+        with open(f"/proc/{int(ran.stdout)}/cmdline") as file:
+            assert file.read() == ""  # a zombie: whoever became its parent has not waited for it yet
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+
+
+def test_a_limit_and_a_parent_of_the_command_line_hold(stocked: Pyc, image: str, path: str) -> None:
+    options = ("--cgroup-parent", path, "--cgroupns", "host", "--memory", "64m", "--cpus", "0.5")
+    ran = stocked("run", "--rm", *options, image, "cat", "/proc/self/cgroup").ok()
+    hierarchies = cgroups.detect().hierarchies
+    for controller in ("memory", "cpu"):
+        home = hierarchies.home(controller)
+        assert home and membership(ran.stdout)[home.name].startswith(path + "/")
+
+
+def test_cpus_that_the_host_lacks_are_refused_in_one_line(stocked: Pyc, image: str) -> None:
+    ran = stocked("run", "--rm", "--cpuset-cpus", "4000", image, "true")
+    assert ran.code == 125
+    assert ran.stderr.startswith("pyc: --cpuset-cpus 4000: this host has ")
+
+
+def test_inside_the_container_sees_only_its_own_cgroups_and_cannot_change_them(stocked: Pyc, image: str) -> None:
+    look = "cut -d: -f3 /proc/self/cgroup | sort -u; find /sys/fs/cgroup -name release_agent"
+    script = look + "; for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/x; done"
+    ran = stocked("run", "--rm", image, "sh", "-c", script)
+    assert ran.stdout == "/\n"
+    assert "Read-only file system" in ran.stderr and ran.code != 0
