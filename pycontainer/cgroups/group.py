@@ -189,7 +189,8 @@ class Group(NamedTuple):
         # Busy is a cgroup in which another process was put, or cgroups that the container made: removal.py's work.
         tolerate = (errno.ENOENT, errno.EBUSY)
         removed = tuple(
-            calls.unlinkat(k.AT_FDCWD, directory, k.AT_REMOVEDIR, tolerate=tolerate) for directory in self.directories
+            calls.unlinkat(k.AT_FDCWD, directory, k.AT_REMOVEDIR, tolerate=tolerate, patient=True)
+            for directory in self.directories
         )
         why = "The kernel lets go of a cgroup when its directory is removed, which needs that nobody is left in it"
         return (Step("Remove the cgroups", why, MONITOR, removed, "cgroups(7)"),)
