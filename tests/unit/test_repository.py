@@ -60,6 +60,17 @@ def test_what_a_document_points_at_exists(document):
     assert set(re.findall(r"(?:`| {4})make ([a-z-]+)", text)) <= make_targets()
 
 
+def test_the_readme_shows_the_page_and_the_steps_as_they_are():
+    readme = read("README.md")
+    excerpts = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert excerpts
+    assert [excerpt for excerpt in excerpts if excerpt not in read("pycontainer/plan/container.py")] == []
+    titles = re.findall(r"^ {4}[ \d]\d\. (.+?) {3}\[", readme, re.MULTILINE)
+    sources = "".join(read(path) for path in package_sources())
+    assert titles
+    assert [title for title in titles if f'"{title}"' not in sources] == []
+
+
 def test_every_recipe_is_described():
     described = re.findall(r"^    ([a-z]+) {2,}\S", build.__doc__ or "", re.MULTILINE)
     assert described == list(build.RECIPES)
