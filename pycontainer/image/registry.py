@@ -114,6 +114,10 @@ class Registry:
         self._patience = patience
         self._session = requests.Session()
         self._session.auth = _no_netrc
+        if endpoint.insecure:  # the user has said so; no need to warn at each request
+            import urllib3
+
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._session.headers.update({"User-Agent": f"pycontainer/{__version__}", "Accept-Encoding": "identity"})
         self._authorization = ""
         self._authorizing = threading.Lock()
