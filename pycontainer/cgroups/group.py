@@ -144,7 +144,7 @@ class Group(NamedTuple):
         if not opened:
             return ()
         why = "A process that is cut off from the host's files can still use the descriptors that it was given"
-        return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)"),)
+        return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)", Proof("/proc/{pid}/fd")),)
 
     @property
     def clone_into(self) -> Slot | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, SIGKILL
-from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Slot, Step, Strings
+from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
 from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encode, records
 
 F_ADD_SEALS = 1033
@@ -32,6 +32,7 @@ def start_step(name: str) -> Step:
             Call("execveat", (Slot("performer"), "", Strings(("pyc-monitor", name)), Strings(()), AT_EMPTY_PATH)),
         ),
         "memfd_create(2)",
+        Proof("/proc/{pid}/exe"),
     )
 
 

@@ -71,8 +71,9 @@ class Proof(NamedTuple):
     """Where the kernel shows what a step did, read from outside before and after it.
 
     Attributes:
-        path: a file under /proc or /sys, or ``{pid}`` in it for the process that performs the step.
-        line: for a file, only the lines that begin with this; for a symbolic link, "" reads the link.
+        path: a file, symbolic link or directory under /proc or /sys; ``{pid}`` in it is the process that performs
+            the step, and after a step that made a process, that one; ``{name of a slot}`` is the number it holds.
+        line: of a file, only the lines with this in them.
     """
 
     path: str

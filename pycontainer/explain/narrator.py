@@ -88,7 +88,7 @@ class Narrator:
             self.call_made(told, None, None)
             return
         # A process whose call failed has left: there is nothing to look at.
-        after = proof.read(step.proof, now.child or pid) if step.proof and not told.failed else None
+        after = self._look(step, now.child or pid) if not told.failed else None
         self.call_made(told, now.before, after)
         self.step_ended(step, now.before, after)
         del self._progress[step.where]
@@ -103,8 +103,11 @@ class Narrator:
         if now is None or now.step is not step:
             now = self._progress[step.where] = _Progress(step)
             self.step_begins(step, pid)
-            now.before = proof.read(step.proof, pid) if step.proof else None
+            now.before = self._look(step, pid)
         return now
+
+    def _look(self, step: Step, pid: int) -> proof.Evidence | None:
+        return proof.read(step.proof, pid, self._slots.get(step.where, {})) if step.proof else None
 
     def _learn(self, step: Step, call: Call, record: Record, now: _Progress) -> None:
         """Keep the slots of each process as the performer keeps them."""

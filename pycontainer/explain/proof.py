@@ -6,9 +6,10 @@ The process that performs the step waits meanwhile, so nothing changes between t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from pycontainer.core.step import Proof
+from pycontainer.core.step import Proof, Slot
 
 MAX_BYTES = 1 << 20
 ABSENT = "absent"  # the file, or the process, is not there: not yet, or no more
@@ -16,19 +17,44 @@ _DIRECTORIES = ("/root", "/cwd")  # links whose text is only a name; which direc
 
 
 class Evidence(NamedTuple):
-    """What was found: the path with the pid in it, and the text of a link or the lines of a file."""
+    """What was found: the real path, and the text of a link, the lines of a file or the names in a directory."""
 
     path: str
     lines: tuple[str, ...]
 
 
-def read(proof: Proof, pid: int) -> Evidence:
+class _Names(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return f"<{name}>"
+
+
+def where(proof: Proof, pid: int | str, slots: Mapping[Slot, int]) -> str:
+    """The path, with the pid and the numbers of descriptors in it; ``<name>`` for one that is not known."""
+    return proof.path.format_map(_Names({slot.name: number for slot, number in slots.items()}, pid=pid))
+
+
+def read(proof: Proof, pid: int, slots: Mapping[Slot, int]) -> Evidence:
     """Look now. Never fails: a reader that breaks what it looks at is no witness."""
-    path = proof.path.format(pid=pid)
+    path = where(proof, pid, slots)
     try:
-        return Evidence(path, tuple(_link(path) if os.path.islink(path) else _lines(path, proof.line)))
+        return Evidence(path, tuple(_look(path, proof.line)))
     except OSError:
         return Evidence(path, (ABSENT,))
+
+
+def _look(path: str, line: str) -> list[str]:
+    if os.path.islink(path):
+        return _link(path)
+    if os.path.isdir(path):
+        return _directory(path)
+    return _lines(path, line)
+
+
+def _directory(path: str) -> list[str]:
+    """As ``ls`` shows it: /proc/PID/fd holds a link for each descriptor."""
+    names = sorted(os.listdir(path), key=lambda name: (len(name), name))
+    links = [name for name in names if os.path.islink(f"{path}/{name}")]
+    return [f"{name} -> {os.readlink(f'{path}/{name}')}" if name in links else name for name in names]
 
 
 def _link(path: str) -> list[str]:

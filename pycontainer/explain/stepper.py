@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from pycontainer.core.step import Slot, Step
+from pycontainer.explain import proof
 from pycontainer.explain.text import TextNarrator
 
 CGROUPS = "/sys/fs/cgroup/"
+_LINKS = ("/root", "/cwd", "/exe", "/fd/0")
 
 # A call -> a command that shows what it did. `pid` is the process that makes the call.
 _LOOK = {
@@ -40,17 +42,20 @@ _LOOK = {
 
 def suggestions(step: Step, pid: int, slots: Mapping[Slot, int]) -> list[str]:
     """Commands whose output the step changes, with the real pid and descriptors in them."""
-    found = [*_proof(step, pid), *_cgroup_files(step), *_directories(step, pid, slots)]
+    found = [*_proof(step, pid, slots), *_cgroup_files(step), *_directories(step, pid, slots)]
     found += [_LOOK[call.name].format(pid=pid) for call in step.calls if call.name in _LOOK]
     return list(dict.fromkeys(found))
 
 
-def _proof(step: Step, pid: int) -> list[str]:
+def _proof(step: Step, pid: int, slots: Mapping[Slot, int]) -> list[str]:
     if step.proof is None:
         return []
-    path, line = step.proof.path.format(pid=pid), step.proof.line.strip()
-    show = "ls -ld" if "/ns/" in path or path.endswith(("/root", "/cwd", "/exe", "/fd/0")) else "cat"
-    return [f"grep -F '{line}' {path}" if line else f"{show} {path}"]
+    path, line = proof.where(step.proof, pid, slots), step.proof.line.strip()
+    if line:
+        return [f"grep -F '{line}' {path}"]
+    if path.endswith(("/fd", "/")):
+        return [f"ls -l {path}"]
+    return [f"ls -ld {path}" if "/ns/" in path or path.endswith(_LINKS) else f"cat {path}"]
 
 
 def _cgroup_files(step: Step) -> list[str]:

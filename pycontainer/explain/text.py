@@ -164,7 +164,7 @@ class _DryRun(TextNarrator):
             self._print_calls([Told(0, step, call, 0, decode(call), None) for call in step.calls])
             if step.proof:
                 some = f", lines with {step.proof.line.strip()!r}" if step.proof.line.strip() else ""
-                self._print_proof([f"{step.proof.path.format(pid='PID')}{some}"])
+                self._print_proof([f"{proof.where(step.proof, 'PID', {})}{some}"])
 
 
 def dry_run(plan: Plan, stream: TextIO, name: str = "NAME") -> None:

@@ -71,6 +71,7 @@ def handshake() -> tuple[Step, ...]:
             INIT,
             (calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL), calls.close(MONITOR_END), calls.umask(0)),
             "PR_SET_PDEATHSIG(2const)",
+            Proof("/proc/{pid}/fd"),
         ),
         Step(
             "Let init go",

@@ -72,6 +72,7 @@ def _overlay(rootfs: Overlay) -> Step:
             calls.close(fs),
         ),
         "fsopen(2)",
+        Proof("/proc/{pid}/fd"),
     )
 
 
