@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -85,17 +86,18 @@ def step_times(bench: Bench, rounds: int = 5) -> list[tuple[str, float]]:
     """The kernel's milliseconds of each step of a start, in order, as ``--explain=json`` reports them: medians."""
     report = bench.scratch + "/steps.json"
     argv = [*bench.pyc, "run", "--rm", "--network", "none", f"--explain=json:{report}", bench.image, "true"]
-    found: dict[str, list[float]] = {}
+    titles: dict[int, str] = {}
+    times: dict[int, list[float]] = {}
     for number in range(rounds):
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if done.returncode or not os.path.exists(report):
             return []
         with open(report) as file:
             for call in map(json.loads, file):
-                times = found.setdefault(f"{call['step']:>2} {call['title']}", [])
-                times.extend([0.0] * (number + 1 - len(times)))
-                times[number] += (call.get("ns") or 0) / 1e6
-    return [(name, statistics.median(times)) for name, times in found.items()]
+                titles.setdefault(call["step"], re.sub(r"/\S*/containers/\S+", "a file of ours", call["title"]))
+                spent = times.setdefault(call["step"], [0.0] * rounds)
+                spent[number] += (call.get("ns") or 0) / 1e6
+    return [(f"{step:>2} {title}", statistics.median(times[step])) for step, title in titles.items()]
 
 
 def prepare(scratch: str, registry: Registry) -> tuple[Bench, list[Candidate], list[str]]:
