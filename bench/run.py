@@ -138,7 +138,11 @@ def show(samples: Samples, absent: list[str], imports: list[tuple[str, float]], 
             table = Table(title, "ms", title="own time of imports" if rows is imports else "time in the kernel")
             for name, milliseconds in rows:
                 table.add_row(name, f"{milliseconds:.3f}")
-            table.add_row("together", f"{sum(milliseconds for _, milliseconds in rows):.3f}", style="bold")
+            table.add_row(
+                "sum, waits and parallel work included" if rows is steps else "sum",
+                f"{sum(milliseconds for _, milliseconds in rows):.3f}",
+                style="bold",
+            )
             console.print(table)
 
 
