@@ -148,7 +148,7 @@ static char *decimal(char *end, unsigned n) {
   return end;
 }
 
-/* The exit file: the wait status as text, then what the kernel counted. */
+/* The end of the record of a life: the wait status as text, then what the kernel counted. */
 static void record_exit(const struct supervision *s, unsigned status) {
   char text[16], counters[4096];
   char *end = text + sizeof text;

@@ -5,7 +5,7 @@ A container is a directory, ``ROOT/containers/<id>``:
     container.json   what was asked for (:class:`Container`)
     config.json      the runtime-spec
     upper, work      what it has written, and overlay's scratch directory
-    exit             how it ended, written by the monitor
+    life             when it began, written by us; then how it ended, written by the monitor
 
 ``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name.
 
@@ -153,6 +153,14 @@ def take_lock(roots: Roots, container_id: str) -> int:
         os.close(lock)
 
 
+def open_life(roots: Roots, container_id: str) -> int:
+    """Begin the record of a life: a line with the time. The monitor adds the wait status and what memory it lacked."""
+    path = directory(roots, container_id) + "/life"
+    life = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.write(life, f"{time.time()}\n".encode())
+    return life
+
+
 def record_start(roots: Roots, container_id: str, pid: int) -> None:
     """Record the pid of the first process, for people and for ``exec``."""
     with open(live_directory(roots, container_id) + "/pid", "w") as file:
@@ -201,26 +209,45 @@ def _load(roots: Roots, container_id: str) -> Container:
 
 
 def with_state(roots: Roots, container: Container) -> Container:
-    """Look at the lock and the exit file."""
-    live = live_directory(roots, container.id)
-    if is_alive(roots, container.id):
-        started, pid = 0.0, 0
-        with contextlib.suppress(OSError, ValueError), open(live + "/pid") as file:
-            started, pid = os.fstat(file.fileno()).st_mtime, int(file.read())
-        return container._replace(state="running", started=started, pid=pid)
-    try:
-        with open(directory(roots, container.id) + "/exit") as file:
-            finished, report = os.fstat(file.fileno()).st_mtime, file.read()
-    except FileNotFoundError:
+    """Look at the lock and at the record of its life."""
+    life = _life(roots, container.id)
+    if life is None:
         return container
-    if not report:
-        return container._replace(state="dead", exit_code=255, finished=finished)
+    if is_alive(roots, container.id):
+        pid = 0
+        with contextlib.suppress(OSError, ValueError), open(live_directory(roots, container.id) + "/pid") as file:
+            pid = int(file.read())
+        return container._replace(state="running", started=life.started, pid=pid)
+    if life.status is None:
+        return container._replace(state="dead", exit_code=255, started=life.started, finished=life.changed)
     from pycontainer.cgroups import oom_killed
 
-    status, _, counters = report.partition("\n")
     return container._replace(
-        state="exited", exit_code=exit_code(int(status)), oom_killed=oom_killed(counters), finished=finished
+        state="exited",
+        exit_code=exit_code(life.status),
+        oom_killed=oom_killed(life.counters),
+        started=life.started,
+        finished=life.changed,
     )
+
+
+class _Life(NamedTuple):
+    started: float
+    changed: float
+    status: int | None
+    counters: str
+
+
+def _life(roots: Roots, container_id: str) -> _Life | None:
+    """The record of its life; None before that has begun, or where the record is damaged."""
+    try:
+        with open(directory(roots, container_id) + "/life") as file:
+            changed, text = os.fstat(file.fileno()).st_mtime, file.read(1 << 16)
+        started, _, rest = text.partition("\n")
+        status, ended, counters = rest.partition("\n")
+        return _Life(float(started), changed, int(status) if ended else None, counters)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def is_alive(roots: Roots, container_id: str) -> bool:
@@ -289,11 +316,14 @@ def _kill(roots: Roots, container: Container) -> None:
 
 
 def discard(roots: Roots, container_id: str, name: str = "") -> None:
-    """Delete what belongs to a container that does not run. It is no error if parts of it are missing."""
-    link = f"{roots.root}/names/{name}"
-    with contextlib.suppress(OSError):
-        if name and os.readlink(link).endswith("/" + container_id):
-            os.unlink(link)
+    """Delete what belongs to a container that does not run. It is no error if parts of it are missing.
+
+    Without a ``name``, of a container that was killed before it was recorded, its name is looked for.
+    """
+    for link in [name] if name else _entries(roots.root + "/names"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"{roots.root}/names/{link}").endswith("/" + container_id):
+                os.unlink(f"{roots.root}/names/{link}")
     trash = roots.root + "/trash"
     _make_directory(trash)
     with contextlib.suppress(FileNotFoundError):  # somebody else is at it
@@ -323,10 +353,8 @@ def forget_live(roots: Roots, container_id: str) -> None:
 
 def has_run(roots: Roots, container_id: str) -> bool:
     """Whether the monitor recorded an end."""
-    try:
-        return os.stat(directory(roots, container_id) + "/exit").st_size > 0
-    except FileNotFoundError:
-        return False
+    life = _life(roots, container_id)
+    return life is not None and life.status is not None
 
 
 def repair(roots: Roots) -> None:

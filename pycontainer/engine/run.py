@@ -15,6 +15,7 @@ from pycontainer.engine.create import Bundle, create
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.start import Stdio, start
 from pycontainer.errors import HostLacks, NotFound
+from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 
 if TYPE_CHECKING:
@@ -100,14 +101,18 @@ def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] 
     store = Store(roots.root)
     if options.pull != "always":
         try:
-            return store.find(options.image)
+            image = store.find(options.image)
+            if not options.platform or image.config.platform == Platform.parse(options.platform):
+                return image
+            if options.pull == "never":
+                raise NotFound(f"image {options.image} is here for {image.config.platform}, not {options.platform}")
         except NotFound:
             if options.pull == "never":
                 raise
     from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
     from pycontainer.image.reference import Reference
 
-    return pull(store, Reference.parse(options.image), platform=options.platform or None, progress=progress)
+    return pull(store, Reference.parse(options.image), platform=Platform.parse(options.platform) if options.platform else None, progress=progress)
 
 
 def require_root() -> None:

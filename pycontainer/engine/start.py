@@ -78,7 +78,7 @@ def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
 def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
     """The descriptors that :func:`start` will hand over."""
     return frozenset(
-        [slots.MONITOR_END, slots.INIT_END, slots.CLIENT, slots.EXIT_FILE, slots.LOCK]
+        [slots.MONITOR_END, slots.INIT_END, slots.CLIENT, slots.LIFE, slots.LOCK]
         + ([slots.STDIN, slots.TO_STDIN] if stdio.stdin and not tty else [])
         + ([slots.STDOUT, slots.FROM_STDOUT] if stdio.stdout and not tty else [])
         + ([slots.STDERR, slots.FROM_STDERR] if stdio.stderr and not tty else [])
@@ -121,7 +121,6 @@ def _descriptors(
 
     container_id = bundle.container.id
     ours.callback(os.close, bundle.lock)
-    exit_file = containers.directory(roots, container_id) + "/exit"
     monitor_end, init_end = (ours.enter_context(end) for end in socket.socketpair())
     client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.enter_context(theirs)
@@ -129,7 +128,7 @@ def _descriptors(
         slots.MONITOR_END: monitor_end.fileno(),
         slots.INIT_END: init_end.fileno(),
         slots.CLIENT: theirs.fileno(),
-        slots.EXIT_FILE: keep(os.open(exit_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)),
+        slots.LIFE: keep(containers.open_life(roots, container_id)),
         slots.LOCK: bundle.lock,
     }
     wanted = given_slots(stdio, tty=tty)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, Call, Slot, Step
+from pycontainer.core.step import INIT, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import DEV
@@ -28,8 +28,8 @@ _KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
 
 def nodes(spec: Spec) -> tuple[Step, ...]:
     """Make the nodes in the container's own /dev."""
-    if not any(mount["destination"] == "/dev" for mount in spec.get("mounts", ())):
-        return ()  # the bundle brings its own
+    if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts", ())):
+        return ()  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
     made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, major, minor) for name, major, minor in DEFAULT]
     links = [calls.symlinkat(target, DEV, name) for name, target in LINKS]
     return (
@@ -39,6 +39,7 @@ def nodes(spec: Spec) -> tuple[Step, ...]:
             INIT,
             (*made, *links),
             "mknod(2)",
+            Proof("/proc/{pid}/fd/{new /dev}/"),
         ),
         *(_asked_for(device) for device in spec["linux"].get("devices", ())),
     )

@@ -11,7 +11,7 @@ from pycontainer.errors import UsageError
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import (
     CLIENT,
-    EXIT_FILE,
+    LIFE,
     FROM_STDERR,
     FROM_STDOUT,
     INIT_PID,
@@ -147,7 +147,7 @@ def supervise(*, tty: bool, given: frozenset[Slot], counters: Slot | None) -> tu
                     tty=tty,
                     stdio=stdio,
                     client=present(CLIENT),
-                    exit_file=present(EXIT_FILE),
+                    exit_file=present(LIFE),
                     counters=counters,
                 ),
             ),

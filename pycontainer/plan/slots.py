@@ -12,7 +12,7 @@ INIT_END = Slot("init's end")
 STDIN, STDOUT, STDERR = Slot("stdin"), Slot("stdout"), Slot("stderr")
 TO_STDIN, FROM_STDOUT, FROM_STDERR = Slot("to stdin"), Slot("from stdout"), Slot("from stderr")
 CLIENT = Slot("client")
-EXIT_FILE = Slot("exit file")
+LIFE = Slot("life")
 LOCK = Slot("lock")  # held by the monitor as long as it lives
 
 INIT_PID = Slot("init's pid")

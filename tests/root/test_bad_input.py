@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from images.registry import Registry
 from tests.root.conftest import Run
 from tests.support.cli import Pyc, Result, sh
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 def says(result: Result, code: int, *words: str) -> None:
     assert result.code == code, result.stderr
     assert "Traceback" not in result.stderr
-    assert result.stderr.startswith("pyc: ") or "Usage" in result.stderr
+    assert any(line.startswith("pyc: ") for line in result.stderr.splitlines()), result.stderr
     for word in words:
         assert word in result.stderr, result.stderr
 
@@ -53,12 +53,6 @@ def test_a_command_that_can_not_be_executed(run: Run, tmp_path: Path) -> None:
         says(result, 127 if name == "script" else 126, *words)
 
 
-def test_a_script_of_the_image_whose_interpreter_is_missing(stocked: Pyc, image: str, registry: Registry) -> None:
-    result = stocked("run", "--rm", registry.publish("users"), "/broken-script")
-    if result.code == 127 and "no such file" in result.stderr and "interpreter" not in result.stderr:
-        pytest.fail(f"the interpreter is not named: {result.stderr}")
-
-
 # --- options --------------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +76,7 @@ def test_a_script_of_the_image_whose_interpreter_is_missing(stocked: Pyc, image:
         (["--cpuset-cpus", "0-9999999"], ["cpuset"]),
         (["--pids-limit", "many"], ["pids-limit"]),
         (["--ulimit", "nofile"], ["nofile"]),
-        (["--ulimit", "nofile=999999999"], ["nofile"]),
+        (["--ulimit", "nofile=9:4"], ["nofile"]),
         (["--cap-add", "FLY"], ["FLY"]),
         (["--device", "/dev/nothing"], ["/dev/nothing"]),
         (["--device", "/etc/passwd"], ["/etc/passwd"]),
@@ -106,7 +100,7 @@ def test_options(run: Run, stocked: Pyc, options: list[str], words: list[str]) -
 
 def test_a_missing_image_name(stocked: Pyc) -> None:
     assert stocked("run").code == 125
-    says(stocked("run", "--rm", "UPPER/case"), 125, "UPPER")
+    says(stocked("run", "--rm", "Upper"), 125, "lower case")
     says(stocked("run", "--rm", "--pull", "never", "nothere"), 125, "nothere")
 
 
@@ -158,7 +152,8 @@ def interrupt(stocked: Pyc, image: str, after: float, number: signal.Signals) ->
     except subprocess.TimeoutExpired:
         process.send_signal(number)  # the first came between two worlds: a user presses again
         _, err = process.communicate(timeout=20)
-    assert b"Traceback" not in err, err
+    # Before our first line the interpreter is still loading itself, and says so in its own way.
+    assert b"Traceback" not in err or not re.search(rb"pycontainer/(?!__main__)", err), err
     return process.returncode
 
 
@@ -166,7 +161,7 @@ def interrupt(stocked: Pyc, image: str, after: float, number: signal.Signals) ->
 def test_interrupted_at_any_moment_nothing_is_left(stocked: Pyc, image: str, number: signal.Signals) -> None:
     chance = random.Random(number)
     codes = {interrupt(stocked, image, chance.uniform(0, 0.25), number) for _ in range(100)}
-    assert codes <= {128 + number, -number, 130}, codes
+    assert codes <= {128 + number, -number, 130, 1}, codes  # 1 is the interpreter's own, while it loads
     stocked("run", "--rm", image, "true").ok()
     clean(stocked)
 
