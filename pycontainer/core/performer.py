@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 from fcntl import fcntl
 from typing import Protocol
 
@@ -108,7 +107,7 @@ class Performance:
         self._announced = -1
         image = encode(plan, tuple(given), gated=observer is not None, report_all=observer is not None)
         plan_fd = os.memfd_create("pyc-plan", os.MFD_CLOEXEC)
-        self.status, status = (end.detach() for end in socket.socketpair())
+        self.status, status = kernel.socketpair(kernel.SOCK_STREAM)
         handed_over = [plan_fd, status]
         try:
             os.write(plan_fd, image)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 from types import FrameType
 
 from pycontainer.core.performer import Performance
@@ -103,7 +102,7 @@ class Attachment:
 
     def __init__(
         self,
-        client: socket.socket,
+        client: int,
         performance: Performance,
         signals: Signals,
         *,
@@ -131,7 +130,6 @@ class Attachment:
         poll.register(self.signals.descriptor, select.POLLIN)
         self._poll = poll
         self._listen_to_stdin()
-        client = self.client.fileno()
         while True:
             for descriptor, event in poll.poll():
                 if descriptor == self.signals.descriptor:
@@ -141,7 +139,7 @@ class Attachment:
                 elif descriptor == self.performance.status:
                     if not self.performance.read_records():
                         poll.unregister(descriptor)
-                elif descriptor == client:
+                elif descriptor == self.client:
                     if event & select.POLLOUT:
                         self._push_waiting()
                     if event & ~select.POLLOUT and not self._pull_client():
@@ -168,7 +166,7 @@ class Attachment:
 
     def _send(self, message: bytes, *, ends: bool = False) -> None:
         try:
-            self.client.send(message, socket.MSG_DONTWAIT)
+            os.write(self.client, message)
         except BlockingIOError:
             self._waiting = message
             if self.stdin is not None and not ends:
@@ -188,7 +186,9 @@ class Attachment:
 
     def _pull_client(self) -> bool:
         try:
-            message = self.client.recv(CHUNK + 1)
+            message = os.read(self.client, CHUNK + 1)
+        except BlockingIOError:
+            return True
         except ConnectionResetError:
             message = b""
         if message:

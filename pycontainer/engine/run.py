@@ -73,7 +73,7 @@ def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Sign
         performance.kill()
         raise
     finally:
-        started.client.close()
+        os.close(started.client)
         performance.close()
         started.group.remove_now(kill=True)  # with --pid host, or a killed monitor, somebody may be left in it
     status = performance.wait_status()
@@ -112,7 +112,8 @@ def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] 
     from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
     from pycontainer.image.reference import Reference
 
-    return pull(store, Reference.parse(options.image), platform=Platform.parse(options.platform) if options.platform else None, progress=progress)
+    platform = Platform.parse(options.platform) if options.platform else None
+    return pull(store, Reference.parse(options.image), platform=platform, progress=progress)
 
 
 def require_root() -> None:

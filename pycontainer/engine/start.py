@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import stat
 from typing import NamedTuple
 
 from pycontainer import cgroups
+from pycontainer.core import kernel
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import containers
@@ -35,12 +35,12 @@ class Started(NamedTuple):
 
     Attributes:
         performance: its monitor.
-        client: the socket that carries its stdio; core/monitor.c has the protocol.
+        client: the descriptor of the socket that carries its stdio; core/monitor.c has the protocol.
         group: its cgroup.
     """
 
     performance: Performance
-    client: socket.socket
+    client: int
     group: cgroups.Group
 
 
@@ -100,7 +100,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         performance.wait_started()
         containers.record_start(roots, bundle.container.id, performance.init)
     except BaseException as error:
-        client.close()
+        os.close(client)
         performance.kill()
         performance.close()
         group.remove_now(kill=False)
@@ -112,7 +112,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
 
 def _descriptors(
     roots: Roots, bundle: Bundle, stdio: Stdio, *, tty: bool, ours: contextlib.ExitStack
-) -> tuple[dict[Slot, int], socket.socket]:
+) -> tuple[dict[Slot, int], int]:
     """Open what the performer is started with; ``ours`` closes our copies."""
 
     def keep(descriptor: int) -> int:
@@ -121,13 +121,14 @@ def _descriptors(
 
     container_id = bundle.container.id
     ours.callback(os.close, bundle.lock)
-    monitor_end, init_end = (ours.enter_context(end) for end in socket.socketpair())
-    client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.enter_context(theirs)
+    monitor_end, init_end = map(keep, kernel.socketpair(kernel.SOCK_STREAM))
+    client, theirs = kernel.socketpair(kernel.SOCK_SEQPACKET)
+    keep(theirs)
+    os.set_blocking(client, False)
     given = {
-        slots.MONITOR_END: monitor_end.fileno(),
-        slots.INIT_END: init_end.fileno(),
-        slots.CLIENT: theirs.fileno(),
+        slots.MONITOR_END: monitor_end,
+        slots.INIT_END: init_end,
+        slots.CLIENT: theirs,
         slots.LIFE: keep(containers.open_life(roots, container_id)),
         slots.LOCK: bundle.lock,
     }

@@ -12,8 +12,8 @@ once (CVE-2021-41190), or names a digest or size that could not be one (CVE-2024
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pycontainer.errors import ImageError
@@ -127,8 +127,7 @@ class Healthcheck(NamedTuple):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """How an image wants to be run, and what its layers unpack to (image-spec, config.md).
 
     Attributes:
@@ -150,7 +149,7 @@ class ImageConfig:
     working_dir: str = ""
     volumes: tuple[str, ...] = ()
     exposed_ports: tuple[str, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     stop_signal: str = ""
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ()

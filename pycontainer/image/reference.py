@@ -7,7 +7,7 @@ Docker's normalisation: a name without a registry is on docker.io, one without a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycontainer.errors import InvalidReference
 
@@ -38,8 +38,7 @@ def is_hex(text: str) -> bool:
     return bool(text) and _HEX.issuperset(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A normalised image name.
 
     Attributes:

@@ -18,7 +18,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
@@ -78,8 +77,7 @@ class Layer(NamedTuple):
     facts: LayerFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image that is whole on this disk.
 
     Attributes:
