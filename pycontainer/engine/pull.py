@@ -85,15 +85,18 @@ def pull(
     listener = progress or events.nobody
     store.prepare()
     staging.drop_unsynced(store)
-    with store.hold():
-        found, registry = _resolve(store, reference, platform, listener, credentials, patience)
-        try:
-            image_id = _fetch(store, registry, found, platform, listener, jobs)
-        finally:
-            registry.close()
-        image = store.add(reference, image_id, found.descriptor, found.source)
-    if os.listdir(staging.unsynced(store)):
-        staging.settle_later(store)
+    staging.sweep(store)
+    try:
+        with store.hold():
+            found, registry = _resolve(store, reference, platform, listener, credentials, patience)
+            try:
+                image_id = _fetch(store, registry, found, platform, listener, jobs)
+            finally:
+                registry.close()
+            image = store.add(reference, image_id, found.descriptor, found.source)
+    finally:
+        if os.listdir(staging.unsynced(store)):
+            staging.settle_later(store)
     listener(Event("image", image.id, text=f"{reference.familiar} is image {image.id[7:19]}"))
     return image
 

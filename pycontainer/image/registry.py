@@ -90,6 +90,26 @@ class Document(NamedTuple):
     digest: str
 
 
+class Body(Protocol):
+    """What is sent with a request: it knows its length, and gives all its bytes to whoever iterates, every time."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class Call(NamedTuple):
+    """A request, but for where it goes.
+
+    Attributes:
+        headers: without Authorization, which depends on where it goes.
+        body: may be sent several times.
+    """
+
+    method: str = "GET"
+    headers: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody writes to it
+    body: Body | bytes | None = None
+
+
 class Registry:
     """One repository on one registry. Threads may share it.
 
@@ -143,7 +163,8 @@ class Registry:
             RegistryError: it does not exist, or the registry failed.
             VerificationError: it is not what its digest says.
         """
-        response = self._get(f"manifests/{tag_or_digest}", {"Accept": _ACCEPT}, f"manifest {tag_or_digest}")
+        call = Call(headers={"Accept": _ACCEPT})
+        response = self._answer(f"manifests/{tag_or_digest}", call, f"manifest {tag_or_digest}")
         with response:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if media_type == "text/html":
@@ -188,8 +209,8 @@ class Registry:
 
     def _transfer(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
         """One GET of a blob."""
-        headers = {"Range": f"bytes={offset}-{descriptor.size - 1}"} if offset else {}
-        response = self._get(f"blobs/{descriptor.digest}", headers, f"blob {descriptor.digest}")
+        call = Call(headers={"Range": f"bytes={offset}-{descriptor.size - 1}"} if offset else {})
+        response = self._answer(f"blobs/{descriptor.digest}", call, f"blob {descriptor.digest}")
         with response:
             skip = offset if response.status_code == 200 else 0  # it ignored the Range
             if response.status_code == 206:
@@ -212,8 +233,8 @@ class Registry:
 
     # ---- one request
 
-    def _get(self, path: str, headers: dict[str, str], what: str) -> requests.Response:
-        """A successful answer to a GET below the repository.
+    def _answer(self, path: str, call: Call, what: str, good: Collection[int] = (200, 206)) -> requests.Response:
+        """A successful answer, as ``good`` lists them, to a call below the repository or at a whole address.
 
         Raises:
             RegistryError: none came, however patient we were.
@@ -221,13 +242,13 @@ class Registry:
         last = ""
         for attempt in range(1, self._patience.tries + 1):
             try:
-                response = self._authorized(path, headers)
+                response = self._authorized(path, call)
             except _Broken as error:
                 last = str(error)
                 self._pause(attempt, last)
                 continue
             if response.status_code not in _BUSY:
-                if response.status_code in (200, 206):
+                if response.status_code in good:
                     return response
                 raise self._refusal(response, what)
             last = f"answered {response.status_code} {response.reason}"
@@ -235,7 +256,7 @@ class Registry:
             response.close()
             self._pause(attempt, last, wait)
         raise RegistryError(
-            f"{self._endpoint.host}: can't get {what}: {last}, {self._patience.tries} times", hint="try again later"
+            f"{self._endpoint.host}: can't {'get' if call.method == 'GET' else 'send'} {what}: {last}, {self._patience.tries} times", hint="try again later"
         )
 
     def _pause(self, attempt: int, why: str, wanted: float | None = None) -> None:
@@ -253,21 +274,24 @@ class Registry:
         if self._closed:
             raise RegistryError("the pull was given up")
 
-    def _authorized(self, path: str, headers: dict[str, str]) -> requests.Response:
+    def _authorized(self, path: str, call: Call) -> requests.Response:
         """Ask; if the registry wants to know who we are, find out how to tell it, and ask again."""
         sent = self._authorization
-        response = self._followed(path, headers)
+        response = self._followed(path, call)
         if response.status_code == 401 and self._authorize(response, sent):
-            response = self._followed(path, headers)
+            response = self._followed(path, call)
             if response.status_code == 401:  # its clock may be behind the one that made the token
                 response.close()
                 time.sleep(1)
-                response = self._followed(path, headers)
+                response = self._followed(path, call)
         return response
 
-    def _followed(self, path: str, headers: dict[str, str]) -> requests.Response:
+    def _followed(self, path: str, call: Call) -> requests.Response:
         """Ask, and follow redirects, which storage backends use for blobs."""
-        response = self._first(path, headers) if not self._base else self._send(f"{self._base}/{path}", headers)
+        if not self._base:
+            response = self._first(path, call)
+        else:
+            response = self._send(path if "://" in path else f"{self._base}/{path}", call)
         for _ in range(_REDIRECTS_MAX):
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
@@ -275,7 +299,7 @@ class Registry:
             response.close()
             there = urljoin(here, location)
             self._check_redirect(here, there)
-            response = self._send(there, headers)
+            response = self._send(there, call)
             if response.status_code in (401, 403) and _origin(there) != _origin(self._base):
                 response.close()
                 raise _Broken(f"was refused by {urlsplit(there).netloc}, to which it redirects")
@@ -290,7 +314,7 @@ class Registry:
         if new.scheme == "http" and not plain_is_fine:
             raise RegistryError(f"{old.netloc} redirects to {new.netloc} over plain HTTP, which is refused")
 
-    def _first(self, path: str, headers: dict[str, str]) -> requests.Response:
+    def _first(self, path: str, call: Call) -> requests.Response:
         """The first request, which finds out how to talk to the registry."""
         host, insecure = self._endpoint.host, self._endpoint.insecure
         if self._endpoint.is_loopback:
@@ -301,7 +325,7 @@ class Registry:
         for scheme, self._verify in ways:
             base = f"{scheme}://{host}/v2/{self._endpoint.repository}"
             try:
-                response = self._send(f"{base}/{path}", headers)
+                response = self._send(f"{base}/{path}", call)
             except _Broken as error:
                 problem = error if problem is None or isinstance(error, _Untrusted) else problem
                 if error.silent:
@@ -318,16 +342,19 @@ class Registry:
             raise RegistryError(f"can't reach registry {host}: {problem}", hint=problem.hint)
         raise problem
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """One GET without redirects; Authorization only to the registry itself."""
+    def _send(self, url: str, call: Call) -> requests.Response:
+        """One request without redirects; Authorization only to the registry itself."""
         self._check_open()
+        headers = call.headers
         if self._authorization and self._base and _origin(url) == _origin(self._base):
             headers = {**headers, "Authorization": self._authorization}
-        self.listener(Event("request", text=f"GET {urlsplit(url)._replace(query='').geturl()}"))
+        self.listener(Event("request", text=f"{call.method} {urlsplit(url)._replace(query='').geturl()}"))
         try:
-            return self._session.get(
+            return self._session.request(
+                call.method,
                 url,
                 headers=headers,
+                data=call.body,  # type: ignore[arg-type]  # any iterable with a length will do
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._patience.connect, self._patience.stall),

@@ -17,7 +17,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
@@ -159,7 +159,7 @@ class Store:
         """The image of that name, ``name@digest``, id or unique prefix of an id.
 
         Raises:
-            NotFound: there is none, or the prefix fits several.
+            NotFound: there is none, the prefix fits several, or a part of it was lost in a power cut.
             StoreError: the store can't be read, or the image is damaged.
         """
         staging.drop_unsynced(self)
@@ -174,7 +174,7 @@ class Store:
         for entry in {entry.image_id: entry for entry in reversed(entries)}.values():
             try:
                 found.append(self._image(entry, entries))
-            except (StoreError, ImageError):
+            except (NotFound, StoreError, ImageError):
                 continue
         return sorted(found, key=lambda image: image.created, reverse=True)
 
@@ -214,7 +214,7 @@ class Store:
     def _layer(self, diff_id: str) -> Layer:
         layer = self.layer(diff_id)
         if layer is None:
-            raise StoreError(
+            raise NotFound(
                 f"layer {diff_id} is missing", hint="pull the image again: only what is missing is fetched"
             )
         return layer
@@ -241,7 +241,7 @@ class Store:
         """A manifest of the store.
 
         Raises:
-            StoreError: it is not here. ImageError: it is not a manifest.
+            NotFound: it is not here. ImageError: it is not a manifest.
         """
         document = parse_document(self.read_blob(descriptor.digest), descriptor.media_type)
         if not isinstance(document, Manifest):
@@ -264,12 +264,14 @@ class Store:
         """A small blob: a manifest, an index or a config.
 
         Raises:
-            StoreError: it is missing or larger than such a document may be.
+            NotFound: it is missing. StoreError: it is larger than such a document may be.
         """
         try:
             return _read(self.blob_path(digest), DOCUMENT_MAX)
         except FileNotFoundError:
-            raise StoreError(f"blob {digest} is missing", hint="pull the image again") from None
+            raise NotFound(
+                f"blob {digest} is missing", hint="pull the image again: only what is missing is fetched"
+            ) from None
 
     def _entries(self) -> list[_Entry]:
         """The entries of index.json that are ours: another tool may have added some that have no unpacked layers."""
@@ -441,15 +443,17 @@ class Store:
         while pending:
             digest, media_type = pending.pop()
             blobs.add(digest)
-            document = parse_document(self.read_blob(digest), media_type)
-            if isinstance(document, Index):  # only another tool's entry is one, and it may lack some of its manifests
-                here = (entry for entry in document.manifests if self.has_blob(entry) and entry.digest not in blobs)
-                pending.extend((entry.digest, entry.media_type) for entry in here)
-                continue
-            blobs.add(document.config.digest)
-            blobs.update(layer.digest for layer in document.layers)
-            config = parse_config(self.read_blob(document.config.digest))
-            layers.update(os.path.basename(self.layer_path(diff_id)) for diff_id in config.diff_ids)
+            with suppress(NotFound, ImageError):  # what is damaged keeps nothing alive but itself
+                document = parse_document(self.read_blob(digest), media_type)
+                if isinstance(document, Index):  # another tool's entry, which may lack some of its manifests
+                    pending += [
+                        (other.digest, other.media_type) for other in document.manifests if other.digest not in blobs
+                    ]
+                    continue
+                blobs.add(document.config.digest)
+                blobs.update(layer.digest for layer in document.layers)
+                config = parse_config(self.read_blob(document.config.digest))
+                layers.update(os.path.basename(self.layer_path(diff_id)) for diff_id in config.diff_ids)
         return blobs, layers
 
 

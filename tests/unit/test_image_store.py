@@ -219,9 +219,11 @@ def test_a_missing_or_damaged_part_is_named(store: Store) -> None:
     with pytest.raises(StoreError, match="damaged"):
         store.find("one")
     os.unlink(store.blob_path(image.id))
-    with pytest.raises(StoreError, match=f"blob {image.id} is missing"):
+    with pytest.raises(NotFound, match=f"blob {image.id} is missing"):
         store.find("one")
     assert store.images() == []
+    assert store.remove("one").untagged == ("one:latest",)  # what is damaged can still be removed
+    assert os.listdir(store.layers) == []
 
 
 def test_a_layer_whose_directory_name_collides_is_not_taken_for_another(store: Store) -> None:
@@ -256,7 +258,7 @@ def test_after_a_reboot_unsynced_layers_are_dropped_and_blobs_hashed(
     with open(store.blob_path(image.id), "r+b") as file:
         file.write(b"\0\0\0")  # what a power cut leaves
     monkeypatch.setattr(staging, "boot_id", lambda: "0" * 36)
-    with pytest.raises(StoreError):
+    with pytest.raises(NotFound):
         store.find("one")
     assert not os.path.exists(store.blob_path(image.id))
     assert store.has_blob(image.manifest)
