@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from pycontainer import __version__
@@ -45,6 +45,7 @@ _ERROR_BODY_MAX = 64 << 10
 _TOKEN_BODY_MAX = 1 << 20
 _RETRY_AFTER_MAX = 60.0
 _BUSY = (429, 500, 502, 503, 504)
+_VERBS = {"GET": "get", "HEAD": "ask for"}
 
 
 class Patience(NamedTuple):
@@ -115,6 +116,7 @@ class Registry:
 
     Attributes:
         listener: told about requests, tokens and retries, in the thread that makes them.
+        scopes: what a token must allow, besides what the registry says when it asks for one.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Registry:
         self._endpoint = endpoint
         self._credentials = credentials or (lambda host: None)
         self.listener = listener
+        self.scopes: tuple[str, ...] = ()
         self._patience = patience
         self._session = requests.Session()
         self._session.auth = _no_netrc
@@ -255,8 +258,9 @@ class Registry:
             wait = _retry_after(response)
             response.close()
             self._pause(attempt, last, wait)
+        did = f"{_VERBS.get(call.method, 'send')} {what}"
         raise RegistryError(
-            f"{self._endpoint.host}: can't {'get' if call.method == 'GET' else 'send'} {what}: {last}, {self._patience.tries} times", hint="try again later"
+            f"{self._endpoint.host}: can't {did}: {last}, {self._patience.tries} times", hint="try again later"
         )
 
     def _pause(self, attempt: int, why: str, wanted: float | None = None) -> None:
@@ -354,7 +358,7 @@ class Registry:
                 call.method,
                 url,
                 headers=headers,
-                data=call.body,  # type: ignore[arg-type]  # any iterable with a length will do
+                data=call.body,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._patience.connect, self._patience.stall),
@@ -476,19 +480,18 @@ class Registry:
                 f"{self._endpoint.host} wants a token from {_printable(realm)!r}, which is no web address"
             )
         self._check_may_hear(realm)
-        scope = fields.get("scope") or f"repository:{self._endpoint.repository}:pull"
-        query = {"service": fields["service"], "scope": scope} if "service" in fields else {"scope": scope}
-        url = f"{realm}{'&' if where.query else '?'}{urlencode(query)}"
+        asked = fields.get("scope") or f"repository:{self._endpoint.repository}:pull"
+        scopes = [*self.scopes, *(scope for scope in asked.split() if scope not in self.scopes)]
+        service = [("service", fields["service"])] if "service" in fields else []
+        query = urlencode([*service, *(("scope", scope) for scope in scopes)])
+        url = f"{realm}{'&' if where.query else '?'}{query}"
         login = self._credentials(self._endpoint.host)
         headers = {"Authorization": _basic(*login)} if login else {}
-        self.listener(
-            Event(
-                "token", text=f"{where.netloc} gives {'a' if login else 'an anonymous'} token for {_printable(scope)}"
-            )
-        )
+        what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes))}"
+        self.listener(Event("token", text=f"{where.netloc} gives {what}"))
         for attempt in range(1, self._patience.tries + 1):
             try:
-                response = self._send(url, headers)
+                response = self._send(url, Call(headers=headers))
             except _Broken as error:
                 if error.hopeless or attempt == self._patience.tries:
                     raise RegistryError(f"can't reach token server {where.netloc}: {error}", hint=error.hint) from None
