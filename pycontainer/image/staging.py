@@ -187,10 +187,18 @@ def trash(store: Store, path: str) -> None:
     """Delete a directory, which is gone from its place at once."""
     doomed = _unique(store, "trash")
     try:
-        os.rename(path, doomed)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    _remove(store, os.path.basename(doomed))
+    try:
+        with suppress(BlockingIOError):  # the lock is ours already
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # so that no sweeper joins in
+        os.rename(path, doomed)
+        _remove(store, os.path.basename(doomed))
+    except FileNotFoundError:
+        return  # somebody was faster
+    finally:
+        os.close(fd)
 
 
 def _remove(store: Store, name: str) -> None:
