@@ -22,11 +22,15 @@ import json
 import os
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.image.tree import remove_tree
+
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
 
 
 class Container(NamedTuple):
@@ -44,6 +48,7 @@ class Container(NamedTuple):
         pid: of its first process in this pid namespace, while it runs.
         labels, mounts, ports: as docker shows them.
         rm: it is removed when it ends.
+        cgroup: where its cgroup is, or will be.
         options: the options it was made with, for ``inspect``.
     """
 
@@ -57,6 +62,7 @@ class Container(NamedTuple):
     mounts: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     rm: bool = False
+    cgroup: str = ""
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
     state: str = "created"
     started: float = 0.0
@@ -66,7 +72,7 @@ class Container(NamedTuple):
     pid: int = 0
 
 
-_STORED = ("id", "name", "image", "image_id", "command", "created", "labels", "mounts", "ports", "rm", "options")
+_STORED = ("id", "name", "image", "image_id", "command", "created", "labels", "mounts", "ports", "rm", "cgroup", "options")
 
 
 # --- where things are -----------------------------------------------------------------------------------------------
@@ -114,6 +120,12 @@ def write(roots: Roots, container: Container) -> None:
     record = {name: getattr(container, name) for name in _STORED}
     with open(directory(roots, container.id) + "/container.json", "w") as file:
         file.write(json.dumps(record))
+
+
+def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
+    """Write the runtime-spec, which makes the directory an OCI bundle."""
+    with open(directory(roots, container_id) + "/config.json", "w") as file:
+        file.write(json.dumps(spec))
 
 
 def _make_directory(path: str) -> None:
@@ -292,7 +304,7 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False) -> Container:
                 f"container {container.name} is running", hint="stop it before, or 'pyc rm -f' to kill and remove it"
             )
         _kill(roots, container)
-    clear_remains(roots, container.id)
+    clear_remains(container)
     discard(roots, container.id, container.name)
     return container
 
@@ -365,28 +377,23 @@ def repair(roots: Roots) -> None:
     for container_id in _entries(roots.runroot + "/containers"):
         if is_alive(roots, container_id):
             continue
-        clear_remains(roots, container_id)
         try:
             container = _load(roots, container_id)
         except (NotFound, StoreError):
             discard(roots, container_id)  # killed while it was made
             continue
+        clear_remains(container)
         if container.rm or not has_run(roots, container_id):
             discard(roots, container_id, container.name)
         else:
             forget_live(roots, container_id)
 
 
-def clear_remains(roots: Roots, container_id: str) -> None:
+def clear_remains(container: Container) -> None:
     """Remove the cgroup of a container that has no monitor any more, and whatever still runs in it."""
     from pycontainer import cgroups
 
-    try:
-        with open(directory(roots, container_id) + "/config.json") as file:
-            path = json.load(file)["linux"]["cgroupsPath"]
-    except (OSError, ValueError, KeyError):
-        return  # killed before anything was started
-    cgroups.detect().remove_now(path)
+    cgroups.detect().remove_now(container.cgroup)
 
 
 def now() -> float:

@@ -1,8 +1,7 @@
-"""From an image and options to a container on disk: a name, a directory, and the OCI bundle in it."""
+"""From an image and options to a container on disk: a name, a directory, and what is to be in it."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +16,7 @@ from pycontainer.oci.build import Facts, build_spec
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.profiles import seccomp_profile
 from pycontainer.oci.user import User, resolve_user
-from pycontainer.rootfs.overlay import Overlay
+from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
         where = containers.directory(roots, container_id)
         for directory in ("upper", "work"):
             os.mkdir(f"{where}/{directory}", 0o755)
+        make_skeleton(roots.root)
         hostname = hostname_of(container_id, options)
         bundle = describe(
             roots,
@@ -67,8 +67,6 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
             file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container),
         )
         containers.write(roots, bundle.container)
-        with open(where + "/config.json", "w") as file:
-            file.write(json.dumps(bundle.spec))
         write_cidfile(options.cidfile, container_id)
     except BaseException as error:
         containers.discard(roots, container_id, name)
@@ -124,6 +122,7 @@ def describe(
         labels={**image.config.labels, **asked.labels},
         mounts=tuple(mount.source or mount.target for mount in asked.mounts),
         rm=options.rm,
+        cgroup=spec["linux"]["cgroupsPath"],
         options={"tty": asked.tty, "interactive": asked.interactive, "init": asked.init, "user": asked.user},
     )
     defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
@@ -143,7 +142,8 @@ def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | Non
 def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool) -> Overlay:
     base = roots.root + "/layers"  # short names: many layers must fit into one page of mount options
     own = f"../containers/{container_id}"
-    relative = tuple(os.path.relpath(lower, base) for lower in lowers)
+    stack = (*lowers, skeleton(roots.root))
+    relative = tuple(os.path.relpath(lower, base) for lower in stack)
     return Overlay(base, relative, f"{own}/upper", f"{own}/work", volatile)
 
 

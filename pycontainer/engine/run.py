@@ -17,6 +17,7 @@ from pycontainer.engine.start import Stdio, start
 from pycontainer.errors import HostLacks, NotFound
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
+from pycontainer.plan import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,8 @@ def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Sign
     finally:
         os.close(started.client)
         performance.close()
-        started.group.remove_now(kill=True)  # with --pid host, or a killed monitor, somebody may be left in it
+        if performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
+            started.group.remove_now(kill=True)  # without a monitor's end, or a PID namespace's, somebody may be left
     status = performance.wait_status()
     return containers.exit_code(signal.SIGKILL if status is None else status)
 

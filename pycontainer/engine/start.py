@@ -15,7 +15,7 @@ from pycontainer.engine import containers
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
-from pycontainer.errors import HostLacks
+from pycontainer.errors import HostLacks, StoreError
 from pycontainer.plan import slots
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.seccomp import Filter
@@ -97,6 +97,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
         performance = Performance(plan, given, name=bundle.container.name, observer=observer)
     try:
+        containers.write_spec(roots, bundle.container.id, bundle.spec)  # while the kernel is at work
         performance.wait_started()
         containers.record_start(roots, bundle.container.id, performance.init)
     except BaseException as error:
@@ -106,6 +107,8 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
             raise explain_failure(error, bundle) from None
+        if isinstance(error, OSError):
+            raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
     return Started(performance, client, group)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 
@@ -30,3 +31,37 @@ class Directory(NamedTuple):
 
 
 RootFS = Overlay | Directory
+
+
+_DIRECTORIES = ("proc", "sys", "dev", "etc")
+_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+
+
+def skeleton(root: str) -> str:
+    """The path of a layer of empty mount points that goes below every image.
+
+    An image may lack /proc or /etc/hosts. Without this layer they would be made in each container's own: slow to make
+    and to delete, and they would show up as changes of the container's.
+    """
+    return f"{root}/skeleton"
+
+
+def make_skeleton(root: str) -> None:
+    """Make that layer, once."""
+    path = skeleton(root)
+    if os.path.isdir(path):
+        return
+    unfinished = f"{path}.{os.getpid()}"
+    for directory in _DIRECTORIES:
+        os.makedirs(f"{unfinished}/{directory}", 0o755, exist_ok=True)
+    for file in _FILES:
+        with open(f"{unfinished}/{file}", "w") as opened:
+            os.fchmod(opened.fileno(), 0o644)
+    for directory in ("", *_DIRECTORIES):
+        os.chmod(f"{unfinished}/{directory}", 0o755)
+    try:
+        os.rename(unfinished, path)
+    except OSError:  # another process was quicker
+        from shutil import rmtree
+
+        rmtree(unfinished)

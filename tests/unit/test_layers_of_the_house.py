@@ -9,7 +9,7 @@ import pycontainer
 
 # From the top floor down: a module may import from its own floor and from those below it.
 FLOORS = (
-    {"__main__.py"},
+    {"__main__"},
     {"cli"},
     {"engine"},
     {"explain"},
