@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,6 +28,20 @@ static int pyc_pidfd_send_signal(int pidfd, int signal) {
 
 static int pyc_socketpair(int kind, int *ends) {
   return socketpair(AF_UNIX, kind | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+static int pyc_fsopen(const char *type) {
+  long fd = syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+  return fd < 0 ? -errno : (int)fd;
+}
+
+static int pyc_fsconfig(int fs, unsigned command, const char *key, const char *value) {
+  return syscall(SYS_fsconfig, fs, command, key, value, 0) < 0 ? -errno : 0;
+}
+
+static int pyc_fsmount(int fs, unsigned attributes) {
+  long fd = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+  return fd < 0 ? -errno : (int)fd;
 }
 
 #define STACK_BYTES 65536

@@ -19,6 +19,9 @@ __all__ = [
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
     "openat2",
     "pidfd_send_signal",
     "socketpair",
@@ -57,6 +60,23 @@ def socketpair(kind: int) -> tuple[int, int]:
     ends = _core.ffi.new("int[2]")
     _checked(_core.lib.pyc_socketpair(kind, ends))
     return int(ends[0]), int(ends[1])
+
+
+def fsopen(type: str) -> int:
+    """A context in which a filesystem of that type can be configured. Source: fsopen(2)."""
+    return _checked(_core.lib.pyc_fsopen(type.encode()), type)
+
+
+def fsconfig(fs: int, command: int, key: str = "", value: str = "") -> None:
+    """Set a parameter of it, or with FSCONFIG_CMD_CREATE make it. Source: fsconfig(2)."""
+    ffi = _core.ffi
+    words = [ffi.new("char[]", os.fsencode(word)) if word else ffi.NULL for word in (key, value)]
+    _checked(_core.lib.pyc_fsconfig(fs, command, *words), key)
+
+
+def fsmount(fs: int, attributes: int) -> int:
+    """Make a mount of it that is attached nowhere: it is the descriptor returned, and goes with it. Source: fsmount(2)."""
+    return _checked(_core.lib.pyc_fsmount(fs, attributes))
 
 
 def spawn(executable: int, descriptors: list[int], argv: list[str]) -> tuple[int, int]:
