@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 Credentials = Callable[[str], tuple[str, str] | None]
 """Given a host, the user and password for it, or None."""
 
-_ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
+ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
 _CHUNK = 1 << 20
 _REDIRECTS_MAX = 5
 _ERROR_BODY_MAX = 64 << 10
 _TOKEN_BODY_MAX = 1 << 20
 _RETRY_AFTER_MAX = 60.0
-_BUSY = (429, 500, 502, 503, 504)
+BUSY = (429, 500, 502, 503, 504)
 _VERBS = {"GET": "get", "HEAD": "ask for"}
 
 
@@ -65,7 +65,7 @@ class Patience(NamedTuple):
     slowest: int = 1024
 
 
-class _Broken(Exception):
+class Broken(Exception):
     """A connection or transfer that failed in a way that may go away.
 
     Attributes:
@@ -79,7 +79,7 @@ class _Broken(Exception):
         self.hopeless, self.silent, self.hint = hopeless, silent, hint
 
 
-class _Untrusted(_Broken):
+class _Untrusted(Broken):
     """A certificate that does not convince: at least, TLS is what they speak."""
 
 
@@ -166,7 +166,7 @@ class Registry:
             RegistryError: it does not exist, or the registry failed.
             VerificationError: it is not what its digest says.
         """
-        call = Call(headers={"Accept": _ACCEPT})
+        call = Call(headers={"Accept": ACCEPT})
         response = self._answer(f"manifests/{tag_or_digest}", call, f"manifest {tag_or_digest}")
         with response:
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -201,7 +201,7 @@ class Registry:
                 for chunk in self._transfer(descriptor, offset):
                     offset += len(chunk)
                     yield chunk
-            except _Broken as error:
+            except Broken as error:
                 failures = failures + 1 if offset - before < _CHUNK else 1
                 if failures >= self._patience.tries:
                     raise RegistryError(
@@ -232,7 +232,7 @@ class Registry:
                     left -= len(chunk)
                     yield chunk
             if left:
-                raise _Broken("the answer ended early")
+                raise Broken("the answer ended early")
 
     # ---- one request
 
@@ -246,16 +246,16 @@ class Registry:
         for attempt in range(1, self._patience.tries + 1):
             try:
                 response = self._authorized(path, call)
-            except _Broken as error:
+            except Broken as error:
                 last = str(error)
                 self._pause(attempt, last)
                 continue
-            if response.status_code not in _BUSY:
+            if response.status_code not in BUSY:
                 if response.status_code in good:
                     return response
                 raise self._refusal(response, what)
             last = f"answered {response.status_code} {response.reason}"
-            wait = _retry_after(response)
+            wait = retry_after(response)
             response.close()
             self._pause(attempt, last, wait)
         did = f"{_VERBS.get(call.method, 'send')} {what}"
@@ -306,7 +306,7 @@ class Registry:
             response = self._send(there, call)
             if response.status_code in (401, 403) and _origin(there) != _origin(self._base):
                 response.close()
-                raise _Broken(f"was refused by {urlsplit(there).netloc}, to which it redirects")
+                raise Broken(f"was refused by {urlsplit(there).netloc}, to which it redirects")
         response.close()
         raise RegistryError(f"{self._endpoint.host} redirects in circles")
 
@@ -325,18 +325,18 @@ class Registry:
             ways = [("http", None), ("https", False if insecure else None)]
         else:
             ways = [("https", False), ("http", None)] if insecure else [("https", None)]
-        problem: _Broken | None = None
+        problem: Broken | None = None
         for scheme, self._verify in ways:
             base = f"{scheme}://{host}/v2/{self._endpoint.repository}"
             try:
                 response = self._send(f"{base}/{path}", call)
-            except _Broken as error:
+            except Broken as error:
                 problem = error if problem is None or isinstance(error, _Untrusted) else problem
                 if error.silent:
                     break
                 continue
             if scheme == "http" and len(ways) > 1 and response.status_code == 400:  # "plain HTTP sent to an HTTPS port"
-                problem = problem or _Broken("answered 400 to plain HTTP", hopeless=True)
+                problem = problem or Broken("answered 400 to plain HTTP", hopeless=True)
                 response.close()
                 continue
             self._base = base
@@ -374,7 +374,7 @@ class Registry:
         """The body as it arrives.
 
         Raises:
-            _Broken: cut, or slower than we have patience for. Time that our reader takes does not count.
+            Broken: cut, or slower than we have patience for. Time that our reader takes does not count.
         """
         self._transfers.add(response)
         try:
@@ -399,7 +399,7 @@ class Registry:
             spent, received = spent + time.monotonic() - start, received + len(chunk)
             if spent > self._patience.stall:
                 if received < self._patience.slowest * spent:
-                    raise _Broken(f"sent only {received} bytes in {spent:.0f} s")
+                    raise Broken(f"sent only {received} bytes in {spent:.0f} s")
                 spent, received = 0.0, 0
 
     def _small_body(self, response: requests.Response, limit: int, what: str) -> bytes:
@@ -410,7 +410,7 @@ class Registry:
                 data += chunk
                 if len(data) > limit:
                     raise RegistryError(f"{self._endpoint.host} sent a {what} larger than {limit >> 10} KiB")
-        except _Broken as error:
+        except Broken as error:
             raise RegistryError(f"{self._endpoint.host}: {what} was cut: {error}", hint="try again") from None
         return data
 
@@ -492,14 +492,14 @@ class Registry:
         for attempt in range(1, self._patience.tries + 1):
             try:
                 response = self._send(url, Call(headers=headers))
-            except _Broken as error:
+            except Broken as error:
                 if error.hopeless or attempt == self._patience.tries:
                     raise RegistryError(f"can't reach token server {where.netloc}: {error}", hint=error.hint) from None
                 self._pause(attempt, str(error))
                 continue
             with response:
-                if response.status_code in _BUSY and attempt < self._patience.tries:
-                    self._pause(attempt, f"(token) answered {response.status_code}", _retry_after(response))
+                if response.status_code in BUSY and attempt < self._patience.tries:
+                    self._pause(attempt, f"(token) answered {response.status_code}", retry_after(response))
                     continue
                 if response.status_code != 200:
                     raise RegistryError(
@@ -603,7 +603,7 @@ def _check_length(response: requests.Response, descriptor: Descriptor) -> None:
         raise VerificationError(f"blob {descriptor.digest} has {length} bytes, not the {descriptor.size} promised")
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def retry_after(response: requests.Response) -> float | None:
     """Seconds that the server asks us to wait (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdigit() and len(text) < 10:
@@ -618,7 +618,7 @@ def _retry_after(response: requests.Response) -> float | None:
     return None
 
 
-def _broken(error: BaseException) -> _Broken:
+def _broken(error: BaseException) -> Broken:
     """What went wrong, from the innermost exception, as requests wraps urllib3, which wraps http.client, ..."""
     import socket
     import ssl
@@ -632,26 +632,26 @@ def _broken(error: BaseException) -> _Broken:
                 hint="install its CA, or say insecure = true for it in registries.conf",
             )
         if isinstance(inner, ssl.SSLError):
-            return _Broken(
+            return Broken(
                 f"TLS failed: {inner.reason or inner.strerror}",
                 hopeless=True,
                 hint="if it may be plain HTTP, say insecure = true for it in registries.conf",
             )
         if isinstance(inner, socket.gaierror):
-            return _Broken(f"its name can't be resolved: {inner.strerror}", hopeless=True)
+            return Broken(f"its name can't be resolved: {inner.strerror}", hopeless=True)
         if isinstance(inner, ConnectionRefusedError):
-            return _Broken("connection refused", hopeless=True, hint="is the registry running?")
+            return Broken("connection refused", hopeless=True, hint="is the registry running?")
     names = {type(inner).__name__ for inner in chain}
     if names & {"ConnectTimeoutError", "ConnectTimeout"}:
-        return _Broken("no answer to the connection", silent=True)
+        return Broken("no answer to the connection", silent=True)
     if names & {"ReadTimeoutError", "ReadTimeout", "TimeoutError"}:
-        return _Broken("sent nothing for too long", silent=True)
+        return Broken("sent nothing for too long", silent=True)
     if names & {"IncompleteRead", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}:
-        return _Broken("closed the connection too early")
+        return Broken("closed the connection too early")
     system = next((inner for inner in chain if isinstance(inner, OSError) and inner.strerror and inner.errno), None)
     if system:
-        return _Broken(str(system.strerror), hopeless=True)
-    return _Broken(_printable(str(chain[-1])) or type(error).__name__)
+        return Broken(str(system.strerror), hopeless=True)
+    return Broken(_printable(str(chain[-1])) or type(error).__name__)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
