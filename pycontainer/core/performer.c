@@ -14,10 +14,7 @@ enum { EXIT_REFUSED = 120, EXIT_FAILED = 121 };
 #define BATCH 64
 
 struct plan {
-  char *base;
   const struct plan_header *header;
-  const struct plan_call *calls;
-  const struct plan_patch *patches;
   int slots[MAX_SLOTS];
 };
 
@@ -63,68 +60,84 @@ static void leave(int code) {
 
 /* --- loading: after this, every offset, slot and count in the plan is inside its bounds ------------------------- */
 
-static int inside(uint64_t offset, uint64_t length) {
-  uint64_t size = plan.header->size;
-  return offset >= sizeof(struct plan_header) && offset <= size && length <= size - offset;
+static struct plan_call *first_call(void) { return (struct plan_call *)(plan.header + 1); }
+
+static struct plan_call *next_call(const struct plan_call *c) { return (struct plan_call *)((char *)c + c->size); }
+
+static struct plan_patch *patches_of(const struct plan_call *c) { return (struct plan_patch *)(c + 1); }
+
+/* Whether `length` bytes at `offset` are data of the call. */
+static int inside(const struct plan_call *c, uint64_t offset, uint64_t length) {
+  uint64_t start = sizeof *c + c->n_patches * sizeof(struct plan_patch);
+  return offset >= start && offset <= c->size && length <= c->size - offset;
 }
 
-static int call_is_sound(const struct plan_call *c) {
+static int args_are_sound(const struct plan_call *c) {
+  for (unsigned i = 0; i < c->n_args; i++) {
+    const struct plan_arg *arg = &c->args[i];
+    if (arg->kind > ARG_DATA || (arg->kind == ARG_SLOT && arg->value >= plan.header->n_slots))
+      return 0;
+    if (arg->kind == ARG_DATA && !inside(c, arg->value, 1))
+      return 0;
+  }
+  if (c->nr == CALL_SUPERVISE)
+    return c->n_args == 1 && c->args[0].kind == ARG_DATA && inside(c, c->args[0].value, sizeof(struct supervision));
+  return c->nr >= CALL_REAP;
+}
+
+static int patches_are_sound(const struct plan_call *c) {
+  for (unsigned i = 0; i < c->n_patches; i++) {
+    const struct plan_patch *p = &patches_of(c)[i];
+    if (p->kind == PATCH_POINTER ? !inside(c, p->at, 8) || !inside(c, p->value, 1)
+                                 : p->kind != PATCH_SLOT || !inside(c, p->at, 4) || p->value >= plan.header->n_slots)
+      return 0;
+  }
+  return 1;
+}
+
+/* Whether the call, of which `left` bytes may be read, is whole and every number in it inside its bounds. */
+static int call_is_sound(const struct plan_call *c, uint64_t left) {
+  if (left < sizeof *c || c->size > left || c->size % 8 != 0 || c->n_patches > c->size / sizeof(struct plan_patch) ||
+      sizeof *c + c->n_patches * sizeof(struct plan_patch) > c->size)
+    return 0;
   if (c->role >= ROLES || c->child_role >= ROLES || c->n_args > 6 || c->n_tolerated > 4)
     return 0;
   if (c->out != NO_SLOT && c->out >= plan.header->n_slots)
     return 0;
-  if (c->first_patch > plan.header->n_patches || c->n_patches > plan.header->n_patches - c->first_patch)
-    return 0;
-  for (unsigned i = 0; i < c->n_args; i++) {
-    if (c->args[i].kind == ARG_SLOT && c->args[i].value >= plan.header->n_slots)
-      return 0;
-    if (c->args[i].kind == ARG_DATA && !inside(c->args[i].value, 1))
-      return 0;
-    if (c->args[i].kind > ARG_DATA)
-      return 0;
-  }
-  if (c->nr == CALL_SUPERVISE)
-    return c->n_args == 1 && c->args[0].kind == ARG_DATA && inside(c->args[0].value, sizeof(struct supervision));
-  return c->nr >= CALL_REAP;
+  return args_are_sound(c) && patches_are_sound(c);
 }
 
-static int patch_is_sound(const struct plan_patch *p, uint64_t data_start) {
-  if (p->at < data_start)
-    return 0;
-  if (p->kind == PATCH_POINTER)
-    return inside(p->at, 8) && inside(p->value, 1);
-  return p->kind == PATCH_SLOT && inside(p->at, 4) && p->value < plan.header->n_slots;
+static void set_pointers(struct plan_call *c) {
+  for (unsigned i = 0; i < c->n_patches; i++) {
+    const struct plan_patch *p = &patches_of(c)[i];
+    uint64_t pointer = (uint64_t)(uintptr_t)((char *)c + p->value);
+    if (p->kind == PATCH_POINTER)
+      memcpy((char *)c + p->at, &pointer, sizeof pointer);
+  }
 }
 
 int plan_load(void *base, uint64_t length) {
-  const struct plan_header *h = base;
-  uint64_t data_start;
+  const struct plan_header *h = plan.header = base;
+  struct plan_call *c;
 
   if (length < sizeof *h || h->magic != PLAN_MAGIC || h->size != length || length > MAX_PLAN_BYTES)
     return -EINVAL_;
-  if (h->n_calls > MAX_CALLS || h->n_patches > MAX_PATCHES || h->n_slots > MAX_SLOTS || h->n_given > h->n_slots)
+  if (h->n_calls > MAX_CALLS || h->n_slots > MAX_SLOTS || h->n_given > MAX_GIVEN)
     return -EINVAL_;
-  data_start = sizeof *h + h->n_calls * sizeof(struct plan_call) + h->n_patches * sizeof(struct plan_patch);
-  if (data_start > length)
-    return -EINVAL_;
-
-  plan.base = base;
-  plan.header = h;
-  plan.calls = (const void *)(plan.base + sizeof *h);
-  plan.patches = (const void *)(plan.calls + h->n_calls);
-  for (unsigned i = 0; i < h->n_calls; i++)
-    if (!call_is_sound(&plan.calls[i]))
+  for (unsigned i = 0; i < h->n_given; i++)
+    if (h->given[i] >= h->n_slots)
       return -EINVAL_;
-  for (unsigned i = 0; i < h->n_patches; i++)
-    if (!patch_is_sound(&plan.patches[i], data_start))
+  c = first_call();
+  for (unsigned i = 0; i < h->n_calls; i++, c = next_call(c))
+    if (!call_is_sound(c, (uint64_t)((char *)base + length - (char *)c)))
       return -EINVAL_;
-  for (unsigned i = 0; i < h->n_patches; i++)
-    if (plan.patches[i].kind == PATCH_POINTER) {
-      uint64_t pointer = (uint64_t)(uintptr_t)(plan.base + plan.patches[i].value);
-      memcpy(plan.base + plan.patches[i].at, &pointer, sizeof pointer);
-    }
+  c = first_call();
+  for (unsigned i = 0; i < h->n_calls; i++, c = next_call(c))
+    set_pointers(c);
   for (unsigned i = 0; i < MAX_SLOTS; i++)
     plan.slots[i] = -1;
+  for (unsigned i = 0; i < h->n_given; i++)
+    plan.slots[h->given[i]] = (int)(GATE_FD + ROLES + i);
   return 0;
 }
 
@@ -160,7 +173,7 @@ static int tolerated(const struct plan_call *c, long error) {
 }
 
 /* Fill `a` with the call's arguments; 0 if one of them is a descriptor that was never opened. */
-static int arguments(const struct plan_call *c, long a[6]) {
+static int arguments(struct plan_call *c, long a[6]) {
   for (unsigned i = 0; i < c->n_args; i++) {
     uint64_t value = c->args[i].value;
     if (c->args[i].kind == ARG_SLOT) {
@@ -168,16 +181,16 @@ static int arguments(const struct plan_call *c, long a[6]) {
       if (a[i] < 0)
         return 0;
     } else {
-      a[i] = c->args[i].kind == ARG_DATA ? (long)(plan.base + value) : (long)value;
+      a[i] = c->args[i].kind == ARG_DATA ? (long)((char *)c + value) : (long)value;
     }
   }
-  for (unsigned i = c->first_patch; i < c->first_patch + c->n_patches; i++) {
-    const struct plan_patch *p = &plan.patches[i];
+  for (unsigned i = 0; i < c->n_patches; i++) {
+    const struct plan_patch *p = &patches_of(c)[i];
     if (p->kind != PATCH_SLOT)
       continue;
     if (plan.slots[p->value] < 0)
       return 0;
-    memcpy(plan.base + p->at, &plan.slots[p->value], sizeof(int));
+    memcpy((char *)c + p->at, &plan.slots[p->value], sizeof(int));
   }
   return 1;
 }
@@ -191,8 +204,7 @@ static long perform(const struct plan_call *c, const long a[6]) {
 }
 
 /* Perform one call; the return value is the role the process goes on with, or -1 to stop. */
-static int step(unsigned index, int role) {
-  const struct plan_call *c = &plan.calls[index];
+static int step(struct plan_call *c, unsigned index, int role) {
   unsigned flags = plan.header->flags;
   int loud = (c->flags & CALL_REPORT) || (flags & PLAN_REPORT_ALL);
   long a[6] = {0}, result, error = 0;
@@ -232,14 +244,15 @@ static int step(unsigned index, int role) {
 }
 
 static void perform_all(void) {
+  struct plan_call *c = first_call();
   int role = ROLE_MONITOR;
 
-  for (unsigned i = 0; i < plan.header->n_calls; i++) {
-    if (plan.calls[i].role != role)
+  for (unsigned i = 0; i < plan.header->n_calls; i++, c = next_call(c)) {
+    if (c->role != role)
       continue;
-    if (plan.calls[i].nr == __NR_execve)
+    if (c->nr == __NR_execve)
       flush(); /* what comes after is somebody else's program */
-    role = step(i, role);
+    role = step(c, i, role);
     if (role < 0)
       leave(EXIT_FAILED);
   }
@@ -259,8 +272,6 @@ __attribute__((noreturn, used)) void performer_main(void) {
     report(UINT32_MAX, EINVAL_, 0, 0, 1);
     leave(EXIT_REFUSED);
   }
-  for (unsigned i = 0; i < plan.header->n_given; i++)
-    plan.slots[i] = (int)(GATE_FD + ROLES + i);
   SYS(close, PLAN_FD);
   perform_all();
   __builtin_unreachable();

@@ -1,8 +1,10 @@
 /* The encoded plan: what pycontainer/core/wire.py writes and the performer reads.
  *
- * One flat memory image: a header, an array of calls, an array of patches, then data. Every offset is from the start
- * of the image and is checked before anything is performed; after that the performer follows the list and nothing
- * else. Numbers are in the machine's own byte order: the image never leaves the machine.
+ * One flat memory image: a header, the slots of the descriptors that were handed over, then the calls one after the
+ * other. A call is a fixed record, its patches, and its data; every offset in it is from its own start, so that the
+ * encoding of a call does not depend on what is around it. All of them are checked before anything is performed; after
+ * that the performer follows the list and nothing else. Numbers are in the machine's own byte order: the image never
+ * leaves the machine.
  */
 #ifndef PYC_WIRE_H
 #define PYC_WIRE_H
@@ -12,9 +14,9 @@
 #define PLAN_MAGIC 0x31435950u /* "PYC1" */
 #define MAX_SLOTS 256u
 #define MAX_CALLS 16384u
-#define MAX_PATCHES 65536u
 #define MAX_PLAN_BYTES (8u << 20)
 #define NO_SLOT 0xffffu
+#define MAX_GIVEN 16u
 
 /* Descriptors that the performer is started with, by number. */
 #define PLAN_FD 3
@@ -44,7 +46,7 @@ enum { CALL_SUPERVISE = -1, CALL_REAP = -2 };
 enum arg_kind {
   ARG_INT,  /* value */
   ARG_SLOT, /* the descriptor in slot `value`; if it was never opened the call is skipped */
-  ARG_DATA, /* a pointer to the data at offset `value` */
+  ARG_DATA, /* a pointer to the data at offset `value` of the call */
 };
 
 enum patch_kind {
@@ -53,9 +55,8 @@ enum patch_kind {
 };
 
 struct plan_header {
-  uint32_t magic, size, flags, n_calls, n_patches, n_slots;
-  uint32_t n_given; /* the first slots hold the descriptors the performer was started with */
-  uint32_t reserved;
+  uint32_t magic, size, flags, n_calls, n_slots, n_given;
+  uint16_t given[MAX_GIVEN]; /* the slots of the descriptors that follow the gates */
 };
 
 struct plan_arg {
@@ -63,12 +64,13 @@ struct plan_arg {
 };
 
 struct plan_call {
+  uint32_t size; /* of all that belongs to the call, a multiple of 8 */
   int32_t nr;
   uint16_t role, flags;
   uint16_t out;        /* slot for the result, or NO_SLOT */
   uint16_t child_role; /* role of the child where the call returns 0 in one; 0 for none */
   uint16_t n_args, n_tolerated;
-  uint32_t first_patch, n_patches; /* PATCH_SLOTs of this call */
+  uint32_t n_patches;
   int32_t expect;
   int32_t tolerated[4];
   uint32_t reserved;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from struct import Struct as Format
 from struct import iter_unpack
 from typing import NamedTuple
@@ -9,12 +10,13 @@ from typing import NamedTuple
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
 
-HEADER = Format("8I")
-CALL = Format("iHHHHHHIIi4iI12Q")
+HEADER = Format("6I16H")
+CALL = Format("IiHHHHHHIi4iI12Q")
 PATCH = Format("IIQ")
 RECORD = "IiqQ"
 RECORD_BYTES = 24
 MAGIC = int.from_bytes(b"PYC1", "little")
+MAX_SLOTS, MAX_GIVEN = 256, 16
 NO_SLOT = 0xFFFF
 GATED, REPORT_ALL = 1, 2
 CALL_REPORT, CALL_EXPECT, CALL_PATIENT = 1, 2, 4
@@ -55,85 +57,87 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
     return [(step, call) for step in plan for call in step.calls]
 
 
-class _Encoder:
-    """Lays out data behind the two tables and remembers where each piece went.
+# A slot has the same number in every plan of this process, so that the encoding of a step can be kept.
+_numbers: dict[Slot, int] = {}
 
-    A start waits for this: types are compared by identity, and nothing is built that is not packed.
-    """
 
-    def __init__(self, n_calls: int, n_patches: int, given: tuple[Slot, ...]) -> None:
-        self.base = HEADER.size + n_calls * CALL.size + n_patches * PATCH.size
-        self.data = bytearray()
-        self.patches: list[tuple[int, int, int]] = []
-        self.slots: dict[Slot, int] = {slot: number for number, slot in enumerate(given)}
-        self.constants: dict[str | bytes, int] = {}
-        self.numbers: dict[str, int] = dict(OWN)
+def _number(slot: Slot) -> int:
+    number = _numbers.setdefault(slot, len(_numbers))
+    if number >= MAX_SLOTS:
+        raise ValueError(f"more than {MAX_SLOTS} slots: {slot.name}")
+    return number
 
-    def call(self, where: int, call: Call) -> bytes:
-        """The record of one call."""
-        name, args, out, tolerate, expect, report, child, patient = call
-        first_patch = len(self.patches)
-        slots, constants = self.slots, self.constants
-        values: list[int] = []
-        for arg in args:
-            kind = type(arg)
-            if kind is int:
-                values += (ARG_INT, arg & U64)  # type: ignore[operator]
-            elif kind is Slot:
-                values += (ARG_SLOT, slots.setdefault(arg, len(slots)))  # type: ignore[arg-type]
-            elif kind is str or kind is bytes:
-                offset = constants.get(arg)  # type: ignore[arg-type]
-                values += (ARG_DATA, self._constant(arg) if offset is None else offset)  # type: ignore[arg-type]
+
+@lru_cache(maxsize=1024)  # most steps are the same for every container: a second start encodes only what differs
+def _encode_step(step: Step) -> bytes:
+    where = ROLE[step.where]
+    return b"".join([_encode_call(where, call) for call in step.calls])
+
+
+def _encode_call(where: int, call: Call) -> bytes:
+    """The record of one call, its patches and its data. A start waits for this: types are compared by identity."""
+    name, args, out, tolerate, expect, report, child, patient = call
+    if name == "execve":
+        args = tuple([_array(arg) if isinstance(arg, Strings) else arg for arg in args])
+    n_patches = sum([len(arg.pointers) + len(arg.slots) for arg in args if type(arg) is Struct])
+    start = CALL.size + n_patches * PATCH.size
+    values: list[int] = []
+    patches = data = b""
+    for arg in args:
+        kind = type(arg)
+        if kind is int:
+            values += (ARG_INT, arg & U64)  # type: ignore[operator]
+        elif kind is Slot:
+            values += (ARG_SLOT, _number(arg))  # type: ignore[arg-type]
+        else:
+            values += (ARG_DATA, start + len(data))
+            if kind is Struct:
+                more, raw = _encode_struct(arg, start + len(data))  # type: ignore[arg-type]
+                patches += more
+                data += raw
             else:
-                values += (ARG_DATA, self._structure(_array(arg) if isinstance(arg, Strings) else arg))  # type: ignore[arg-type]
-        number = self.numbers.get(name)
-        if number is None:
-            number = self.numbers[name] = int(getattr(_core.lib, "SYS_" + name))
-        return CALL.pack(
-            number,
-            where,
-            (CALL_REPORT if report else 0)
-            | (CALL_EXPECT if expect is not None else 0)
-            | (CALL_PATIENT if patient else 0),
-            NO_SLOT if out is None else slots.setdefault(out, len(slots)),
-            ROLE[child] if child else 0,
-            len(args),
-            len(tolerate),
-            first_patch,
-            len(self.patches) - first_patch,
-            expect or 0,
-            *tolerate,
-            *_ZEROS[4 - len(tolerate)],
-            0,
-            *values,
-            *_ZEROS[12 - len(values)],
-        )
-
-    def _place(self, raw: bytes) -> int:
-        """Append to the data, aligned and with a NUL behind; the offset in the image."""
-        offset = self.base + len(self.data)
-        self.data += raw
-        self.data += bytes(8 - len(raw) % 8)
-        return offset
-
-    def _constant(self, constant: str | bytes) -> int:
-        """Strings and bytes that nothing writes to are stored once."""
-        raw = constant if isinstance(constant, bytes) else _c_string(constant)
-        offset = self.constants[constant] = self._place(raw)
-        return offset
-
-    def _structure(self, structure: Struct) -> int:
-        offset = self._place(structure.data)
-        for at, target in structure.pointers:
-            where = self.constants.get(target)
-            self.patches.append((PATCH_POINTER, offset + at, self._constant(target) if where is None else where))
-        self.patches += [
-            (PATCH_SLOT, offset + at, self.slots.setdefault(slot, len(self.slots))) for at, slot in structure.slots
-        ]
-        return offset
+                data += _aligned(_c_string(arg) if kind is str else arg)  # type: ignore[arg-type]
+    record = CALL.pack(
+        start + len(data),
+        OWN.get(name) or _system_call(name),
+        where,
+        (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0) | (CALL_PATIENT if patient else 0),
+        NO_SLOT if out is None else _number(out),
+        ROLE[child] if child else 0,
+        len(args),
+        len(tolerate),
+        n_patches,
+        expect or 0,
+        *tolerate,
+        *_ZEROS[4 - len(tolerate)],
+        0,
+        *values,
+        *_ZEROS[12 - len(values)],
+    )
+    return record + patches + data
 
 
 _ZEROS = [(0,) * n for n in range(13)]
+
+
+def _encode_struct(struct: Struct, offset: int) -> tuple[bytes, bytes]:
+    """Its patches, and its data with what it points to behind it; ``offset`` is where that goes in the call."""
+    data = _aligned(struct.data)
+    patches = [PATCH.pack(PATCH_SLOT, offset + at, _number(slot)) for at, slot in struct.slots]
+    for at, target in struct.pointers:
+        patches.append(PATCH.pack(PATCH_POINTER, offset + at, offset + len(data)))
+        data += _aligned(target)
+    return b"".join(patches), data
+
+
+def _aligned(raw: bytes) -> bytes:
+    """With a NUL behind it at least, and up to a multiple of 8."""
+    return raw + bytes(8 - len(raw) % 8)
+
+
+@cache
+def _system_call(name: str) -> int:
+    return int(getattr(_core.lib, "SYS_" + name))
 
 
 def _c_string(text: str) -> bytes:
@@ -148,29 +152,22 @@ def _array(strings: Strings) -> Struct:
     return Struct(bytes(8 * (len(strings.items) + 1)), pointers)
 
 
-def _count_patches(plan: Plan) -> int:
-    total = 0
-    for step in plan:
-        for call in step.calls:
-            for arg in call.args:
-                if isinstance(arg, Struct):
-                    total += len(arg.pointers) + len(arg.slots)
-                elif isinstance(arg, Strings):
-                    total += len(arg.items)
-    return total
-
-
 def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_all: bool = False) -> bytes:
     """The image of ``plan``. ``given`` are the slots of the descriptors that the performer is started with.
 
     Raises:
         ValueError: a string holds a NUL byte.
     """
-    calls = calls_of(plan)
-    encoder = _Encoder(len(calls), _count_patches(plan), given)
-    table = b"".join([encoder.call(ROLE[step.where], call) for step, call in calls])
-    patches = b"".join([PATCH.pack(*patch) for patch in encoder.patches])
-    size = encoder.base + len(encoder.data)
-    flags = (GATED if gated else 0) | (REPORT_ALL if report_all else 0)
-    header = HEADER.pack(MAGIC, size, flags, len(calls), len(encoder.patches), len(encoder.slots), len(given), 0)
-    return header + table + patches + bytes(encoder.data)
+    slots = [_number(slot) for slot in given]
+    calls = b"".join([_encode_step(step) for step in plan])
+    header = HEADER.pack(
+        MAGIC,
+        HEADER.size + len(calls),
+        (GATED if gated else 0) | (REPORT_ALL if report_all else 0),
+        sum([len(step.calls) for step in plan]),
+        len(_numbers),
+        len(given),
+        *slots,
+        *(0,) * (MAX_GIVEN - len(slots)),
+    )
+    return header + calls
