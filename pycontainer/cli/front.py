@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "ps": ("ps", "List containers"),
     "rm": ("rm", "Remove containers"),
     "pull": ("pull", "Download an image from a registry"),
+    "push": ("push", "Send an image to a registry"),
     "images": ("images", "List images"),
     "rmi": ("rmi", "Remove images"),
     "tag": ("tag", "Give an image another name"),
@@ -39,6 +40,7 @@ COMMANDS |= {
         {
             "ls": COMMANDS["images"],
             "pull": COMMANDS["pull"],
+            "push": COMMANDS["push"],
             "rm": COMMANDS["rmi"],
             "tag": COMMANDS["tag"],
             "inspect": ("inspect:of_images", "Show all that is known about images"),

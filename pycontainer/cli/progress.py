@@ -1,4 +1,4 @@
-"""How a pull shows itself: bars on a terminal, docker's plain lines elsewhere; explain/pull.py is a third way."""
+"""How a pull or push shows itself: bars on a terminal, docker's lines elsewhere; explain/pull.py is another way."""
 
 from __future__ import annotations
 
@@ -22,21 +22,27 @@ class Listener(Protocol):
         """The pull has ended; may be called twice."""
 
 
-_WORDS = {
+PULL = {
     "layer": "Pulling fs layer",
     "exists": "Already exists",
     "waiting": "Waiting",
     "verified": "Download complete",
     "unpacked": "Pull complete",
 }
+PUSH = {
+    "layer": "Preparing",
+    "exists": "Layer already exists",
+    "mounted": "Mounted from another repository",
+    "uploaded": "Pushed",
+}
 
 
 class Lines:
     """A line for each state of a layer, in docker's words."""
 
-    def __init__(self, stream: TextIO) -> None:
-        """Write to ``stream``."""
-        self._stream, self._layers = stream, set[str]()
+    def __init__(self, stream: TextIO, words: dict[str, str] = PULL) -> None:
+        """Write to ``stream``; ``words`` say what a kind of event means for a layer."""
+        self._stream, self._words, self._layers = stream, words, set[str]()
 
     def __call__(self, event: Event) -> None:
         """Tell of a layer, and of whatever is tried again."""
@@ -44,11 +50,14 @@ class Lines:
             print(event.text, file=self._stream, flush=True)
         if event.kind in ("layer", "exists", "waiting"):
             self._layers.add(event.digest)
-        if event.kind in _WORDS and event.digest in self._layers:
-            print(f"{short_id(event.digest)}: {_WORDS[event.kind]}", file=self._stream, flush=True)
+        if event.kind in self._words and event.digest in self._layers:
+            print(f"{short_id(event.digest)}: {self._words[event.kind]}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to take down."""
+
+
+_DONE = {"unpacked": "done", "uploaded": "done", "mounted": "mounted", "exists": "already there"}
 
 
 class Bars:
@@ -62,19 +71,21 @@ class Bars:
 
     def __call__(self, event: Event) -> None:
         """Move a bar."""
-        if event.kind in ("layer", "exists", "waiting"):
+        task = self._tasks.get(event.digest)
+        if event.kind in ("layer", "waiting") or (event.kind == "exists" and task is None):
             self._add(event)
         elif event.kind == "retry":
             self._open().console.print(event.text, style="yellow", markup=False)
-        elif self._progress and (task := self._tasks.get(event.digest)) is not None:
-            if event.kind == "download":
-                self._progress.update(task, completed=event.done, total=event.total or None, state="downloading")
+        elif self._progress and task is not None:
+            if event.kind in ("download", "upload"):
+                state = f"{event.kind}ing"
+                self._progress.update(task, completed=event.done, total=event.total or None, state=state)
             elif event.kind == "verified":
                 self._progress.update(task, state="verified")
             elif event.kind == "unpack":
                 self._progress.update(task, state=f"unpacking {size(event.done)}")
-            elif event.kind == "unpacked":
-                self._progress.update(task, state="done", completed=event.total or 1, total=event.total or 1)
+            elif state := _DONE.get(event.kind):
+                self._progress.update(task, state=state, completed=event.total or 1, total=event.total or 1)
 
     def _add(self, event: Event) -> None:
         here = event.kind == "exists"
@@ -108,6 +119,6 @@ class Bars:
             self._progress = None
 
 
-def for_stream(stream: TextIO) -> Listener:
+def for_stream(stream: TextIO, words: dict[str, str] = PULL) -> Listener:
     """What suits the stream."""
-    return Bars(stream) if stream.isatty() else Lines(stream)
+    return Bars(stream) if stream.isatty() else Lines(stream, words)

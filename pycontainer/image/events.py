@@ -1,4 +1,4 @@
-"""What a pull tells about itself while it happens, for progress bars, plain lines and the narrator."""
+"""What a pull or a push tells about itself while it happens, for progress bars, plain lines and the narrator."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Event(NamedTuple):
             - ``waiting``: another process is making it
             - ``download``: ``done`` of ``total`` bytes; ``verified``: the blob has the digest and size promised
             - ``unpack``: ``done`` uncompressed bytes so far; ``unpacked``: the tar has the diff ID promised
+            - ``upload``: ``done`` of ``total`` bytes; ``uploaded``: the registry has all of it and checked the digest;
+              ``mounted``: the registry took it over from another repository
             - ``warning``: something odd that is no error; ``image``: all is here, and named
 
         digest: what it is about, or "".

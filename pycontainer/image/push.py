@@ -195,7 +195,7 @@ class Pusher(Registry):
         if not upload.location:
             with self._once("blobs/uploads/", Call("POST"), upload, (202,)) as response:
                 self._note(upload, response)
-        while upload.chunk and upload.offset < size or 0 < upload.offset < size:
+        while (upload.chunk and upload.offset < size) or 0 < upload.offset < size:
             end = min(size, upload.offset + (upload.chunk or size))
             headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{upload.offset}-{end - 1}"}
             call = Call("PATCH", headers, _Part(upload, end, report))
