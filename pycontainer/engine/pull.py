@@ -21,7 +21,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pycontainer.errors import ImageError, RegistryError, StoreError, VerificationError
 from pycontainer.image import events, staging
@@ -112,6 +112,64 @@ class _Found(NamedTuple):
     source: str
 
 
+class Source(Protocol):
+    """Where manifests and blobs come from: a registry, an archive, a directory. Several threads read blobs.
+
+    Attributes:
+        listener: told about what happens while reading, in the thread that reads.
+    """
+
+    listener: Listener
+
+    def manifest(self, tag_or_digest: str) -> Document:
+        """A manifest or index whose digest has been checked."""
+
+    def blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """Exactly as many bytes as the descriptor says, from ``offset``; the caller checks the digest."""
+
+    def close(self) -> None:
+        """Nothing more is wanted; whoever is still reading gets an error."""
+
+
+class Fetched(NamedTuple):
+    """What a source's name turned out to be, and is in the store now, without a name.
+
+    Attributes:
+        image_id: digest of the config.
+        manifest: the descriptor of its manifest.
+        source: digest of what the source has under the name: an index, or the manifest.
+    """
+
+    image_id: str
+    manifest: Descriptor
+    source: str
+
+
+def fetch(
+    store: Store,
+    source: Source,
+    wanted: str,
+    name: str,
+    *,
+    platform: Platform | None = None,
+    listener: Listener = events.nobody,
+    jobs: int = 0,
+) -> Fetched:
+    """Bring an image from a source to the store. The caller holds the store, and names the image.
+
+    Args:
+        store, source: where to, where from.
+        wanted: the tag or digest that the source shall look up.
+        name: what to call it in errors.
+        platform, listener, jobs: as of :func:`pull`.
+
+    Raises:
+        as :func:`pull`.
+    """
+    found = _find_manifest(store, source, wanted, name, platform, listener)
+    return Fetched(_fetch(store, source, found, platform, listener, jobs), found.descriptor, found.source)
+
+
 def _resolve(
     store: Store,
     reference: Reference,
@@ -125,7 +183,8 @@ def _resolve(
     for number, endpoint in enumerate(candidates, 1):
         registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience)
         try:
-            return _find_manifest(store, registry, reference, platform, listener), registry
+            wanted = reference.digest or reference.tag
+            return _find_manifest(store, registry, wanted, reference.familiar, platform, listener), registry
         except RegistryError as error:
             registry.close()
             if number == len(candidates):
@@ -135,9 +194,9 @@ def _resolve(
 
 
 def _find_manifest(
-    store: Store, registry: Registry, reference: Reference, platform: Platform | None, listener: Listener
+    store: Store, registry: Source, wanted: str, name: str, platform: Platform | None, listener: Listener
 ) -> _Found:
-    document = registry.manifest(reference.digest or reference.tag)
+    document = registry.manifest(wanted)
     source, parsed = document.digest, parse_document(document.data, document.media_type)
     for _ in range(INDEX_DEPTH_MAX):
         _keep(store, document)
@@ -146,24 +205,22 @@ def _find_manifest(
             listener(Event("manifest", document.digest, size, size, f"manifest with {len(parsed.layers)} layers"))
             return _Found(parsed, Descriptor(parsed.media_type, document.digest, size), source)
         listener(Event("index", document.digest, text=f"index of {len(parsed.manifests)} manifests"))
-        entry = _choose(parsed, reference, platform or host())
+        entry = _choose(parsed, name, platform or host())
         listener(Event("platform", entry.digest, text=f"chose {entry.platform or 'the entry without a platform'}"))
         document = _document(store, registry, entry)
         parsed = parse_document(document.data, entry.media_type)
-    raise ImageError(f"{reference.familiar} is an index of indexes, nested more than {INDEX_DEPTH_MAX} deep")
+    raise ImageError(f"{name} is an index of indexes, nested more than {INDEX_DEPTH_MAX} deep")
 
 
-def _choose(index: Index, reference: Reference, platform: Platform) -> Descriptor:
+def _choose(index: Index, name: str, platform: Platform) -> Descriptor:
     entry = choose(index, platform)
     if entry is None:
         there = sorted({str(entry.platform) for entry in index.manifests if entry.platform} - {"unknown/unknown"})
-        raise ImageError(
-            f"{reference.familiar} has no image for {platform}", hint=f"it has {', '.join(there[:20]) or 'none at all'}"
-        )
+        raise ImageError(f"{name} has no image for {platform}", hint=f"it has {', '.join(there[:20]) or 'none at all'}")
     return entry
 
 
-def _document(store: Store, registry: Registry, entry: Descriptor) -> Document:
+def _document(store: Store, registry: Source, entry: Descriptor) -> Document:
     """The document that an index points to, from the store if it is there."""
     if store.has_blob(entry):
         return Document(store.read_blob(entry.digest), entry.media_type, entry.digest)
@@ -188,7 +245,7 @@ def _keep(store: Store, document: Document) -> None:
 
 
 def _fetch(
-    store: Store, registry: Registry, found: _Found, platform: Platform | None, listener: Listener, jobs: int
+    store: Store, registry: Source, found: _Found, platform: Platform | None, listener: Listener, jobs: int
 ) -> str:
     """Bring config and layers into the store; the image's id."""
     descriptor = found.manifest.config
@@ -212,7 +269,7 @@ class _Team:
     """Threads that bring layers into the store, and the caller's thread, which tells the listener."""
 
     def __init__(
-        self, store: Store, registry: Registry, layers: list[tuple[str, Descriptor]], listener: Listener
+        self, store: Store, registry: Source, layers: list[tuple[str, Descriptor]], listener: Listener
     ) -> None:
         self._store = store
         self._registry = registry
@@ -275,7 +332,7 @@ class _Team:
             if store.layer(diff_id):  # made by another process or image meanwhile, or from another blob
                 return blob.fetch()
             with _in_thread(blob.read(), self._stop) as compressed:
-                tar = _tar(compressed, diff_id, _limit(store, descriptor), descriptor, report)
+                tar = _tar(compressed, diff_id, _room(store), descriptor, report)
                 with _in_thread(tar, self._stop) as pieces:
                     layer = _unpack(partial.begin(), pieces, diff_id)
             whole = True
@@ -307,7 +364,7 @@ class _Blob:
     """The bytes of one blob, which is whole and verified in the store once they have all been read."""
 
     def __init__(
-        self, store: Store, registry: Registry, descriptor: Descriptor, report: Listener, stop: threading.Event
+        self, store: Store, registry: Source, descriptor: Descriptor, report: Listener, stop: threading.Event
     ) -> None:
         self._store = store
         self._registry = registry
@@ -389,7 +446,7 @@ def _write(fd: int, chunk: bytes) -> None:
 
 
 def _tar(
-    chunks: Iterator[bytes], diff_id: str, limit: int, descriptor: Descriptor, report: Listener
+    chunks: Iterator[bytes], diff_id: str, room: int, descriptor: Descriptor, report: Listener
 ) -> Generator[bytes, None, None]:
     """The uncompressed layer; it ends only if its digest is the diff ID."""
     import hashlib
@@ -398,9 +455,11 @@ def _tar(
 
     hasher = hashlib.new(diff_id.partition(":")[0])
     done = told = 0
-    for piece in decompress(chunks, limit):
+    for piece in decompress(chunks, min(100 * descriptor.size + (1 << 30), _UNPACKED_MAX)):
         hasher.update(piece)
         done += len(piece)
+        if done > room:
+            raise StoreError(f"layer {descriptor.digest} needs more than the {room >> 20} MiB that the disk can spare")
         if done - told >= _STEP:
             told = done
             report(Event("unpack", descriptor.digest, done))
@@ -410,14 +469,11 @@ def _tar(
         raise VerificationError(f"layer {descriptor.digest} unpacks to diff ID {found}, not {diff_id}")
 
 
-def _limit(store: Store, descriptor: Descriptor) -> int:
-    """How many bytes a layer may unpack to: what compression can explain, and what the disk can take."""
+def _room(store: Store) -> int:
+    """How many bytes a layer may take from the disk, which must not become full to the last block."""
     disk = os.statvfs(store.root)
     reserve = min(_RESERVE_MAX, disk.f_blocks * disk.f_frsize // 20)
-    free = disk.f_bavail * disk.f_frsize - reserve
-    if free <= 0:
-        raise StoreError(f"the disk of {store.root} is full")
-    return min(100 * descriptor.size + (1 << 30), _UNPACKED_MAX, max(free, 0))
+    return max(0, disk.f_bavail * disk.f_frsize - reserve)
 
 
 def _unpack(fs: int, pieces: Iterator[bytes], diff_id: str) -> Layer:

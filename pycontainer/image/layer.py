@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
-from pycontainer.errors import LayerError, PycError, StoreError
+from pycontainer.errors import HostLacks, LayerError, PycError, StoreError
 from pycontainer.image.store import LayerFacts
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
 from pycontainer.image.tree import directories, remove_tree
@@ -68,6 +68,7 @@ def unpack_layer(root: int, chunks: Iterator[bytes]) -> LayerFacts:
     Raises:
         LayerError: the archive is malformed or hostile; what was unpacked must be thrown away.
         StoreError: the disk is full, or broken.
+        HostLacks: we are not root.
     """
     unpacker = _Unpacker(root, TarReader(chunks))
     try:
@@ -447,6 +448,8 @@ def _explain(error: OSError, entry: Entry | None) -> PycError:
     where = _show(entry.name) if entry else "the layer"
     if error.errno in _OF_THE_HOST:
         return StoreError(f"can't unpack {where}: {error.strerror}")
+    if error.errno in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
+        return HostLacks("unpacking a layer needs root: files in it belong to other users", hint="run it with sudo")
     return LayerError(f"can't unpack {where}: {error.strerror}")
 
 

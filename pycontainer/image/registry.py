@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from pycontainer import __version__
 from pycontainer.errors import RegistryError, VerificationError
 from pycontainer.image import events
+from pycontainer.image.auth import basic, parse_challenge, read_token
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import (
     DOCKER_INDEX,
@@ -137,6 +138,7 @@ class Registry:
         self._patience = patience
         self._session = requests.Session()
         self._session.auth = _no_netrc
+        self._session.trust_env = not endpoint.is_loopback  # no proxy stands between us and this machine
         if endpoint.insecure:  # the user has said so; no need to warn at each request
             import urllib3
 
@@ -468,7 +470,7 @@ class Registry:
                 return False
             self._check_may_hear(self._base)
             response.close()
-            self._authorization = _basic(*login)
+            self._authorization = basic(*login)
             return True
 
     def _token(self, fields: dict[str, str]) -> str:
@@ -486,7 +488,7 @@ class Registry:
         query = urlencode([*service, *(("scope", scope) for scope in scopes)])
         url = f"{realm}{'&' if where.query else '?'}{query}"
         login = self._credentials(self._endpoint.host)
-        headers = {"Authorization": _basic(*login)} if login else {}
+        headers = {"Authorization": basic(*login)} if login else {}
         what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes))}"
         self.listener(Event("token", text=f"{where.netloc} gives {what}"))
         for attempt in range(1, self._patience.tries + 1):
@@ -506,7 +508,7 @@ class Registry:
                         f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
                         hint="check the name; a private image needs 'pyc login' first",
                     )
-                return _token_of(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+                return read_token(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
         raise AssertionError
 
     def _check_may_hear(self, url: str) -> None:
@@ -521,71 +523,9 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _basic(user: str, password: str) -> str:
-    """RFC 7617."""
-    import base64
-
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
 def _origin(url: str) -> tuple[str, str]:
     where = urlsplit(url)
     return where.scheme, where.netloc
-
-
-def parse_challenge(header: str) -> tuple[str, dict[str, str]]:
-    """The first Bearer or Basic challenge of a WWW-Authenticate header (RFC 9110, 11.6.1), Bearer preferred.
-
-    Returns:
-        the scheme in lower case, "" if there is neither; and its parameters.
-    """
-    found: dict[str, dict[str, str]] = {}
-    fields: dict[str, str] = {}
-    rest = header[:8192].strip()
-    while rest:
-        word, rest = _word(rest)
-        if not word:
-            break
-        if rest.startswith("="):
-            value, rest = _value(rest[1:])
-            fields[word.lower()] = value
-        else:
-            fields = found.setdefault(word.lower(), {})
-        rest = rest.lstrip(" \t,")
-    for scheme in ("bearer", "basic"):
-        if scheme in found:
-            return scheme, found[scheme]
-    return "", {}
-
-
-def _word(text: str) -> tuple[str, str]:
-    end = next((at for at, char in enumerate(text) if char in ' \t,="'), len(text))
-    return text[:end], text[end:].lstrip(" \t") if text[end : end + 1] in (" ", "\t") else text[end:]
-
-
-def _value(text: str) -> tuple[str, str]:
-    text = text.lstrip(" \t")
-    if not text.startswith('"'):
-        return _word(text)
-    value, at = [], 1
-    while at < len(text) and text[at] != '"':
-        at += text[at] == "\\"
-        value.append(text[at : at + 1])
-        at += 1
-    return "".join(value), text[at + 1 :]
-
-
-def _token_of(data: bytes, host: str) -> str:
-    import json
-
-    try:
-        answer = json.loads(data)
-        token = answer.get("token") or answer.get("access_token")
-    except (ValueError, AttributeError, RecursionError):
-        token = None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
-        raise RegistryError(f"token server {host} gave no usable token")
-    return token
 
 
 def _check_range(response: requests.Response, descriptor: Descriptor, offset: int) -> None:

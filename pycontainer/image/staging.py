@@ -273,7 +273,8 @@ def settle_later(store: Store) -> None:
     import sys
     import threading
 
-    argv = [sys.executable, "-m", "pycontainer.image.staging", store.root]
+    argv = [sys.executable, "-P", "-m", "pycontainer.image.staging", store.root]
+    # -P: the working directory may be anybody's
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     pid = os.posix_spawn(sys.executable, argv, environment, file_actions=quiet, setsid=True)

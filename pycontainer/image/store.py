@@ -85,7 +85,8 @@ class Image(NamedTuple):
         digest: digest that its registry knows it by (of the index, if it came from one).
         names: canonical references; one without tag if the name has moved on to another image.
         config: how it wants to be run.
-        layers: lowest first.
+        layers: what to stack, lowest first; without those that a layer with an opaque root hides altogether, as
+            overlayfs ignores that mark on a root.
         size: bytes of file content in all layers.
         created: RFC 3339 time, or "".
         manifest: the descriptor of its manifest.
@@ -205,7 +206,7 @@ class Store:
             digest=entry.source,
             names=tuple(other.name for other in entries if other.image_id == entry.image_id and other.name),
             config=config,
-            layers=layers,
+            layers=_visible(layers),
             size=sum(layer.facts.size for layer in layers),
             created=config.created,
             manifest=entry.manifest,
@@ -214,9 +215,7 @@ class Store:
     def _layer(self, diff_id: str) -> Layer:
         layer = self.layer(diff_id)
         if layer is None:
-            raise NotFound(
-                f"layer {diff_id} is missing", hint="pull the image again: only what is missing is fetched"
-            )
+            raise NotFound(f"layer {diff_id} is missing", hint="pull the image again: only what is missing is fetched")
         return layer
 
     def layer(self, diff_id: str) -> Layer | None:
@@ -336,19 +335,22 @@ class Store:
                 document["manifests"] = [entry.to_json() for entry in entries] + foreign
                 staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
 
-    def add(self, name: Reference, image_id: str, manifest: Descriptor, source: str) -> Image:
+    def add(self, name: Reference | None, image_id: str, manifest: Descriptor, source: str) -> Image:
         """Enter a whole image under a name; if the name meant another image, that one stays as ``repository@digest``.
 
         Args:
-            name: with a tag or a digest.
+            name: with a tag or a digest; without a name, the image is known by its ID.
             image_id: digest of the config.
             manifest: descriptor of the manifest, whose blobs and layers are here.
             source: digest of what the registry has under that name.
         """
-        canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
+        canonical = ""
+        if name:
+            canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
         with self._editing() as entries:
-            _enter(entries, _Entry(canonical, image_id, source, manifest))
-        return self.find(canonical)
+            if canonical or all(entry.image_id != image_id for entry in entries):
+                _enter(entries, _Entry(canonical, image_id, source, manifest))
+        return self.find(canonical or image_id)
 
     def tag(self, name_or_id: str, name: Reference) -> Image:
         """Give an image one more name (``docker tag``).
@@ -457,6 +459,11 @@ class Store:
         return blobs, layers
 
 
+def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    bottom = max((number for number, layer in enumerate(layers) if layer.facts.hides_all), default=0)
+    return layers[bottom:]
+
+
 def _is_named(entry: _Entry, wanted: Reference) -> bool:
     if wanted.digest:  # the repository must fit too: a digest alone would find another repository's image
         repository = entry.name.partition("@")[0].rpartition(":")[0] if entry.has_tag else entry.name.partition("@")[0]
@@ -466,7 +473,9 @@ def _is_named(entry: _Entry, wanted: Reference) -> bool:
 
 def _enter(entries: list[_Entry], new: _Entry) -> None:
     """Put an entry in; the image that had its name, if it loses its last one, stays under its digest."""
-    for old in [entry for entry in entries if entry.name == new.name]:
+    for old in list(entries):
+        if old.name != new.name if old.name else old.image_id != new.image_id:  # an image without a name gets one
+            continue
         entries.remove(old)
         if old.image_id != new.image_id and old.has_tag:
             entries.append(old.demoted())

@@ -71,7 +71,7 @@ class Stream:
         self._chunks = chunks
         self._chunk = b""
         self._view = memoryview(b"")
-        self._at = 0
+        self._at = self._before = 0
 
     def take(self, length: int) -> bytes:
         """The next ``length`` bytes, or fewer at the end of the stream."""
@@ -122,7 +122,13 @@ class Stream:
         while self._advance():
             yield self._chunk
 
+    @property
+    def position(self) -> int:
+        """How many bytes have been handed out."""
+        return self._before + self._at
+
     def _advance(self) -> bool:
+        self._before += len(self._chunk)
         self._chunk = next(self._chunks, b"")
         self._view, self._at = memoryview(self._chunk), 0
         return bool(self._chunk)
@@ -162,6 +168,11 @@ class TarReader:
                 continue
             yield self._entry(block, fields, kind, size, extended, sparse_map)
             extended, sparse_map = {}, None
+
+    @property
+    def position(self) -> int:
+        """Where in the archive the content of the entry that was just returned begins."""
+        return self._stream.position
 
     def content(self) -> Iterator[memoryview]:
         """The stored bytes of the entry that was just returned; without the holes, if it is sparse."""

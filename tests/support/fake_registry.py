@@ -31,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection. Rules of the test come first; the registry answers what they leave."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every small answer waits 40 ms for an acknowledgement
     server: Server
 
     def do_GET(self) -> None:

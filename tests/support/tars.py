@@ -104,7 +104,9 @@ def snapshot(root: str, *, skip: str = "", times: bool = True) -> dict[str, tupl
     """Everything about every file below ``root``: kind and mode, owner, time, links, device, attributes, content."""
     seen: dict[str, tuple[object, ...]] = {}
     first_name: dict[tuple[int, int], str] = {}
-    for path in [root, *(os.path.join(at, name) for at, below, files in os.walk(root) for name in below + files)]:
+    for path in sorted(
+        [root, *(os.path.join(at, name) for at, below, files in os.walk(root) for name in below + files)]
+    ):
         name = os.path.relpath(path, root)
         if skip and (path == skip or path.startswith(skip + "/")):
             continue

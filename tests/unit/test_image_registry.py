@@ -13,10 +13,11 @@ import pytest
 
 from pycontainer.errors import RegistryError, VerificationError
 from pycontainer.image import manifest as m
+from pycontainer.image.auth import parse_challenge
 from pycontainer.image.events import Event
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.registries_conf import Endpoint
-from pycontainer.image.registry import Credentials, Patience, Registry, parse_challenge
+from pycontainer.image.registry import Credentials, Patience, Registry
 from tests.support.fake_registry import FakeRegistry, Handler, digest_of, when
 
 HASTY = Patience(tries=3, pause=0.01, connect=2, stall=0.5)
@@ -313,6 +314,12 @@ def test_netrc_is_not_consulted(fake: FakeRegistry, tmp_path: object, monkeypatc
     monkeypatch.setenv("NETRC", f"{tmp_path}/netrc")
     client(fake.host).manifest("1")
     assert "Authorization" not in fake.requests[0][1]
+
+
+def test_a_proxy_never_comes_between_us_and_this_machine(fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:3128")
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
+    assert client(fake.host).manifest("1").data
 
 
 def test_an_anonymous_token_is_fetched_once_and_used_for_all(fake: FakeRegistry) -> None:
