@@ -28,7 +28,6 @@ from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.image.tree import remove_tree
 
-
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
@@ -72,7 +71,20 @@ class Container(NamedTuple):
     pid: int = 0
 
 
-_STORED = ("id", "name", "image", "image_id", "command", "created", "labels", "mounts", "ports", "rm", "cgroup", "options")
+_STORED = (
+    "id",
+    "name",
+    "image",
+    "image_id",
+    "command",
+    "created",
+    "labels",
+    "mounts",
+    "ports",
+    "rm",
+    "cgroup",
+    "options",
+)
 
 
 # --- where things are -----------------------------------------------------------------------------------------------
@@ -306,6 +318,7 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False) -> Container:
         _kill(roots, container)
     clear_remains(container)
     discard(roots, container.id, container.name)
+    empty_trash(roots)
     return container
 
 
@@ -336,15 +349,29 @@ def discard(roots: Roots, container_id: str, name: str = "") -> None:
         with contextlib.suppress(OSError):
             if os.readlink(f"{roots.root}/names/{link}").endswith("/" + container_id):
                 os.unlink(f"{roots.root}/names/{link}")
-    trash = roots.root + "/trash"
+    trash, where = roots.root + "/trash", directory(roots, container_id)
     _make_directory(trash)
+    wrote = bool(_entries(where + "/upper"))
     with contextlib.suppress(FileNotFoundError):  # somebody else is at it
-        os.rename(directory(roots, container_id), f"{trash}/{container_id}")
-    _empty_trash(trash, container_id)
+        os.rename(where, f"{trash}/{container_id}")
+    if wrote:
+        _delete(trash, container_id)
     forget_live(roots, container_id)
 
 
-def _empty_trash(trash: str, container_id: str) -> None:
+def empty_trash(roots: Roots) -> None:
+    """Delete what discarded containers have left.
+
+    One that wrote nothing leaves some empty directories. Deleting them takes a millisecond, so :func:`discard` leaves
+    that to the next start, which does it while it waits for the kernel.
+    """
+    trash = roots.root + "/trash"
+    for container_id in _entries(trash):
+        with contextlib.suppress(OSError):  # somebody else may be at it
+            _delete(trash, container_id)
+
+
+def _delete(trash: str, container_id: str) -> None:
     parent = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -370,10 +397,7 @@ def has_run(roots: Roots, container_id: str) -> bool:
 
 
 def repair(roots: Roots) -> None:
-    """Clear away what killed processes of ours have left: live state whose lock nobody holds, and half-empty trash."""
-    for container_id in _entries(roots.root + "/trash"):
-        with contextlib.suppress(OSError):  # somebody else may be at it
-            _empty_trash(roots.root + "/trash", container_id)
+    """Clear away what killed processes of ours have left: live state whose lock nobody holds."""
     for container_id in _entries(roots.runroot + "/containers"):
         if is_alive(roots, container_id):
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers
@@ -103,7 +104,7 @@ def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] 
     store = Store(roots.root)
     if options.pull != "always":
         try:
-            image = store.find(options.image)
+            image = _find(store, options.image)
             if not options.platform or image.config.platform == Platform.parse(options.platform):
                 return image
             if options.pull == "never":
@@ -116,6 +117,20 @@ def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] 
 
     platform = Platform.parse(options.platform) if options.platform else None
     return pull(store, Reference.parse(options.image), platform=platform, progress=progress)
+
+
+def _find(store: Store, name: str) -> Image:
+    """Look the image up; a process that starts many containers does so once, until the index of images changes."""
+    try:
+        index = os.stat(store.oci + "/index.json")
+    except FileNotFoundError:
+        return store.find(name)
+    return _find_in(store.root, name, (index.st_ino, index.st_mtime_ns, index.st_size))
+
+
+@lru_cache(maxsize=64)
+def _find_in(root: str, name: str, _index: tuple[int, int, int]) -> Image:
+    return Store(root).find(name)
 
 
 def require_root() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer import cgroups
 from pycontainer.core import kernel
@@ -20,6 +21,9 @@ from pycontainer.plan import slots
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Seccomp
 
 
 class Stdio(NamedTuple):
@@ -72,7 +76,16 @@ def group_for(bundle: Bundle) -> cgroups.Group:
 def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
     """The spec's system call filter, compiled once and kept."""
     profile = bundle.spec["linux"].get("seccomp")
-    return load_filter(profile, roots.root + "/cache/seccomp") if profile else None
+    if not profile:
+        return None
+    known = _filters.get(id(profile))
+    if known is None or known[0] is not profile:
+        known = _filters[id(profile)] = profile, load_filter(profile, roots.root + "/cache/seccomp")
+    return known[1]
+
+
+# The profiles of ours are one object each for all containers of a process.
+_filters: dict[int, tuple[Seccomp, Filter]] = {}
 
 
 def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
@@ -93,11 +106,16 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
     tty = bundle.spec["process"].get("terminal", False)
     group = group_for(bundle)
     plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty))
-    with contextlib.ExitStack() as ours:
-        given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
-        performance = Performance(plan, given, name=bundle.container.name, observer=observer)
     try:
-        containers.write_spec(roots, bundle.container.id, bundle.spec)  # while the kernel is at work
+        with contextlib.ExitStack() as ours:
+            given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
+            performance = Performance(plan, given, name=bundle.container.name, observer=observer)
+    except OSError as error:
+        raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
+    try:
+        # All this while the kernel is at work in another process:
+        containers.write_spec(roots, bundle.container.id, bundle.spec)
+        containers.empty_trash(roots)
         performance.wait_started()
         containers.record_start(roots, bundle.container.id, performance.init)
     except BaseException as error:
@@ -150,6 +168,16 @@ def _descriptors(
 
 def kind_of(path: str) -> str:
     """What a path of the host is: ``directory``, ``file`` for anything else, "" for nothing."""
+    return _kind_in_kernel(path) if path.startswith(("/proc/", "/sys/")) else _kind(path)
+
+
+@cache
+def _kind_in_kernel(path: str) -> str:
+    """The kernel's own files, of which we ask for the same forty at each start, don't come and go."""
+    return _kind(path)
+
+
+def _kind(path: str) -> str:
     try:
         return "directory" if stat.S_ISDIR(os.stat(path).st_mode) else "file"
     except OSError:

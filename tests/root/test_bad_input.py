@@ -27,7 +27,7 @@ def says(result: Result, code: int, *words: str) -> None:
 
 
 def clean(stocked: Pyc) -> None:
-    for directory in (f"{stocked.root}/containers", f"{stocked.root}/trash", f"{stocked.runroot}/containers"):
+    for directory in (f"{stocked.root}/containers", f"{stocked.root}/names", f"{stocked.runroot}/containers"):
         assert not os.path.exists(directory) or os.listdir(directory) == []
 
 

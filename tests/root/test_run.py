@@ -329,9 +329,16 @@ def test_a_container_that_is_kept_is_listed_and_removed(stocked: Pyc, image: str
 
 def test_rm_leaves_nothing(stocked: Pyc, image: str) -> None:
     stocked("run", "--rm", "--name", "gone", image, "true").ok()
-    for directory in ("containers", "names", "trash"):
-        assert os.listdir(f"{stocked.root}/{directory}") == []
-    assert os.listdir(f"{stocked.runroot}/containers") == []
+    for directory in (f"{stocked.root}/containers", f"{stocked.root}/names", f"{stocked.runroot}/containers"):
+        assert os.listdir(directory) == []
+
+
+def test_what_it_wrote_is_deleted_at_once_and_the_empty_rest_by_the_next_start(stocked: Pyc, image: str) -> None:
+    stocked("run", "--rm", image, "sh", "-c", "head -c 1000000 /dev/zero > /big").ok()
+    assert os.listdir(f"{stocked.root}/trash") == []
+    for _ in range(3):
+        stocked("run", "--rm", image, "true").ok()
+    assert len(os.listdir(f"{stocked.root}/trash")) == 1
 
 
 def test_a_hundred_and_twenty_layers(stocked: Pyc, registry: Registry) -> None:
