@@ -80,6 +80,8 @@ def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
         return None
     known = _filters.get(id(profile))
     if known is None or known[0] is not profile:
+        if len(_filters) > 16:  # profiles from files are new objects each time
+            _filters.clear()
         known = _filters[id(profile)] = profile, load_filter(profile, roots.root + "/cache/seccomp")
     return known[1]
 
