@@ -71,20 +71,7 @@ class Container(NamedTuple):
     pid: int = 0
 
 
-_STORED = (
-    "id",
-    "name",
-    "image",
-    "image_id",
-    "command",
-    "created",
-    "labels",
-    "mounts",
-    "ports",
-    "rm",
-    "cgroup",
-    "options",
-)
+_STORED = Container._fields[: Container._fields.index("state")]
 
 
 # --- where things are -----------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Collection
 
+from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
-from pycontainer.oci.security import CAPABILITIES
 
 
 def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> Facts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
 from pycontainer.oci.resources import HostDevice, device_nodes, resources
@@ -42,7 +43,7 @@ class Facts(NamedTuple):
 
     nofile: int = NOFILE[1]
     cpus: int = 1
-    capabilities: Collection[str] = security.CAPABILITIES
+    capabilities: Collection[str] = CAPABILITIES
     devices: Mapping[str, Collection[HostDevice]] = {}
     thermal_cpus: int = 0
     setuid_files: Collection[str] = ()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, UsageError
 
 if TYPE_CHECKING:
@@ -24,20 +25,6 @@ def _words(text: str, prefix: str = "") -> tuple[str, ...]:
 
 
 # --- capabilities ---------------------------------------------------------------------------------
-
-CAPABILITIES: tuple[str, ...] = _words(
-    """
-    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
-    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
-    SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
-    AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ
-    PERFMON BPF CHECKPOINT_RESTORE
-    """,
-    prefix="CAP_",
-)
-"""All 41 capabilities; the index of a name is its number in the kernel (capabilities(7))."""
-
-CAPABILITY_NUMBER: dict[str, int] = {name: number for number, name in enumerate(CAPABILITIES)}
 
 DOCKER_CAPABILITIES: tuple[str, ...] = _words(
     """
