@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pycontainer.errors import ImageError, RegistryError, StoreError, VerificationError
+from pycontainer.errors import ImageError, PycError, RegistryError, StoreError, VerificationError
 from pycontainer.image import events, staging
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import (
@@ -94,6 +94,11 @@ def pull(
             finally:
                 registry.close()
             image = store.add(reference, image_id, found.descriptor, found.source)
+    except StoreError:  # most likely the disk is full: give back what no image needs
+        with suppress(PycError):
+            store.collect()
+            staging.sweep(store, partial_blob_life=0)
+        raise
     finally:
         if os.listdir(staging.unsynced(store)):
             staging.settle_later(store)

@@ -30,7 +30,7 @@ _AUFS = b".wh..wh."  # aufs's own bookkeeping: kept while unpacking, as hard lin
 _GONE = b".wh..wh..pyc-gone"  # directories that a later entry replaced; renamed, so that no inode number comes twice
 
 _ENTRIES_MAX = 5_000_000
-_DIRECTORIES_MAX = 1_000_000
+_DIRECTORIES_MAX = 500_000  # of which we remember the attributes: 250 bytes each
 _LATE_LINKS_MAX = 100_000
 _SETUID_MAX = 10_000
 _OPEN_PARENTS_MAX = 128
@@ -42,6 +42,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 _OF_THE_HOST = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _ELF32 = b"\x7fELF\x01"
+_NO_XATTRS: dict[bytes, bytes] = {}
 
 _CAPABILITY = b"security.capability"
 _CAPABILITY_LENGTHS = {b"\x02": 20, b"\x03": 24}  # by version, the top byte of a little-endian word: linux/capability.h
@@ -85,7 +86,7 @@ class _Unpacker:
         self._root = root
         self._reader = reader
         self._parents: dict[bytes, int] = {}  # open directories by the path that led to them
-        self._directories = {os.fstat(root).st_ino: _Attributes(0o755, 0, 0, 0, {})}
+        self._directories = {os.fstat(root).st_ino: _Attributes(0o755, 0, 0, 0, _NO_XATTRS)}
         self._opaque: set[int] = set()  # by inode
         self._late_links: list[Entry] = []
         self._junk: set[bytes] = set()
@@ -387,7 +388,7 @@ class _Unpacker:
         """Note the attributes of a directory for the end."""
         if len(self._directories) > _DIRECTORIES_MAX:
             raise LayerError(f"the layer has more than {_DIRECTORIES_MAX} directories")
-        attributes = _Attributes(entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs or {})
+        attributes = _Attributes(entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs or _NO_XATTRS)
         self._directories[os.fstat(directory).st_ino] = attributes
 
     def _set_xattrs(self, fd: int, xattrs: dict[bytes, bytes], entry: Entry | None = None) -> None:

@@ -155,7 +155,7 @@ class Registry:
         """Close all connections. A transfer in another thread fails at once."""
         self._closed = True
         for response in list(self._transfers):
-            with suppress(OSError, ValueError, AttributeError):  # done meanwhile
+            with suppress(OSError, ValueError, RuntimeError, AttributeError):  # done meanwhile
                 response.raw.shutdown()
         self._session.close()
 

@@ -209,7 +209,7 @@ def _remove(store: Store, name: str) -> None:
         os.close(fd)
 
 
-def sweep(store: Store) -> None:
+def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None:
     """Delete what dead processes left in ROOT/tmp. What somebody holds, and a fresh partial blob, stay."""
     try:
         names = os.listdir(directory(store))
@@ -228,7 +228,7 @@ def sweep(store: Store) -> None:
                 trash(store, path)
             elif name.startswith("trash."):
                 _remove(store, name)
-            elif age > (PARTIAL_BLOB_LIFE if name.startswith("blob.") else 60):
+            elif age > (partial_blob_life if name.startswith("blob.") else 60):
                 _unlink(path)
         except BlockingIOError:
             continue
