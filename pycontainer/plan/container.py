@@ -76,6 +76,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
     yield from namespaces.handshake()
+    yield from program.let_go(given)
     yield from setting.group.enter()
     yield from namespaces.join(spec)
     yield from namespaces.hide_cgroup(spec)
@@ -112,6 +113,5 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from program.execute(spec, under_init=setting.init)
 
     # The monitor again
-    yield from program.let_go(given)
     yield from program.supervise(tty=tty, given=given, counters=setting.group.counters)
     yield from setting.group.remove()

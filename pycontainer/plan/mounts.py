@@ -316,7 +316,7 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
             INIT,
             tuple(result),
             "proc(5)",
-            Proof("/proc/{pid}/mountinfo", "/proc/kcore "),
+            Proof("/proc/{pid}/mountinfo", f" {next((path for path in kinds if kinds[path]), path)} "),
         ),
     )
 

@@ -11,11 +11,11 @@ from pycontainer.errors import UsageError
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import (
     CLIENT,
-    LIFE,
     FROM_STDERR,
     FROM_STDOUT,
     INIT_PID,
     INIT_PIDFD,
+    LIFE,
     MASTER,
     MONITOR_END,
     STDERR,
