@@ -1,0 +1,134 @@
+"""A container's files, for those who look at them or change them from outside: as the descriptor of a root directory.
+
+No process of ours enters the container's root, and nothing is mounted where anybody could see it. While it runs, the
+kernel has the way in: /proc/PID/root, opened once. Otherwise its layers are stacked anew, as a mount without a place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pycontainer.engine import containers
+from pycontainer.errors import Conflict, HostLacks
+from pycontainer.image.store import Store
+from pycontainer.rootfs import detached
+from pycontainer.rootfs.overlay import make_skeleton, skeleton
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+
+
+@contextlib.contextmanager
+def live(roots: Roots, container: Container, path: str, *, write: bool = False) -> Iterator[tuple[int, bytes]]:
+    """The root that ``path`` is below and its path there; what is written there is in the container.
+
+    While the container runs, this is the root as it sees it, with all that is mounted. Else it is what it has written
+    on its layers, or the directory of the host that would be bound where ``path`` leads.
+
+    Raises Conflict if ``write`` is asked for where the container may not write itself.
+    """
+    if container.state == "running":
+        root = _root_of_process(roots, container)
+        try:
+            yield root, os.fsencode(path)
+        finally:
+            os.close(root)
+        return
+    where = containers.directory(roots, container.id)
+    spec = _spec(where)
+    mount, below = _bound(spec, path)
+    if write and ("ro" in mount.get("options", ()) if mount else spec.get("root", {}).get("readonly")):
+        raise Conflict(f"{path} is on a read-only {'mount' if mount else 'root'} of container {container.name}")
+    if mount:
+        root = os.open(mount["source"], os.O_PATH | os.O_CLOEXEC)
+        try:
+            yield root, os.fsencode(below)
+        finally:
+            os.close(root)
+        return
+    with _alone(where), detached.overlay(_layers(roots, container), f"{where}/upper", f"{where}/work") as root:
+        yield root, os.fsencode(path)
+
+
+def _spec(bundle: str) -> dict[str, Any]:
+    try:
+        with open(f"{bundle}/config.json", "rb") as file:
+            spec: dict[str, Any] = json.load(file)
+    except (OSError, ValueError):
+        return {}  # it has never run
+    return spec
+
+
+def _bound(spec: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The directory of the host that is bound over ``path``, if there is one, and the rest of the path below it."""
+    clean = os.path.normpath("/" + path)
+    for mount in sorted(spec.get("mounts", ()), key=lambda mount: len(mount["destination"]), reverse=True):
+        destination = mount["destination"].rstrip("/")
+        if mount.get("type") == "bind" and os.path.isdir(mount["source"]) and f"{clean}/".startswith(destination + "/"):
+            ending = "/." if path.endswith("/.") else "/" if path.endswith("/") else ""
+            return mount, clean[len(destination) :] + ending or "/"
+    return {}, path
+
+
+@contextlib.contextmanager
+def snapshot(roots: Roots, container: Container) -> Iterator[int]:
+    """Its layers and what it has written, without what is mounted on them; nothing can be written there."""
+    upper = containers.directory(roots, container.id) + "/upper"
+    with detached.overlay([upper, *_layers(roots, container)]) as root:
+        yield root
+
+
+@contextlib.contextmanager
+def image(roots: Roots, container: Container) -> Iterator[int]:
+    """The root that the container began with."""
+    with detached.overlay(_layers(roots, container)) as root:
+        yield root
+
+
+@contextlib.contextmanager
+def upper(roots: Roots, container: Container) -> Iterator[int]:
+    """The directory that holds what it has written, in overlayfs's own terms."""
+    path = containers.directory(roots, container.id) + "/upper"
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _layers(roots: Roots, container: Container) -> list[str]:
+    if os.geteuid() != 0:
+        raise HostLacks("looking into a container takes root: its layers are stacked by a mount", hint="use sudo")
+    make_skeleton(roots.root)
+    layers = Store(roots.root).find(container.image_id).layers
+    return [*(layer.path_of_fs for layer in reversed(layers)), skeleton(roots.root)]
+
+
+def _root_of_process(roots: Roots, container: Container) -> int:
+    """The root of the first process. Its number is not taken by another one while the monitor lives."""
+    try:
+        root = os.open(f"/proc/{container.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise Conflict(f"container {container.name} can't be looked into: {why}", hint="it may be ending") from None
+    if not containers.is_alive(roots, container.id):
+        os.close(root)
+        raise Conflict(f"container {container.name} has just ended", hint="try again")
+    return root
+
+
+@contextlib.contextmanager
+def _alone(where: str) -> Iterator[None]:
+    """Wait for others that have the same directory under an overlay: overlayfs takes it only once."""
+    lock = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
