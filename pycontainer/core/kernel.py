@@ -75,7 +75,7 @@ def fsconfig(fs: int, command: int, key: str = "", value: str = "") -> None:
 
 
 def fsmount(fs: int, attributes: int) -> int:
-    """Make a mount of it that is attached nowhere: it is the descriptor returned, and goes with it. Source: fsmount(2)."""
+    """Make a mount of it that is attached nowhere, and goes with the descriptor returned. Source: fsmount(2)."""
     return _checked(_core.lib.pyc_fsmount(fs, attributes))
 
 
