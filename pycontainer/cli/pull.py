@@ -26,10 +26,12 @@ def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet
     if all_tags:
         raise Unsupported("--all-tags is not supported yet: name the tag you want")
     from pycontainer.engine.pull import pull  # requests: +80 ms
+    from pycontainer.engine.sources import open_source
 
-    reference, store = Reference.parse(name), Store(session.roots.root)
+    source, store = open_source(name), Store(session.roots.root)
+    reference = source.reference if source else Reference.parse(name)
     before = _image_id(store, str(reference))
-    if not quiet:
+    if not quiet and not source:
         if reference.tag == "latest" and ":latest" not in name:
             click.echo("Using default tag: latest")
         click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
@@ -39,12 +41,11 @@ def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet
 
         listener = PullNarrator(sys.stderr)
     try:
-        image = pull(
-            store,
-            reference,
-            platform=Platform.parse(platform) if platform else None,
-            progress=None if quiet else listener,
-        )
+        wanted, told = Platform.parse(platform) if platform else None, None if quiet else listener
+        if source:
+            image = source.take(store, platform=wanted, progress=told)
+        else:
+            image = pull(store, reference, platform=wanted, progress=told)
     finally:
         listener.close()
     if not quiet:

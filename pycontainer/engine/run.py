@@ -102,6 +102,12 @@ def stdio_of(options: RunOptions) -> Stdio:
 def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | None = None) -> Image:
     """The image, from the store or, as ``--pull`` says, from its registry."""
     store = Store(roots.root)
+    if options.image.startswith(("oci:", "oci-archive:", "docker-archive:")):
+        from pycontainer.engine.sources import open_source
+
+        if source := open_source(options.image):
+            platform = Platform.parse(options.platform) if options.platform else None
+            return source.take(store, platform=platform, progress=progress)
     if options.pull != "always":
         try:
             image = _find(store, options.image)
