@@ -123,7 +123,16 @@ def describe(
         mounts=tuple(mount.source or mount.target for mount in asked.mounts),
         rm=options.rm,
         cgroup=spec["linux"]["cgroupsPath"],
-        options={"tty": asked.tty, "interactive": asked.interactive, "init": asked.init, "user": asked.user},
+        options={
+            "tty": asked.tty,
+            "interactive": asked.interactive,
+            "init": asked.init,
+            "user": asked.user,
+            "workdir": asked.workdir,
+            "env": asked.env,
+            "entrypoint": asked.entrypoint,
+            "command": asked.command,
+        },
     )
     defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
     return Bundle(container, spec, _rootfs(roots, container_id, lowers, volatile=options.rm), asked.init, defaults)
