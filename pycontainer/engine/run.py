@@ -5,19 +5,18 @@ reference -> image -> bundle (a directory and a runtime-spec) -> plan -> contain
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle, create
+from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.start import Stdio, start
-from pycontainer.errors import HostLacks, NotFound
-from pycontainer.image.platform import Platform
-from pycontainer.image.store import Store
+from pycontainer.errors import HostLacks
 from pycontainer.plan import namespaces
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from pycontainer.core.performer import Observer
     from pycontainer.engine.pull import Event
-    from pycontainer.image.store import Image
 
 
 def run(
@@ -41,14 +39,16 @@ def run(
     Raises PycError, with nothing left behind.
     """
     require_root()
-    image = obtain(roots, options, progress)
     containers.repair(roots)
-    with Signals(interrupt=observer is not None) as signals:
-        bundle = create(roots, image, options)
-        try:
-            return _run_bundle(roots, bundle, options, signals, observer)
-        finally:
-            _leave(roots, bundle)
+    with contextlib.ExitStack() as until_recorded:
+        image = until_recorded.enter_context(obtained(roots, options, progress))
+        with Signals(interrupt=observer is not None) as signals:
+            bundle = create(roots, image, options)
+            until_recorded.close()
+            try:
+                return _run_bundle(roots, bundle, options, signals, observer)
+            finally:
+                _leave(roots, bundle)
 
 
 def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Signals, observer: Observer | None) -> int:
@@ -97,46 +97,6 @@ def stdio_of(options: RunOptions) -> Stdio:
     asked = options.attach
     stdin = "stdin" in asked if asked else options.container.interactive
     return Stdio(stdin, not asked or "stdout" in asked, not asked or "stderr" in asked)
-
-
-def obtain(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | None = None) -> Image:
-    """The image, from the store or, as ``--pull`` says, from its registry."""
-    store = Store(roots.root)
-    if options.image.startswith(("oci:", "oci-archive:", "docker-archive:")):
-        from pycontainer.engine.sources import open_source
-
-        if source := open_source(options.image):
-            platform = Platform.parse(options.platform) if options.platform else None
-            return source.take(store, platform=platform, progress=progress)
-    if options.pull != "always":
-        try:
-            image = _find(store, options.image)
-            if not options.platform or image.config.platform == Platform.parse(options.platform):
-                return image
-            if options.pull == "never":
-                raise NotFound(f"image {options.image} is here for {image.config.platform}, not {options.platform}")
-        except NotFound:
-            if options.pull == "never":
-                raise
-    from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
-    from pycontainer.image.reference import Reference
-
-    platform = Platform.parse(options.platform) if options.platform else None
-    return pull(store, Reference.parse(options.image), platform=platform, progress=progress)
-
-
-def _find(store: Store, name: str) -> Image:
-    """Look the image up; a process that starts many containers does so once, until the index of images changes."""
-    try:
-        index = os.stat(store.oci + "/index.json")
-    except FileNotFoundError:
-        return store.find(name)
-    return _find_in(store.root, name, (index.st_ino, index.st_mtime_ns, index.st_size))
-
-
-@lru_cache(maxsize=64)
-def _find_in(root: str, name: str, _index: tuple[int, int, int]) -> Image:
-    return Store(root).find(name)
 
 
 def require_root() -> None:

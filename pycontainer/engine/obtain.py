@@ -1,0 +1,70 @@
+"""From what the user calls an image to an :class:`Image` on disk: in the store, in an archive, or in a registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pycontainer.errors import NotFound
+from pycontainer.image.platform import Platform
+from pycontainer.image.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycontainer.engine.options import Roots, RunOptions
+    from pycontainer.engine.pull import Event
+    from pycontainer.image.store import Image
+
+SOURCES = ("oci:", "oci-archive:", "docker-archive:")
+
+
+@contextmanager
+def obtained(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | None = None) -> Iterator[Image]:
+    """The image, pulled as ``--pull`` says. While this is held nobody can remove it: hold it until a container is
+    recorded that uses it.
+    """
+    store = Store(roots.root)
+    if not os.path.isdir(roots.root):
+        store.prepare()
+    with store.hold():
+        yield _obtain(store, options, progress)
+
+
+def _obtain(store: Store, options: RunOptions, progress: Callable[[Event], None] | None) -> Image:
+    platform = Platform.parse(options.platform) if options.platform else None
+    if options.image.startswith(SOURCES):
+        from pycontainer.engine.sources import open_source
+
+        if source := open_source(options.image):
+            return source.take(store, platform=platform, progress=progress)
+    if options.pull != "always":
+        try:
+            return _here(store, options.image, platform)
+        except NotFound:
+            if options.pull == "never":
+                raise
+    from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
+    from pycontainer.image.reference import Reference
+
+    return pull(store, Reference.parse(options.image), platform=platform, progress=progress)
+
+
+def _here(store: Store, name: str, platform: Platform | None) -> Image:
+    """The image in the store. A process that starts many containers looks once, until the index of images changes."""
+    try:
+        index = os.stat(store.oci + "/index.json")
+    except FileNotFoundError:
+        raise NotFound(f"no such image: {name}", hint=f"pyc pull {name}") from None
+    image = _find(store.root, name, (index.st_ino, index.st_mtime_ns, index.st_size))
+    if platform and image.config.platform != platform:
+        raise NotFound(f"image {name} is here for {image.config.platform}, not for {platform}")
+    return image
+
+
+@lru_cache(maxsize=64)
+def _find(root: str, name: str, _index: tuple[int, int, int]) -> Image:
+    return Store(root).find(name)
