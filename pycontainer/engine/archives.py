@@ -99,7 +99,7 @@ def load(
         StoreError: the disk is full.
     """
     listener = progress or events.nobody
-    with _all_or_nothing(store), open_archive(store, fd, what) as archive:
+    with all_or_nothing(store), open_archive(store, fd, what) as archive:
         if not archive.offers:
             raise ImageError(f"{what} has no images")
         named = [(offer, _references(offer, what)) for offer in archive.offers]
@@ -120,7 +120,7 @@ def load(
 
 
 @contextmanager
-def _all_or_nothing(store: Store) -> Iterator[None]:
+def all_or_nothing(store: Store) -> Iterator[None]:
     """Hold the store; after an image that can't be used, delete what was fetched of it."""
     store.prepare()
     staging.drop_unsynced(store)
@@ -168,7 +168,7 @@ def take(
         NotFound: the archive has no such image, or several and none was named. ImageError: as :func:`load`.
     """
     listener = progress or events.nobody
-    with _all_or_nothing(store):
+    with all_or_nothing(store):
         digest = _choose(archive, wanted).descriptor.digest
         found = fetch(store, archive, digest, archive.what, platform=platform, listener=listener, jobs=jobs)
         image = store.add(name, found.image_id, found.manifest, found.source)

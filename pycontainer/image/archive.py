@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
@@ -89,7 +90,7 @@ class TarFiles:
             raise
 
     def _index(self) -> None:
-        reader = TarReader(_chunks(self._fd, 0))
+        reader = TarReader(chunks(self._fd, 0))
         for number, entry in enumerate(reader):
             if number >= _ENTRIES_MAX:
                 raise ImageError(f"{self.what} has more than {_ENTRIES_MAX} entries")
@@ -123,7 +124,7 @@ class TarFiles:
     def pieces(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """Its bytes, from ``offset``."""
         start, size = self._find(name)
-        return _chunks(self._fd, start + offset, start + size)
+        return chunks(self._fd, start + offset, start + size)
 
     def _find(self, name: str) -> tuple[int, int]:
         if name in self._links:
@@ -141,11 +142,17 @@ class TarFiles:
 
 
 class OneFile:
-    """A file that we have open, under whatever name it is asked for."""
+    """A file that we have open, under whatever name it is asked for; closed when the block ends."""
 
     def __init__(self, fd: int, what: str) -> None:
         """Take the descriptor over."""
         self.what, self._fd = what, fd
+
+    def __enter__(self) -> OneFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def has(self, name: str) -> bool:
         """Always true."""
@@ -157,7 +164,7 @@ class OneFile:
 
     def pieces(self, name: str, offset: int = 0) -> Iterator[bytes]:
         """Its bytes, from ``offset``."""
-        return _chunks(self._fd, offset)
+        return chunks(self._fd, offset)
 
     def close(self) -> None:
         """Close it."""
@@ -215,7 +222,7 @@ class DirectoryFiles:
         """Its bytes, from ``offset``."""
         fd = self._open(name)
         try:
-            yield from _chunks(fd, offset)
+            yield from chunks(fd, offset)
         finally:
             os.close(fd)
 
@@ -226,11 +233,11 @@ class DirectoryFiles:
             self._fd = -1
 
 
-def _chunks(fd: int, start: int, end: int = 1 << 62) -> Iterator[bytes]:
+def chunks(fd: int, start: int = 0, end: int = 1 << 62) -> Iterator[bytes]:
     """A part of a file, without moving its offset, so that threads may share the descriptor."""
-    while start < end and (chunk := os.pread(fd, min(_READ, end - start), start)):
-        yield chunk
-        start += len(chunk)
+    while start < end and (piece := os.pread(fd, min(_READ, end - start), start)):
+        yield piece
+        start += len(piece)
 
 
 class Offer(NamedTuple):
@@ -359,11 +366,11 @@ def open_tar(fd: int, what: str, scratch: str) -> TarFiles:
     """
     seekable = stat.S_ISREG(os.fstat(fd).st_mode)
     head = os.pread(fd, 8, 0) if seekable else b""
-    if seekable and not _is_compressed(head):
+    if seekable and not compression_of(head):
         return TarFiles(os.dup(fd), what)
     copy = spool(scratch)
     try:
-        source = _chunks(fd, 0) if seekable else from_pipe(fd)
+        source = chunks(fd, 0) if seekable else from_pipe(fd)
         try:
             write_all(copy, decompressed(source, disk_limit(scratch)))
         except LayerError as error:
@@ -407,17 +414,15 @@ def disk_limit(path: str) -> int:
     return max(0, disk.f_bavail * disk.f_frsize * 9 // 10)
 
 
-_BZIP2 = b"BZh"
-_XZ = b"\xfd7zXZ\0"
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 
 
-def _is_compressed(head: bytes) -> bool:
-    return head.startswith((_BZIP2, _XZ, _GZIP, _ZSTD))
+def compression_of(head: bytes) -> str:
+    """How a file is compressed, from its first six bytes: gzip, zstd, bzip2 or xz; "" if it is not."""
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
 
 
-def decompressed(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """The content of an archive that is plain or compressed with gzip, zstd, bzip2 or xz, told by its first bytes.
 
     Raises:
@@ -426,33 +431,26 @@ def decompressed(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     from pycontainer.image.compression import decompress
 
     head = b""
-    while len(head) < 8 and (chunk := next(chunks, b"")):
-        head += chunk
-    source = _again(head, chunks)
-    if head.startswith((_BZIP2, _XZ)):
-        source = _old_compression(source, head)
-    return decompress(source, limit)
+    while len(head) < 8 and (piece := next(packed, b"")):
+        head += piece
+    source = chain([head] if head else [], packed)
+    compression = compression_of(head)
+    return decompress(_old_compression(source, compression) if compression in ("bzip2", "xz") else source, limit)
 
 
-def _again(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    if head:
-        yield head
-    yield from chunks
-
-
-def _old_compression(chunks: Iterator[bytes], head: bytes) -> Iterator[bytes]:
+def _old_compression(packed: Iterator[bytes], compression: str) -> Iterator[bytes]:
     """All streams of bzip2 or xz, which no layer uses, but people who pack archives by hand do."""
     import bz2
     import lzma
 
     def fresh() -> bz2.BZ2Decompressor | lzma.LZMADecompressor:
-        if head.startswith(_BZIP2):
+        if compression == "bzip2":
             return bz2.BZ2Decompressor()
         return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_MAX)
 
     engine = fresh()
     try:
-        for chunk in chunks:
+        for chunk in packed:
             data = chunk
             while data or not (engine.eof or engine.needs_input):
                 if engine.eof:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pycontainer.errors import ImageError, VerificationError
-from pycontainer.image.archive import Archive, Files, Offer, TarFiles, blob_name, digest_of, read
+from pycontainer.image.archive import Archive, Files, Offer, TarFiles, blob_name, compression_of, digest_of, read
 from pycontainer.image.manifest import (
     DOCUMENT_MAX,
     LAYERS_MAX,
@@ -34,7 +34,6 @@ from pycontainer.image.registry import Document
 MANIFEST_FILE = "manifest.json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 _IMAGES_MAX = 1000
-_COMPRESSIONS = {b"\x1f\x8b": "+gzip", b"\x28\xb5\x2f\xfd": "+zstd"}
 
 
 def is_docker_archive(files: Files) -> bool:
@@ -115,10 +114,9 @@ class _Reader:
             name = files.link(name)
         if name not in self._layers:
             size = files.size(name)
-            head = next(files.pieces(name), b"")[:4]
-            suffix = next((suffix for magic, suffix in _COMPRESSIONS.items() if head.startswith(magic)), "")
-            digest = (_digest_in(name) or self._hash(name)) if suffix else diff_id
-            self._layers[name] = Descriptor(LAYER + suffix, digest, size)
+            compression = compression_of(next(files.pieces(name), b"")[:8])
+            digest = (_digest_in(name) or self._hash(name)) if compression else diff_id
+            self._layers[name] = Descriptor(LAYER + (f"+{compression}" if compression else ""), digest, size)
             self.blobs[digest] = name
         return self._layers[name]
 

@@ -1,0 +1,52 @@
+"""``pyc import``: make an image of a root filesystem."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.cli.load import opened
+from pycontainer.image.platform import Platform
+from pycontainer.image.reference import Reference
+from pycontainer.image.store import Store
+
+
+@click.command("import", help="Make an image of a root filesystem in a tar archive; - reads stdin.")
+@click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Apply a Dockerfile instruction")
+@click.option("-m", "--message", default="", help="Note this in the image's history")
+@click.option("--platform", default="", metavar="OS/ARCH", help="It is for this os/architecture[/variant]")
+@click.argument("source", metavar="FILE|URL|-")
+@click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
+@click.pass_obj
+def command(
+    session: Session, /, source: str, name: str | None, changes: tuple[str, ...], message: str, platform: str
+) -> None:
+    """Make an image."""
+    from pycontainer.engine.import_ import import_root  # +80 ms
+
+    store = Store(session.roots.root)
+    reference = Reference.parse(name) if name else None
+    wanted = Platform.parse(platform) if platform else None
+    with _found(store, source) as fd:
+        image = import_root(store, fd, source, reference, changes=changes, message=message, platform=wanted)
+    click.echo(image.id)
+
+
+@contextmanager
+def _found(store: Store, source: str) -> Iterator[int]:
+    """A descriptor of the archive, wherever it is."""
+    if "://" not in source:
+        with opened(source) as fd:
+            yield fd
+        return
+    from pycontainer.engine.import_ import download
+
+    fd = download(store, source)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
