@@ -78,8 +78,8 @@ class Bars:
             self._open().console.print(event.text, style="yellow", markup=False)
         elif self._progress and task is not None:
             if event.kind in ("download", "upload"):
-                state = f"{event.kind}ing"
-                self._progress.update(task, completed=event.done, total=event.total or None, state=state)
+                doing = f"{event.kind}ing"
+                self._progress.update(task, completed=event.done, total=event.total or None, state=doing)
             elif event.kind == "verified":
                 self._progress.update(task, state="verified")
             elif event.kind == "unpack":

@@ -35,11 +35,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        self._serve()
+
+    def _serve(self) -> object:
         fake = self.server.fake
         fake.requests.append((self.path, dict(self.headers)))
         for rule in fake.rules:
             if rule(self):
-                return
+                return None
         parts = self.path.strip("/").split("/")
         if parts[0] != "v2" or len(parts) < 4:
             return self.answer(404, b"{}")
@@ -55,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"{}")
         return self.blob(blob)
 
-    def blob(self, data: bytes) -> None:
+    def blob(self, data: bytes) -> object:
         """Send a blob as a good registry does, Range included."""
         wanted = self.headers.get("Range", "")
         if wanted.startswith("bytes="):
@@ -164,7 +167,8 @@ class FakeRegistry:
         for data in (*packed, config_data):
             self.add_blob(data)
         data = json.dumps(manifest).encode()
-        self.add_manifest(*name.rsplit(":", 1), data)  # type: ignore[arg-type]
+        repository, tag = name.rsplit(":", 1)
+        self.add_manifest(repository, tag, data)
         return data
 
 

@@ -133,6 +133,14 @@ def test_the_list_of_images_has_dockers_columns(capsys):
 
 
 NOW = time.time()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment at which the containers below are as old as they say, however long the run takes."""
+    monkeypatch.setattr("time.time", lambda: NOW)
+
+
 RUNNING = Container(
     id="1" * 64, name="web", image="alpine", image_id=f"sha256:{'a' * 64}", command=("sh", "-c", "sleep 1000000000"),
     created=NOW - 200, state="running", started=NOW - 190, pid=7, labels={"k": "v"}, mounts=("/data",),
