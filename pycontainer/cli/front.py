@@ -61,6 +61,16 @@ COMMANDS |= {
         },
         "The commands about images",
     ),
+    "manifest": (
+        {
+            "create": ("manifest:create", "Make a list of images"),
+            "annotate": ("manifest:annotate", "Say what an image of a list is for"),
+            "inspect": ("manifest:inspect", "Show a list or a manifest"),
+            "push": ("manifest:push", "Send a list to its registry"),
+            "rm": ("manifest:rm", "Forget lists"),
+        },
+        "The commands about lists of manifests, which serve several platforms under one name",
+    ),
     "system": ({"info": COMMANDS["info"]}, "The commands about this host"),
 }
 

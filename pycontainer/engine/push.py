@@ -10,18 +10,22 @@ that came in docker's format leaves in docker's format, a zstd layer stays zstd.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from pycontainer.engine import team
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
-from pycontainer.image import events
+from pycontainer.image import events, staging
+from pycontainer.image.archive import spool, write_all
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor, Manifest
 from pycontainer.image.platform import Platform
 from pycontainer.image.push import Pusher
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
-from pycontainer.image.registry import Credentials, Patience
+from pycontainer.image.registry import Credentials, Patience, Registry
 from pycontainer.image.store import Store
 
 __all__ = ["Event", "Pushed", "push", "tags_of"]
@@ -76,7 +80,7 @@ def push(
         image = store.find(str(reference))
         if platform and image.config.platform not in platform.accepts():
             raise ImageError(f"{reference.familiar} is for {image.config.platform}, not for {platform}")
-        mounts = _repositories(store, reference)
+        mounts = repositories(store, reference)
         endpoint = destination(reference)
         pusher = Pusher(
             endpoint,
@@ -87,7 +91,7 @@ def push(
             chunk=chunk,
         )
         try:
-            send(store, pusher, image.manifest, mounts, listener, jobs)
+            send(store, pusher, store.manifest(image.manifest), mounts, listener, jobs)
             data = store.read_blob(image.manifest.digest)
             pusher.put_manifest(reference.tag, data, image.manifest.media_type, image.manifest.digest)
         finally:
@@ -121,28 +125,26 @@ def destination(reference: Reference) -> Endpoint:
 def send(
     store: Store,
     pusher: Pusher,
-    descriptor: Descriptor,
+    manifest: Manifest,
     mounts: dict[str, list[str]],
     listener: Listener,
     jobs: int = 0,
-) -> Manifest:
-    """Bring everything that a manifest of the store names to a repository, but not the manifest itself.
+    origin: Registry | None = None,
+) -> None:
+    """Bring everything that a manifest names to a repository, but not the manifest itself.
 
     Args:
         store, pusher: from where, to where.
-        descriptor: of the manifest.
+        manifest: what names it.
         mounts: digest of a blob -> repositories of that registry that may have it.
         listener: is told in the calling thread.
         jobs: how many layers at a time.
-
-    Returns:
-        the manifest.
+        origin: who has the blobs that the store lacks.
     """
-    manifest = store.manifest(descriptor)
 
     def one(blob: Descriptor, report: Listener) -> None:
         pusher.listener = report
-        _send_blob(store, pusher, blob, mounts.get(blob.digest, []), report)
+        _send_blob(store, pusher, blob, mounts.get(blob.digest, []), report, origin)
 
     pusher.has_blob(manifest.config)  # finds out how to speak to the registry and gets a token, once for all threads
     listener_before, layers = pusher.listener, list({layer.digest: layer for layer in manifest.layers}.values())
@@ -150,26 +152,43 @@ def send(
         listener(Event("layer", layer.digest, total=layer.size, text="layer of the image"))
     team.work([*layers, manifest.config], one, jobs or 3, listener, pusher.close)
     pusher.listener = listener_before
-    listener(Event("manifest", descriptor.digest, descriptor.size, descriptor.size, "all blobs are there"))
-    return manifest
 
 
-def _send_blob(store: Store, pusher: Pusher, blob: Descriptor, sources: list[str], report: Listener) -> None:
+def _send_blob(
+    store: Store, pusher: Pusher, blob: Descriptor, sources: list[str], report: Listener, origin: Registry | None
+) -> None:
     digest, size = blob.digest, blob.size
     if pusher.has_blob(blob):
         return report(Event("exists", digest, size, size, "the registry has it"))
-    if not store.has_blob(blob):
-        if blob.is_foreign:  # its publisher does not want it copied, and the manifest says where it is
-            return report(Event("warning", digest, text="a layer that may not be distributed is left where it is"))
-        raise StoreError(f"blob {digest} is missing", hint="pull the image again: only what is missing is fetched")
+    if blob.is_foreign and not store.has_blob(blob):  # its publisher keeps it, and the manifest says where
+        return report(Event("warning", digest, text="a layer that may not be distributed is left where it is"))
     source, location = pusher.mount(blob, sources)
     if source:
         return report(Event("mounted", digest, size, size, f"mounted from {source}"))
-    pusher.upload(blob, store.blob_path(digest), location=location, report=report)
+    if store.has_blob(blob):
+        pusher.upload(blob, store.blob_path(digest), location=location, report=report)
+    elif origin:
+        with _copied(store, origin, blob, report) as path:
+            pusher.upload(blob, path, location=location, report=report)
+    else:
+        raise StoreError(f"blob {digest} is missing", hint="pull the image again: only what is missing is fetched")
     report(Event("uploaded", digest, size, size, "the registry has it now"))
 
 
-def _repositories(store: Store, reference: Reference) -> dict[str, list[str]]:
+@contextmanager
+def _copied(store: Store, origin: Registry, blob: Descriptor, report: Listener) -> Iterator[str]:
+    """A blob of another registry in a file without a name, so that it can be sent more than once."""
+    store.prepare()
+    fd = spool(staging.directory(store))
+    try:
+        origin.listener = report
+        write_all(fd, origin.blob(blob))
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def repositories(store: Store, reference: Reference) -> dict[str, list[str]]:
     """For every blob, the other repositories of the same registry that may have it, as our images' names tell."""
     found: dict[str, list[str]] = {}
     for image in store.images():
