@@ -87,7 +87,7 @@ def build_spec(
         "mounts": _mounts(options, files or {}),
         "linux": _linux(options, cgroups_path, facts),
     }
-    if seccomp is not None and not options.privileged:
+    if seccomp is not None:
         spec["linux"]["seccomp"] = seccomp
     if options.uts != "host":
         spec["hostname"] = hostname

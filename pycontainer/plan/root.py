@@ -46,6 +46,10 @@ def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int]) -> tuple
     )
 
 
+# With these a directory of the upper layer would be described by the layers below it, so that it could not be read,
+# copied or made an image without them. Some kernels have them on by default.
+_OFF = ("redirect_dir", "metacopy")
+
 STACK = "Stack the layers"
 STACK_WHY = "Overlay shows read-only layers, top first, and one writable directory on them, as a single tree"
 
@@ -56,6 +60,7 @@ def _overlay(rootfs: Overlay) -> Step:
     if rootfs.upper:
         parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "upperdir", rootfs.upper))
         parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "workdir", rootfs.work))
+    parameters += [calls.fsconfig(fs, k.FSCONFIG_SET_STRING, option, "off") for option in _OFF]
     if rootfs.volatile:
         parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_FLAG, "volatile"))
     return Step(
@@ -81,6 +86,7 @@ def _overlay_by_options(rootfs: Overlay, mount_point: str) -> Step:
     options = "lowerdir=" + ":".join(rootfs.lowers)
     if rootfs.upper:
         options += f",upperdir={rootfs.upper},workdir={rootfs.work}"
+    options += "".join(f",{option}=off" for option in _OFF)
     if rootfs.volatile:
         options += ",volatile"
     return Step(

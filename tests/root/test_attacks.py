@@ -90,6 +90,12 @@ def test_privileges_are_not_gained_and_calls_are_filtered(run: Run) -> None:
         assert run(command=sh(attempt)).code != 0, attempt
 
 
+def test_privileged_has_no_filter_but_the_one_that_was_asked_for(run: Run) -> None:
+    command = ("grep", "Seccomp:", "/proc/self/status")
+    assert run("--privileged", command=command).ok().stdout == "Seccomp:\t0\n"
+    assert run("--privileged", "--security-opt", "seccomp=docker", command=command).ok().stdout == "Seccomp:\t2\n"
+
+
 @pytest.mark.parametrize(
     "path",
     ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/panic_on_oom", "/sys/kernel/uevent_helper"],
