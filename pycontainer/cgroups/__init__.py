@@ -8,6 +8,7 @@ the two kernels' interfaces, ``devices`` the rules for devices in both, ``remova
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import group, hierarchy
@@ -59,6 +60,12 @@ class Cgroups:
         found = {home.mount: home for home in [*self.hierarchies.v1.values(), self.hierarchies.v2] if home}
         directories = [group.Tree(home, group.below(home, path, self.look)).directory for home in found.values()]
         return remove(directories, kill=True, timeout=timeout)
+
+    def frozen(self, path: str) -> AbstractContextManager[None]:
+        """While this lasts, nobody in the group at ``path`` runs. Raises HostLacks where nothing can see to that."""
+        from pycontainer.cgroups.freezer import frozen
+
+        return frozen(self.hierarchies, path)
 
 
 def detect() -> Cgroups:

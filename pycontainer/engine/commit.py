@@ -59,7 +59,7 @@ def commit(
     config["config"] = instructions.apply_all(_as_run(config.get("config") or {}, container), change)
     try:
         with store.hold():
-            with filesystem.upper(roots, container) as written, _still(roots, container, pause):
+            with filesystem.upper(roots, container) as written, _still(container, pause):
                 has_written = bool(os.listdir(f"/proc/self/fd/{written}"))
                 layer = derive.write_layer(store, changes.layer(written)) if has_written else None
             _add_history(config, container, layer, author, message)
@@ -135,6 +135,10 @@ class _Here:
         """Nothing is open."""
 
 
-@contextlib.contextmanager
-def _still(roots: Roots, container: Container, pause: bool) -> Iterator[None]:
-    yield
+def _still(container: Container, pause: bool) -> contextlib.AbstractContextManager[None]:
+    """Whatever the container runs stands still, so that all its files are from one moment."""
+    if not pause or container.state != "running":
+        return contextlib.nullcontext()
+    from pycontainer import cgroups
+
+    return cgroups.detect().frozen(container.cgroup)

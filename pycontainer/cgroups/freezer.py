@@ -1,0 +1,117 @@
+"""Letting everybody in a cgroup stand still: cgroup.freeze in v2, the freezer controller in v1.
+
+Sources: Documentation/admin-guide/cgroup-v2.rst (cgroup.freeze), cgroup-v1/freezer-subsystem.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy, own_cgroup
+from pycontainer.errors import HostLacks
+
+_PATIENCE = 5.0
+
+
+@contextlib.contextmanager
+def frozen(hierarchies: Hierarchies, path: str) -> Iterator[None]:
+    """While this lasts, no process of the cgroup at ``path`` runs, nor of those below it.
+
+    Args:
+        path: the container's cgroup, from the top of each hierarchy.
+
+    Raises HostLacks where nothing can freeze it, or something in it does not freeze.
+    """
+    v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
+    if v2 and os.path.exists(f"{v2.mount}{path}/cgroup.freeze") and _pids(v2.mount + path):
+        with _by_v2(v2.mount + path):
+            yield
+    elif v1:
+        members = [home.mount + path for home in hierarchies.v1.values() if home is not v1]
+        with _by_v1(v1, path, members):
+            yield
+    else:
+        raise HostLacks("this host has no cgroup freezer", hint="--no-pause does without")
+
+
+@contextlib.contextmanager
+def _by_v2(directory: str) -> Iterator[None]:
+    try:
+        _write(f"{directory}/cgroup.freeze", "1")
+        _wait(lambda: "frozen 1" in _read(f"{directory}/cgroup.events"), directory)
+        yield
+    finally:
+        _write(f"{directory}/cgroup.freeze", "0")
+
+
+@contextlib.contextmanager
+def _by_v1(home: Hierarchy, path: str, members: list[str]) -> Iterator[None]:
+    """Containers have no group of their own in the freezer's hierarchy; they get one for as long as this takes."""
+    directory, before = home.mount + path, home.mount
+    os.makedirs(directory, exist_ok=True)
+    try:
+        for pid in [pid for member in members for pid in _pids(member)][:1]:
+            before = home.mount + own_cgroup(home, _read(f"/proc/{pid}/cgroup"))
+        _write(f"{directory}/freezer.state", "FROZEN")  # first: then nobody who was moved forks any more
+        _wait(lambda: not _move(members, directory), directory)
+        _wait(lambda: "FROZEN" in _read(f"{directory}/freezer.state"), directory)
+        yield
+    finally:
+        _write(f"{directory}/freezer.state", "THAWED")
+        if before != directory:  # else somebody has frozen it before us, and may want to do so again
+            _wait(lambda: not _move([directory], before) and _is_removed(directory), directory)
+
+
+def _move(sources: list[str], target: str) -> bool:
+    """Move everybody from some cgroups into another; whether somebody was moved."""
+    found = {pid for source in sources for pid in _pids(source)}
+    moved = False
+    for pid in found - set(_here(target)):  # in this order: a child of one that was moved is there already
+        with contextlib.suppress(OSError):  # it has ended
+            _write(f"{target}/cgroup.procs", str(pid))
+            moved = True
+    return moved
+
+
+def _is_removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def _wait(done: Callable[[], bool], directory: str) -> None:
+    deadline, pause = time.monotonic() + _PATIENCE, 0.0001
+    while not done():
+        if time.monotonic() > deadline:
+            raise HostLacks(f"{directory} does not come to a halt", hint="look for processes in state D")
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+
+
+def _pids(directory: str) -> list[int]:
+    """Who is in a cgroup and those below it."""
+    return [pid for place, _, _ in os.walk(directory) for pid in _here(place)]
+
+
+def _here(directory: str) -> list[int]:
+    try:
+        return [int(word) for word in _read(f"{directory}/cgroup.procs").split()]
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
