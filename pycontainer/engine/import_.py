@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pycontainer.engine.archives import all_or_nothing
 from pycontainer.engine.pull import Event, fetch
-from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported
+from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported, UsageError
 from pycontainer.image import events, staging
 from pycontainer.image.archive import (
     Archive,
@@ -99,7 +99,10 @@ def import_root(
 
 def _seekable(fd: int, scratch: str) -> int:
     """The archive as a file that is plain or compressed as a layer may be; a new descriptor."""
-    if stat.S_ISREG(os.fstat(fd).st_mode):
+    kind = os.fstat(fd).st_mode
+    if stat.S_ISDIR(kind):
+        raise UsageError("a directory can't be imported", hint="pack it: tar -C DIRECTORY -c . | pyc import - NAME")
+    if stat.S_ISREG(kind):
         file = os.dup(fd)
     else:
         file = spool(scratch)

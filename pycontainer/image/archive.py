@@ -11,6 +11,7 @@ came from a registry. A directory is read through its descriptor, without follow
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,8 @@ from pycontainer.image.tar import FILE, LINK, SYMLINK, TarReader
 _READ = 1 << 20
 _ENTRIES_MAX = 100_000
 _LZMA_MEMORY_MAX = 256 << 20
+_EXPANSION_MAX = 100
+_EXPANSION_FREE = 1 << 30
 
 
 class Files(Protocol):
@@ -66,12 +69,13 @@ def read(files: Files, name: str, limit: int = DOCUMENT_MAX) -> bytes:
 class TarFiles:
     """The regular files of a tar archive, which is a file that we can seek in."""
 
-    def __init__(self, fd: int, what: str) -> None:
+    def __init__(self, fd: int, what: str, source: Iterator[bytes] | None = None) -> None:
         """Find out where each file begins.
 
         Args:
             fd: the archive, uncompressed; becomes ours.
             what: its name, for messages.
+            source: yields the archive while it is written to ``fd``, if it is not there yet.
 
         Raises:
             ImageError: not a tar archive, or one that tries something.
@@ -80,7 +84,7 @@ class TarFiles:
         self._table: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
         try:
-            self._index()
+            self._index(chunks(fd) if source is None else source)
         except LayerError as error:
             self.close()
             why = error.message.replace("the layer", "it", 1)
@@ -89,8 +93,8 @@ class TarFiles:
             self.close()
             raise
 
-    def _index(self) -> None:
-        reader = TarReader(chunks(self._fd, 0))
+    def _index(self, source: Iterator[bytes]) -> None:
+        reader = TarReader(source)
         for number, entry in enumerate(reader):
             if number >= _ENTRIES_MAX:
                 raise ImageError(f"{self.what} has more than {_ENTRIES_MAX} entries")
@@ -369,21 +373,16 @@ def open_tar(fd: int, what: str, scratch: str) -> TarFiles:
     if seekable and not compression_of(head):
         return TarFiles(os.dup(fd), what)
     copy = spool(scratch)
-    try:
-        source = chunks(fd, 0) if seekable else from_pipe(fd)
-        try:
-            write_all(copy, decompressed(source, disk_limit(scratch)))
-        except LayerError as error:
-            raise ImageError(f"{what}: {error.message.replace('the layer', 'it', 1)}") from None
-        return TarFiles(os.dup(copy), what)
-    finally:
-        os.close(copy)
+    source = decompressed(chunks(fd) if seekable else from_pipe(fd), disk_limit(scratch))
+    return TarFiles(copy, what, written(copy, source))
 
 
 def from_pipe(fd: int) -> Iterator[bytes]:
-    """Everything that comes through a pipe."""
-    while chunk := os.read(fd, _READ):
-        yield chunk
+    """Everything that comes through a pipe, which may as well hold more than 64 KiB at a time."""
+    with suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _READ)
+    while piece := os.read(fd, _READ):
+        yield piece
 
 
 def spool(scratch: str) -> int:
@@ -394,18 +393,22 @@ def spool(scratch: str) -> int:
         raise StoreError(f"can't make a file in {scratch}: {error.strerror}") from None
 
 
-def write_all(fd: int, pieces: Iterator[bytes]) -> int:
-    """Write everything to a file; how many bytes it was."""
-    size = 0
-    try:
-        for piece in pieces:
-            view = memoryview(piece)
-            size += len(view)
+def written(fd: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Everything, once it has been written to a file."""
+    for piece in pieces:
+        view = memoryview(piece)
+        try:
             while view:
                 view = view[os.write(fd, view) :]
-    except OSError as error:
-        raise StoreError(f"can't write a copy of the archive: {error.strerror}") from None
-    return size
+        except OSError as error:
+            raise StoreError(f"can't write a copy of the archive: {error.strerror}") from None
+        yield piece
+
+
+def write_all(fd: int, pieces: Iterator[bytes]) -> None:
+    """Write everything to a file."""
+    for _ in written(fd, pieces):
+        pass
 
 
 def disk_limit(path: str) -> int:
@@ -426,16 +429,27 @@ def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """The content of an archive that is plain or compressed with gzip, zstd, bzip2 or xz, told by its first bytes.
 
     Raises:
-        LayerError: damaged, cut, or larger than ``limit``.
+        LayerError: damaged, cut, or larger than ``limit`` or than its compressed size can explain.
     """
     from pycontainer.image.compression import decompress
 
-    head = b""
+    head, size, result = b"", 0, 0
     while len(head) < 8 and (piece := next(packed, b"")):
         head += piece
-    source = chain([head] if head else [], packed)
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for piece in chain([head], packed):
+            size += len(piece)
+            yield piece
+
     compression = compression_of(head)
-    return decompress(_old_compression(source, compression) if compression in ("bzip2", "xz") else source, limit)
+    source = counted()
+    for piece in decompress(_old_compression(source, compression) if compression in ("bzip2", "xz") else source, limit):
+        result += len(piece)
+        if result > _EXPANSION_MAX * size + _EXPANSION_FREE:
+            raise LayerError(f"the layer unpacks to more than {result >> 20} MiB, from {size >> 10} KiB")
+        yield piece
 
 
 def _old_compression(packed: Iterator[bytes], compression: str) -> Iterator[bytes]:
