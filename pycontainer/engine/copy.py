@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers, filesystem
 from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
+from pycontainer.image.archive import decompressed
 from pycontainer.image.extract import Rules, extract
 from pycontainer.image.pack import Item, archive, portable, walk
 from pycontainer.rootfs.inside import Place, locate, open_inside
@@ -27,6 +28,8 @@ PSEUDO = frozenset(
     "proc sysfs cgroup cgroup2 devpts mqueue debugfs tracefs securityfs pstore bpf configfs efivarfs".split()
 )
 """Filesystems whose files are the kernel's: a copy of a tree has them as empty directories."""
+
+_NO_LIMIT = 1 << 50
 
 
 class Copied(NamedTuple):
@@ -113,7 +116,7 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
     container = containers.find(roots, name_or_id)
     with filesystem.live(roots, container, path, write=True) as (root, inside):
         _need_directory(root, inside, f"{container.name}:{path}")
-        pieces = _Counted(_plain(chunks))
+        pieces = _Counted(decompressed(chunks, _NO_LIMIT))  # in this process, never by a program of the container's
         try:
             done = extract(root, inside, pieces, Rules(None, links_lead=True, powers=True))
         except LayerError as error:
@@ -251,42 +254,6 @@ class _Counted:
         piece = next(self._pieces)
         self.size += len(piece)
         return piece
-
-
-def _plain(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress in this process, and before the container's files are touched: never by a program from its root."""
-    from pycontainer.image.compression import decompress
-
-    head = next(chunks, b"")
-    rest = _prepend(head, chunks)
-    if head.startswith(b"\xfd7zXZ\0"):
-        import lzma
-
-        return _inflate(rest, lzma.LZMADecompressor(memlimit=1 << 28), lzma.LZMAError)
-    if head.startswith(b"BZh"):
-        import bz2
-
-        return _inflate(rest, bz2.BZ2Decompressor(), OSError)
-    return decompress(rest, 1 << 50)
-
-
-def _prepend(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from chunks
-
-
-def _inflate(chunks: Iterator[bytes], engine: Any, problem: type[Exception]) -> Iterator[bytes]:
-    try:
-        for chunk in chunks:
-            data = engine.decompress(chunk, 1 << 20)
-            while data:
-                yield data
-                data = b"" if engine.eof else engine.decompress(b"", 1 << 20)
-            if engine.eof:
-                return
-    except (problem, EOFError) as error:
-        raise LayerError(f"the layer can't be decompressed: {error}") from None
-    raise LayerError("the layer ends too early")
 
 
 def _why(error: OSError) -> str:

@@ -67,7 +67,7 @@ def _spec(bundle: str) -> dict[str, Any]:
 
 def _bound(spec: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     """The directory of the host that is bound over ``path``, if there is one, and the rest of the path below it."""
-    clean = os.path.normpath("/" + path)
+    clean = os.path.normpath("/" + path.lstrip("/"))
     for mount in sorted(spec.get("mounts", ()), key=lambda mount: len(mount["destination"]), reverse=True):
         destination = mount["destination"].rstrip("/")
         if mount.get("type") == "bind" and os.path.isdir(mount["source"]) and f"{clean}/".startswith(destination + "/"):
