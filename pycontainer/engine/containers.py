@@ -144,24 +144,30 @@ def take_lock(roots: Roots, container_id: str) -> int:
     It is taken before anything else is made, so that whatever is found without a lock is somebody's remains.
     Raises Conflict if the container is alive already.
     """
-    path = live_directory(roots, container_id) + "/lock"
+    deadline = time.monotonic() + 1
     while True:
-        for directory_ in (roots.runroot, roots.runroot + "/containers", live_directory(roots, container_id)):
-            _make_directory(directory_)
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            continue  # repaired away by another process, which took us for remains
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(path) and os.path.samestat(os.fstat(lock), os.stat(path)):
+        for path in (roots.runroot, roots.runroot + "/containers", live_directory(roots, container_id)):
+            _make_directory(path)
+        with contextlib.suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
+            if (lock := _try_lock(roots, container_id, os.O_CREAT)) is not None:
                 return lock
-        except BlockingIOError:
-            os.close(lock)
-            raise Conflict(f"container {container_id[:12]} is running already") from None
-        except FileNotFoundError:
-            pass
-        os.close(lock)
+        if time.monotonic() > deadline:
+            raise Conflict(f"container {container_id[:12]} is running already")
+        time.sleep(0.001)  # a moment of somebody's who looks, or repairs
+
+
+def _try_lock(roots: Roots, container_id: str, flags: int = 0) -> int | None:
+    """The locked file, or None if somebody else has it, or it is not the container's any more."""
+    path = live_directory(roots, container_id) + "/lock"
+    lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(lock)
+    return None
 
 
 def open_life(roots: Roots, container_id: str) -> int:
@@ -224,7 +230,7 @@ def with_state(roots: Roots, container: Container) -> Container:
     life = _life(roots, container.id)
     if life is None:
         return container
-    if is_alive(roots, container.id):
+    if life.status is None and is_alive(roots, container.id):
         pid = 0
         with contextlib.suppress(OSError, ValueError), open(live_directory(roots, container.id) + "/pid") as file:
             pid = int(file.read())
@@ -384,20 +390,35 @@ def has_run(roots: Roots, container_id: str) -> bool:
 
 
 def repair(roots: Roots) -> None:
-    """Clear away what killed processes of ours have left: live state whose lock nobody holds."""
+    """Clear away what killed processes of ours have left: live state whose lock nobody holds.
+
+    The lock is held meanwhile, so that nobody takes what is just being made for remains.
+    """
     for container_id in _entries(roots.runroot + "/containers"):
-        if is_alive(roots, container_id):
-            continue
         try:
-            container = _load(roots, container_id)
-        except (NotFound, StoreError):
-            discard(roots, container_id)  # killed while it was made
+            lock = _try_lock(roots, container_id)
+        except FileNotFoundError:
+            with contextlib.suppress(OSError):
+                os.rmdir(live_directory(roots, container_id))  # its maker was killed, or makes the lock right now
             continue
-        clear_remains(container)
-        if container.rm or not has_run(roots, container_id):
-            discard(roots, container_id, container.name)
-        else:
-            forget_live(roots, container_id)
+        if lock is not None:
+            try:
+                _repair(roots, container_id)
+            finally:
+                os.close(lock)
+
+
+def _repair(roots: Roots, container_id: str) -> None:
+    try:
+        container = _load(roots, container_id)
+    except (NotFound, StoreError):
+        discard(roots, container_id)  # its maker was killed
+        return
+    clear_remains(container)
+    if container.rm or not has_run(roots, container_id):
+        discard(roots, container_id, container.name)
+    else:
+        forget_live(roots, container_id)
 
 
 def clear_remains(container: Container) -> None:

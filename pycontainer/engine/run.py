@@ -84,12 +84,13 @@ def _run_bundle(roots: Roots, bundle: Bundle, options: RunOptions, signals: Sign
 
 
 def _leave(roots: Roots, bundle: Bundle) -> None:
-    """Remove the container if that was asked for, or if it never ran."""
+    """Remove the container if that was asked for, or if it never ran; only then let go of our copy of its lock."""
     container = bundle.container
     if container.rm or not containers.has_run(roots, container.id):
         containers.discard(roots, container.id, container.name)
     else:
         containers.forget_live(roots, container.id)
+    os.close(bundle.lock)
 
 
 def stdio_of(options: RunOptions) -> Stdio:

@@ -143,7 +143,6 @@ def _descriptors(
         return descriptor
 
     container_id = bundle.container.id
-    ours.callback(os.close, bundle.lock)
     monitor_end, init_end = map(keep, kernel.socketpair(kernel.SOCK_STREAM))
     client, theirs = kernel.socketpair(kernel.SOCK_SEQPACKET)
     keep(theirs)
