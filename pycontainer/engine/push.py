@@ -77,7 +77,7 @@ def push(
     if reference.digest:
         raise InvalidReference(f"can't push {reference.familiar}: a digest follows from the content", hint="use a tag")
     with store.hold():
-        image = store.find(str(reference))
+        image = store.find(reference.familiar)
         if platform and image.config.platform not in platform.accepts():
             raise ImageError(f"{reference.familiar} is for {image.config.platform}, not for {platform}")
         mounts = repositories(store, reference)
