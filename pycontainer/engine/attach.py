@@ -113,7 +113,8 @@ class Attachment:
         self.client, self.performance, self.signals = client, performance, signals
         self.stdin, self.tty, self.proxy = stdin, tty, proxy
         self.outputs: dict[int, int | None] = {FROM_STDOUT: 1, FROM_STDERR: 2}
-        self._waiting = b""  # a message that the monitor is not ready for
+        self._waiting: list[bytes] = []  # what the monitor is not ready for
+        self._poll = select.poll()
 
     def run(self) -> None:
         """Return when the monitor has closed its end."""
@@ -124,11 +125,10 @@ class Attachment:
             self._loop()
 
     def _loop(self) -> None:
-        poll = select.poll()
+        poll = self._poll
         poll.register(self.client, select.POLLIN)
         poll.register(self.performance.status, select.POLLIN)
         poll.register(self.signals.descriptor, select.POLLIN)
-        self._poll = poll
         self._listen_to_stdin()
         while True:
             for descriptor, event in poll.poll():
@@ -141,17 +141,13 @@ class Attachment:
                         poll.unregister(descriptor)
                 elif descriptor == self.client:
                     if event & select.POLLOUT:
-                        self._push_waiting()
+                        self._resume()
                     if event & ~select.POLLOUT and not self._pull_client():
                         return
 
     def _listen_to_stdin(self) -> None:
-        if self.stdin is None:
-            return
-        try:
+        if self.stdin is not None:
             self._poll.register(self.stdin, select.POLLIN)
-        except PermissionError:  # a regular file is always ready, and poll is not asked about it
-            self._pull_stdin()
 
     def _pull_stdin(self) -> None:
         assert self.stdin is not None
@@ -160,28 +156,32 @@ class Attachment:
         except OSError:  # a terminal that is gone
             data = b""
         if not data:
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(self.stdin)
-        self._send(bytes([TO_STDIN]) + data, ends=not data)
+            self._poll.unregister(self.stdin)
+            self.stdin = None
+        self._send(bytes([TO_STDIN]) + data)
 
-    def _send(self, message: bytes, *, ends: bool = False) -> None:
-        try:
-            os.write(self.client, message)
-        except BlockingIOError:
-            self._waiting = message
-            if self.stdin is not None and not ends:
-                with contextlib.suppress(KeyError):
+    def _send(self, message: bytes) -> None:
+        self._waiting.append(message)
+        if len(self._waiting) == 1:
+            self._push_waiting()
+            if self._waiting:  # the container does not read: neither do we
+                self._poll.modify(self.client, select.POLLIN | select.POLLOUT)
+                if self.stdin is not None:
                     self._poll.unregister(self.stdin)
-            self._poll.modify(self.client, select.POLLIN | select.POLLOUT)
-        except OSError:  # the container has ended
-            pass
 
     def _push_waiting(self) -> None:
-        message, self._waiting = self._waiting, b""
-        self._poll.modify(self.client, select.POLLIN)
-        if message:
-            self._send(message)
-        if not self._waiting and len(message) > 1 and message[0] == TO_STDIN:
+        """Send what waits, as far as the monitor takes it."""
+        with contextlib.suppress(BlockingIOError):
+            while self._waiting:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the container has ended
+                    os.write(self.client, self._waiting[0])
+                del self._waiting[0]
+
+    def _resume(self) -> None:
+        """The monitor takes messages again."""
+        self._push_waiting()
+        if not self._waiting:
+            self._poll.modify(self.client, select.POLLIN)
             self._listen_to_stdin()
 
     def _pull_client(self) -> bool:

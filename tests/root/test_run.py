@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -39,6 +40,23 @@ def test_stdin_is_passed_with_i_and_empty_without(run: Run) -> None:
 def test_a_megabyte_passes_both_ways_unchanged(run: Run) -> None:
     data = os.urandom(1 << 16).hex() * 20
     assert run("-i", command=("cat",), stdin=data).stdout == data
+
+
+def test_a_reader_that_takes_its_time_gets_everything_and_signals_too(stocked: Pyc, image: str) -> None:
+    script = "trap 'echo got' USR1; sleep 0.5; wc -c"
+    process = stocked.start("run", "--rm", "-i", image, "sh", "-c", script)
+    assert process.stdin is not None
+    sender = threading.Thread(target=lambda: (process.stdin.write(bytes(5_000_000)), process.stdin.close()))  # type: ignore[union-attr]
+    sender.start()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGUSR1)
+    sender.join(20)
+    assert process.stdout is not None
+    assert sorted(process.stdout.read().split()) == [b"5000000", b"got"]
+    assert process.wait(20) == 0
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        stream.close()
 
 
 def test_output_to_a_closed_pipe_does_not_hang(stocked: Pyc, image: str) -> None:
