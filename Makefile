@@ -5,7 +5,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 TOOLS  := $(CURDIR)/$(VENV)/build-tools
 BUILD  := PYTHONPATH=$(TOOLS) $(PY)
-CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] pycontainer/core/build_*.py pycontainer/plan/build_*.py))
+CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] pycontainer/core/build_*.py pycontainer/core/calls.py))
 C      := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] bench/*.c))
 FREE   := -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector
 PYTEST := $(VENV)/bin/pytest

@@ -34,7 +34,9 @@ class Cgroups:
         home = self.hierarchies.home("memory") or self.hierarchies.home("pids") or self.hierarchies.v2
         return home.version if home else 0
 
-    def group(self, path: str, resources: Resources, defaults: Collection[str] = ()) -> Group:
+    def group(
+        self, path: str, resources: Resources, defaults: Collection[str] = (), also: Collection[str] = ()
+    ) -> Group:
         """The group at ``path`` for ``resources``, the runtime-spec's.
 
         Args:
@@ -42,12 +44,13 @@ class Cgroups:
             resources: the limits.
             defaults: keys among them that nobody asked for, for example ``"pids.limit"``; where the host can't keep
                 one of them it is left out and listed in ``skipped``.
+            also: v1 controllers whose hierarchies get a directory even without a limit.
 
         Raises:
             HostLacks: what was asked for can't be limited here.
             UsageError: a path or value that means nothing.
         """
-        return group.plan(self.hierarchies, path, resources, self.look, defaults)
+        return group.plan(self.hierarchies, path, resources, self.look, defaults, also)
 
     def remove_now(self, path: str, timeout: float = 5) -> tuple[str, ...]:
         """Kill whatever is in the group at ``path`` and remove it, wherever it has a directory.

@@ -86,12 +86,14 @@ class View(NamedTuple):
         name: the directory below /sys/fs/cgroup; "" for /sys/fs/cgroup itself.
         options: of the filesystem, one flag for each controller.
         links: further names of the same directory.
+        directory: the container's cgroup on the host, to be bound where it has no cgroup namespace.
     """
 
     fstype: str
     name: str
     options: tuple[str, ...]
     links: tuple[str, ...]
+    directory: str = ""
 
 
 class Group(NamedTuple):
@@ -171,15 +173,15 @@ class Group(NamedTuple):
     def views(self) -> tuple[View, ...]:
         """What belongs under the container's /sys/fs/cgroup: the hierarchies it has a place in."""
         if all(tree.hierarchy.version == 2 for tree in self.trees):
-            return tuple(View("cgroup2", "", (), ()) for _ in self.trees)
+            return tuple(View("cgroup2", "", (), (), tree.directory) for tree in self.trees)
         views = []
         for tree in self.trees:
             controllers = tree.hierarchy.controllers
             if tree.hierarchy.version == 2:
-                views.append(View("cgroup2", "unified", (), ()))
+                views.append(View("cgroup2", "unified", (), (), tree.directory))
             else:
                 links = controllers if len(controllers) > 1 else ()
-                views.append(View("cgroup", tree.hierarchy.name, controllers, links))
+                views.append(View("cgroup", tree.hierarchy.name, controllers, links, tree.directory))
         return tuple(views)
 
     def remove(self) -> Plan:
@@ -282,19 +284,28 @@ def _filter_devices(tree: Tree) -> Step:
 # --- from resources to a group ----------------------------------------------------------------------------------------
 
 
+# What another engine reads the use of, or pauses by, where it finds the container in a v1 hierarchy
+EVERYWHERE = ("freezer", "cpu", "cpuacct", "pids", "blkio", "devices")
+
+
 def plan(
-    hierarchies: Hierarchies, path: str, resources: Resources, look: Look, defaults: Collection[str] = ()
+    hierarchies: Hierarchies,
+    path: str,
+    resources: Resources,
+    look: Look,
+    defaults: Collection[str] = (),
+    also: Collection[str] = (),
 ) -> Group:
     """The group for ``resources``, with a directory in each hierarchy that has something to do, and no other.
 
     Memory is always counted where it can be. ``defaults`` are the keys that nobody asked for ("pids.limit"): where the
-    host can't keep them they are skipped.
+    host can't keep them they are skipped. ``also`` are v1 controllers to have a directory for, limits or not.
 
     Raises:
         HostLacks: a controller or a file that was asked for is not here.
         UsageError: a path or value that means nothing.
     """
-    return _Planner(hierarchies, path, look, defaults).plan(resources)
+    return _Planner(hierarchies, path, look, defaults).plan(resources, also)
 
 
 class _Planner:
@@ -305,8 +316,12 @@ class _Planner:
         self.trees: dict[str, Tree] = {}
         self.skipped: list[str] = []
 
-    def plan(self, resources: Resources) -> Group:
+    def plan(self, resources: Resources, also: Collection[str]) -> Group:
         self._place("memory", (), "memory")
+        for controller in also:
+            home = self.hierarchies.v1.get(controller)
+            if home and home.writable:
+                self._add(home, controller)
         for controller in v1.LIMITS:
             home = self.hierarchies.home(controller)
             table = v2.LIMITS if home and home.version == 2 else v1.LIMITS

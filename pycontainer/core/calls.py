@@ -85,9 +85,9 @@ def close(fd: Fd) -> Call:
     return Call("close", (fd,))
 
 
-def dup3(fd: Fd, number: int) -> Call:
-    """dup3(2), to 0, 1 or 2: the copy is not close-on-exec."""
-    return Call("dup3", (fd, number, 0))
+def dup3(fd: Fd, number: int, flags: int = 0) -> Call:
+    """dup3(2): without O_CLOEXEC the copy outlives an execve."""
+    return Call("dup3", (fd, number, flags))
 
 
 def close_range(first: int, last: int, flags: int) -> Call:
@@ -154,6 +154,11 @@ def pivot_root(new_root: str, put_old: str) -> Call:
     return Call("pivot_root", (new_root, put_old))
 
 
+def chroot(path: str) -> Call:
+    """chroot(2)."""
+    return Call("chroot", (path,))
+
+
 def chdir(path: str) -> Call:
     """chdir(2)."""
     return Call("chdir", (path,))
@@ -170,10 +175,12 @@ def fchdir(fd: Slot) -> Call:
 def clone3(flags: int, *, child: str, out: Slot, cgroup: Slot | None = None) -> Call:
     """clone3(2): a new process, in new namespaces; it goes on down the list as ``child``.
 
-    ``cgroup`` is a descriptor of a cgroup v2 directory for CLONE_INTO_CGROUP.
+    ``cgroup`` is a descriptor of a cgroup v2 directory for CLONE_INTO_CGROUP. With CLONE_PARENT it is the caller's
+    sibling, and ends with the caller's own signal.
     """
     into = k.CLONE_INTO_CGROUP if cgroup else 0
-    arguments = pack("11Q", flags | into, 0, 0, 0, k.SIGCHLD, 0, 0, 0, 0, 0, 0)
+    ending = 0 if flags & k.CLONE_PARENT else k.SIGCHLD
+    arguments = pack("11Q", flags | into, 0, 0, 0, ending, 0, 0, 0, 0, 0, 0)
     argument = Struct(arguments, slots=((80, cgroup),)) if cgroup else arguments
     return Call("clone3", (argument, len(arguments)), out, report=True, child=child)
 
@@ -191,6 +198,24 @@ def pidfd_open(pid: Slot, *, out: Slot) -> Call:
 def unshare(flags: int) -> Call:
     """unshare(2)."""
     return Call("unshare", (flags,))
+
+
+def pidfd_getfd(pidfd: Slot, number: int, *, out: Slot) -> Call:
+    """pidfd_getfd(2): a copy of a descriptor of another process."""
+    return Call("pidfd_getfd", (pidfd, number, 0), out)
+
+
+def accept4(listening: Slot, *, out: Slot) -> Call:
+    """accept(2): wait for somebody who connects."""
+    return Call("accept4", (listening, 0, 0, k.SOCK_CLOEXEC), out)
+
+
+def sendmsg(socket: Slot, data: bytes, descriptor: Slot) -> Call:
+    """sendmsg(2): ``data``, and one descriptor with it, as unix(7) describes SCM_RIGHTS."""
+    rights = Struct(pack("QiiiI", 20, k.SOL_SOCKET, k.SCM_RIGHTS, 0, 0), slots=((16, descriptor),))
+    vector = Struct(pack("QQ", 0, len(data)), pointers=((0, data),))
+    message = Struct(pack("QIIQQQQii", 0, 0, 0, 0, 1, 0, 24, 0, 0), pointers=((16, vector), (32, rights)))
+    return Call("sendmsg", (socket, message, k.MSG_NOSIGNAL), expect=len(data))
 
 
 def setns(fd: Slot, kind: int) -> Call:
@@ -239,6 +264,31 @@ def umask(mask: int) -> Call:
 def prlimit64(resource: int, soft: int, hard: int, *, tolerate: Errnos = ()) -> Call:
     """prlimit(2), on the caller itself."""
     return Call("prlimit64", (0, resource, pack("QQ", soft, hard), 0), None, tolerate)
+
+
+def personality(domain: int) -> Call:
+    """personality(2)."""
+    return Call("personality", (domain,))
+
+
+def sched_setattr(attributes: bytes) -> Call:
+    """sched_setattr(2), on the caller itself; ``attributes`` is a struct sched_attr."""
+    return Call("sched_setattr", (0, attributes, 0))
+
+
+def sched_setaffinity(cpus: bytes) -> Call:
+    """sched_setaffinity(2), on the caller itself; bit n of ``cpus`` is CPU n."""
+    return Call("sched_setaffinity", (0, len(cpus), cpus))
+
+
+def ioprio_set(priority: int) -> Call:
+    """ioprio_set(2), on the caller itself."""
+    return Call("ioprio_set", (k.IOPRIO_WHO_PROCESS, 0, priority))
+
+
+def set_mempolicy(mode: int, nodes: bytes) -> Call:
+    """set_mempolicy(2); bit n of ``nodes`` is memory node n. The kernel counts one bit less than it is told."""
+    return Call("set_mempolicy", (mode, nodes or 0, len(nodes) * 8 + 1 if nodes else 0))
 
 
 def prctl(option: int, a: int | str = 0, b: int = 0, *, tolerate: Errnos = ()) -> Call:

@@ -6,12 +6,15 @@ import contextlib
 import errno
 import os
 from fcntl import fcntl
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, SIGKILL
 from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
 from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encode, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 F_ADD_SEALS = 1033
 SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
@@ -138,11 +141,16 @@ class Performance:
         """
         if self._observer is not None:
             self._one_by_one(self._observer)
-        watch = next(i for i, (step, call) in enumerate(self.calls) if step.where == MONITOR and _is_watch(call))
-        while watch not in self.results:
+        self.wait_for(lambda step, call: step.where == MONITOR and _is_watch(call))
+
+    def wait_for(self, awaited: Callable[[Step, Call], bool]) -> Record:
+        """The record of the first call that is ``awaited``, once it has been made. Raises PlanFailed."""
+        index = next(i for i, (step, call) in enumerate(self.calls) if awaited(step, call))
+        while index not in self.results:
             if not self.read_records():
-                step, call = self.calls[watch]
-                raise PlanFailed(step, call, Record(watch, errno.ECONNRESET, 0, 0), self.results)
+                step, call = self.calls[index]
+                raise PlanFailed(step, call, Record(index, errno.ECONNRESET, 0, 0), self.results)
+        return self.results[index]
 
     def _one_by_one(self, observer: Observer) -> None:
         """Let the processes make one call at a time, up to the first execve."""

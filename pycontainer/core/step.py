@@ -25,12 +25,12 @@ class Struct(NamedTuple):
 
     Attributes:
         data: the C structure, with zeros where a pointer or descriptor goes.
-        pointers: (offset, what it points to) pairs; each fills 8 bytes.
+        pointers: (offset, what it points to) pairs; each fills 8 bytes. What is pointed to may have pointers itself.
         slots: (offset, slot) pairs; each fills 4 bytes.
     """
 
     data: bytes
-    pointers: tuple[tuple[int, bytes], ...] = ()
+    pointers: tuple[tuple[int, bytes | Struct], ...] = ()
     slots: tuple[tuple[int, Slot], ...] = ()
 
 

@@ -126,8 +126,18 @@ def _encode_struct(struct: Struct, offset: int) -> tuple[bytes, bytes]:
     patches = [PATCH.pack(PATCH_SLOT, offset + at, _number(slot)) for at, slot in struct.slots]
     for at, target in struct.pointers:
         patches.append(PATCH.pack(PATCH_POINTER, offset + at, offset + len(data)))
-        data += _aligned(target)
+        if isinstance(target, Struct):
+            more, raw = _encode_struct(target, offset + len(data))
+            patches.append(more)
+            data += raw
+        else:
+            data += _aligned(target)
     return b"".join(patches), data
+
+
+def _patches_of(struct: Struct) -> int:
+    below = [_patches_of(target) for _, target in struct.pointers if isinstance(target, Struct)]
+    return len(struct.pointers) + len(struct.slots) + sum(below)
 
 
 def _aligned(raw: bytes) -> bytes:

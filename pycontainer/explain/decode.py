@@ -89,6 +89,12 @@ def _slot_at(arg: Arg, offset: int, slots: Slots) -> Value:
     return _held(found[0], slots) if found else 0
 
 
+def _bytes_at(struct: Struct, offset: int) -> bytes:
+    """What the pointer at ``offset`` points to."""
+    target = dict(struct.pointers)[offset]
+    return target.data if isinstance(target, Struct) else target
+
+
 def _plain(arg: Arg, slots: Slots) -> Value:
     if isinstance(arg, Slot):
         return _held(arg, slots)
@@ -222,7 +228,7 @@ def _sock_fprog(arg: Arg, slots: Slots) -> Value:
     if not isinstance(arg, Struct):
         return _pointer(arg, slots)
     (length,) = unpack_from("H", arg.data)
-    program = dict(arg.pointers)[8]
+    program = _bytes_at(arg, 8)
     return {"len": length, "filter": Instructions(list(instruction) for instruction in iter_unpack("HBBI", program))}
 
 
@@ -307,6 +313,7 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     ),
     "umount2": (Param("target", _plain), Param("flags", _flags("MNT_"))),
     "pivot_root": (Param("new_root", _plain), Param("put_old", _plain)),
+    "chroot": (_PATH,),
     "chdir": (_PATH,),
     "fchdir": (_FD,),
     "clone": (
@@ -331,6 +338,11 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "execveat": (_DIRFD, _PATH, _ARGV, _ENVP, _AT_FLAGS),
     "umask": (Param("mask", _octal),),
     "prlimit64": (_PID, Param("resource", _resource), Param("new_limit", _rlimit), Param("old_limit", _pointer)),
+    "personality": (Param("persona", _plain),),
+    "sched_setattr": (_PID, Param("attr", _plain), Param("flags", _plain)),
+    "sched_setaffinity": (_PID, Param("cpusetsize", _plain), Param("mask", _bits)),
+    "ioprio_set": (Param("which", _one_of("IOPRIO_WHO_")), Param("who", _plain), Param("ioprio", _plain)),
+    "set_mempolicy": (Param("mode", _plain), Param("nodemask", _bits), Param("maxnode", _plain)),
     "prctl": (Param("option", _one_of("PR_", without="PR_CAP_AMBIENT_")), *(Param(f"arg{n}", _plain) for n in "2345")),
     "setgroups": (Param("size", _plain), Param("list", _groups)),
     "setresgid": (Param("rgid", _plain), Param("egid", _plain), Param("sgid", _plain)),
@@ -389,9 +401,9 @@ def _bpf(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]
     """The two commands that give a cgroup its device filter; their attributes are a union."""
     attr = call.args[1]
     match call.args[0], attr:
-        case k.BPF_PROG_LOAD, Struct(data, pointers):
+        case k.BPF_PROG_LOAD, Struct(data):
             kind, count = unpack_from("II", data)
-            code, licence = (dict(pointers)[offset] for offset in (8, 16))
+            code, licence = _bytes_at(attr, 8), _bytes_at(attr, 16)
             values["attr"] = {
                 "prog_type": _one_of("BPF_PROG_TYPE_")(kind, slots),
                 "insn_cnt": count,

@@ -15,11 +15,14 @@ from pycontainer.core.step import Plan, Slot, Step
 from pycontainer.plan import (
     devices,
     identity,
+    labels,
     limits,
+    monitor,
     mounts,
     namespaces,
     program,
     root,
+    scheduling,
     seccomp,
     sysctls,
     terminal,
@@ -45,6 +48,11 @@ class Setting(NamedTuple):
         filter: the compiled system call filter, or None.
         given: the descriptors that the performer is started with.
         init: keep a small init as PID 1.
+        watch: how the monitor watches over it; None for a monitor that only waits for its end.
+        held: another engine's container: nobody of ours stays with it, and it waits for `start` before execve.
+        kept: how many descriptors of the caller's from 3 on the program gets; only if held.
+        pivot: change the root by pivot_root; if not, by covering it.
+        keyring: give it a session keyring of its own.
     """
 
     container: str
@@ -56,6 +64,11 @@ class Setting(NamedTuple):
     filter: Filter | None = None
     given: frozenset[Slot] = frozenset()
     init: bool = False
+    watch: monitor.Watch | None = None
+    held: bool = False
+    kept: int = 0
+    pivot: bool = True
+    keyring: bool = True
 
 
 def container(spec: Spec, setting: Setting) -> Plan:
@@ -67,29 +80,39 @@ def container(spec: Spec, setting: Setting) -> Plan:
 
 
 def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
-    tty, given = terminal.wanted(spec), setting.given
+    tty, given, held = terminal.wanted(spec), setting.given, setting.held
+    outside = mounts.has_users(spec)
 
     # The monitor, in the host's namespaces
     yield from setting.group.create()
-    yield from terminal.open_pty(spec)
-    yield from namespaces.clone(spec, setting.group.clone_into)
+    yield from terminal.open_pty(spec, given)
+    yield from terminal.hand_over(spec, given)
+    yield from root.take(setting.rootfs, outside=outside)
+    yield from mounts.take_outside(spec)
+    yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
-    yield from namespaces.handshake()
+    yield from namespaces.held_handshake() if held else namespaces.handshake()
     yield from program.let_go(given)
+    yield from monitor.settle(setting.watch)
     yield from setting.group.enter()
     yield from namespaces.join(spec)
     yield from namespaces.hide_cgroup(spec)
     yield from limits.oom_score(spec)
+    yield from labels.open_attributes(spec)
 
     # The root filesystem, and everything mounted in it
     yield from root.leave_propagation()
-    yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel)
+    yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel, taken=outside)
+    yield from identity.root_of_the_namespace(spec)
     yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=tty)
     yield from devices.nodes(spec)
     yield from sysctls.write_all(spec)
-    yield from terminal.session(spec, given)
-    yield from root.pivot()
+    yield from terminal.session(spec, given, inherited=held)
+    if held and spec.get("hooks"):
+        yield from program.wait_for_hooks()
+    yield from root.pivot() if setting.pivot else root.move()
+    yield from root.propagation(spec["linux"].get("rootfsPropagation", ""))
     yield from program.working_directory(spec)
     yield from mounts.mask(spec, kind_of=setting.kind_of)
     yield from mounts.protect(spec)
@@ -99,19 +122,29 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # What the process is called, may use, and may do
     yield from namespaces.name(spec)
     yield from namespaces.loopback(spec)
+    yield from scheduling.steps(spec)
     yield from limits.rlimits(spec)
-    yield from identity.keyring(setting.container)
-    yield from identity.bound(spec)
+    if setting.keyring:
+        yield from identity.keyring(setting.container)
     gains_nothing = spec["process"].get("noNewPrivileges", False)
+    if held and not gains_nothing:
+        yield from program.wait_for_start()
+    yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
         yield from seccomp.install(setting.filter)
-    yield from identity.become(spec)
+    yield from identity.become(spec, tied=not held)
+    if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
+        yield from program.wait_for_start()
+    yield from labels.apply(spec)
     yield from program.close_descriptors()
     if gains_nothing:
         yield from identity.no_new_privs(spec)
         yield from seccomp.install(setting.filter)
+    yield from program.keep_descriptors(setting.kept)
     yield from program.execute(spec, under_init=setting.init)
 
     # The monitor again
-    yield from program.supervise(tty=tty, given=given, counters=setting.group.counters)
-    yield from setting.group.remove()
+    if not held:
+        yield from program.supervise(tty=tty, given=given, counters=setting.group.counters, watch=setting.watch)
+        yield from setting.group.remove()
+        yield from monitor.follow(setting.watch)

@@ -9,7 +9,7 @@ from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan import mounts
-from pycontainer.plan.slots import DEV
+from pycontainer.plan.slots import DEV, ROOT
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Device, Spec
@@ -28,9 +28,11 @@ _KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
 
 def nodes(spec: Spec) -> tuple[Step, ...]:
     """Make the nodes in the container's own /dev."""
-    if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts", ())):
-        return ()  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
+    if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts") or ()):
+        return _found(spec)  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
     made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, major, minor) for name, major, minor in DEFAULT]
+    if mounts.has_users(spec):
+        made = [call for name, _, _ in DEFAULT for call in _bound(f"/dev/{name}", DEV, name)]
     links = [calls.symlinkat(target, DEV, name) for name, target in LINKS]
     return (
         Step(
@@ -41,23 +43,50 @@ def nodes(spec: Spec) -> tuple[Step, ...]:
             "mknod(2)",
             Proof("/proc/{pid}/fd/{new /dev}/"),
         ),
-        *(_asked_for(device) for device in spec["linux"].get("devices", ())),
+        *(_asked_for(device, bound=mounts.has_users(spec)) for device in spec["linux"].get("devices") or ()),
     )
 
 
-def _asked_for(device: Device) -> Step:
+def _found(spec: Spec) -> tuple[Step, ...]:
+    """The /dev that is there: its null is what covers files."""
+    if not spec["linux"].get("maskedPaths"):
+        return ()
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
+    return (
+        Step(
+            "Find /dev",
+            "What may not be read is covered by /dev/null, so there must be one",
+            INIT,
+            (calls.openat2(ROOT, "dev", k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=DEV),),
+            "openat2(2)",
+        ),
+    )
+
+
+def _bound(source: str, directory: Slot, name: str) -> tuple[Call, ...]:
+    """A device of the host at its place: in a user namespace nobody may make nodes."""
+    clone = Slot("device")
+    return (
+        calls.mknodat(directory, name, k.S_IFREG | 0o666, 0, 0),
+        calls.openat2(directory, name, k.O_PATH | k.O_NOFOLLOW, out=mounts.TARGET),
+        calls.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE, out=clone),
+        calls.move_mount(clone, mounts.TARGET),
+    )
+
+
+def _asked_for(device: Device, *, bound: bool) -> Step:
     path, kind = device["path"], _KINDS.get(device["type"])
     if kind is None:
         raise UsageError(f"device {path}: {device['type']} is not a kind of device")
     mode = device.get("fileMode", 0o666) & 0o7777
     name = path.rsplit("/", 1)[-1]
     made, parent = mounts.above(path)
-    steps: list[Call] = [
-        *made,
-        calls.unlinkat(parent, name, tolerate=(mounts.ENOENT,)),
-        calls.mknodat(parent, name, kind | mode, device.get("major", 0), device.get("minor", 0)),
-    ]
-    if device.get("uid") or device.get("gid"):
+    steps: list[Call] = [*made, calls.unlinkat(parent, name, tolerate=(mounts.ENOENT,))]
+    if bound:
+        steps += _bound(path, parent, name)
+    else:
+        steps.append(calls.mknodat(parent, name, kind | mode, device.get("major", 0), device.get("minor", 0)))
+    if (device.get("uid") or device.get("gid")) and not bound:
         owner = device.get("uid", 0), device.get("gid", 0)
         steps.append(calls.fchownat(parent, name, *owner, k.AT_SYMLINK_NOFOLLOW))
     return Step(f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)")

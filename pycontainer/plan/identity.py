@@ -47,8 +47,27 @@ def bound(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def become(spec: Spec) -> tuple[Step, ...]:
-    """Groups, then group, then user, then capabilities: each step needs what the next gives up."""
+def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
+    """In a new user namespace init is nobody, with all capabilities there; what it makes must belong to somebody."""
+    if not any(namespace["type"] == "user" for namespace in spec["linux"].get("namespaces") or ()):
+        return ()
+    return (
+        Step(
+            "Become root of the user namespace",
+            "Files that a process makes belong to its user, and nobody's user can own none",
+            INIT,
+            (calls.setresgid(0), calls.setresuid(0)),
+            "user_namespaces(7)",
+            Proof("/proc/{pid}/status", "Uid"),
+        ),
+    )
+
+
+def become(spec: Spec, *, tied: bool = True) -> tuple[Step, ...]:
+    """Groups, then group, then user, then capabilities: each step needs what the next gives up.
+
+    ``tied``: the process dies with its parent.
+    """
     user = spec["process"]["user"]
     uid, gid = user["uid"], user.get("gid", 0)
     ids = (
@@ -63,7 +82,7 @@ def become(spec: Spec) -> tuple[Step, ...]:
         calls.capset(*(_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable"))),
         *ambient,
         # Changing ids or capabilities forgets the signal that ties us to the monitor.
-        calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),
+        *((calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),) if tied else ()),
     )
     return (
         Step(

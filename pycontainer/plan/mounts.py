@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, Call, Proof, Slot, Step
+from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan.slots import DEV, PROC, PTS, ROOT
 
@@ -39,7 +39,7 @@ _ATTRIBUTES: dict[str, tuple[int, int]] = {
     "nosymfollow": (k.MOUNT_ATTR_NOSYMFOLLOW, 0),
     "symfollow": (0, k.MOUNT_ATTR_NOSYMFOLLOW),
 }
-_PROPAGATION = {
+PROPAGATION = {
     "private": k.MS_PRIVATE,
     "slave": k.MS_SLAVE,
     "shared": k.MS_SHARED,
@@ -59,6 +59,7 @@ class Attributes(NamedTuple):
     propagation_below: int = 0
     bind: bool = False
     recursive: bool = False
+    idmap: str = ""
     data: tuple[str, ...] = ()
 
 
@@ -70,12 +71,14 @@ def attributes(options: list[str]) -> Attributes:
         if option in _ATTRIBUTES:
             on, off = _ATTRIBUTES[option]
             a = a._replace(set=a.set & ~off | on, clear=a.clear & ~on | off)
-        elif option in _PROPAGATION:
-            a = a._replace(propagation=_PROPAGATION[option])
+        elif option in PROPAGATION:
+            a = a._replace(propagation=PROPAGATION[option])
         elif option in ("bind", "rbind"):
             a = a._replace(bind=True, recursive=option == "rbind")
-        elif below in _PROPAGATION:
-            a = a._replace(propagation_below=_PROPAGATION[below])
+        elif option in ("idmap", "ridmap"):
+            a = a._replace(idmap=option)
+        elif below in PROPAGATION:
+            a = a._replace(propagation_below=PROPAGATION[below])
         elif below in _ATTRIBUTES:
             on, off = _ATTRIBUTES[below]
             a = a._replace(set_below=a.set_below & ~off | on, clear_below=a.clear_below & ~on | off)
@@ -104,14 +107,78 @@ def mount_all(
     place in; with ``pty`` the monitor has made the devpts already.
     """
     steps: list[Step] = []
-    for mount in spec.get("mounts", ()):
-        if mount.get("type") in ("cgroup", "cgroup2"):
-            steps += _cgroup(mount, cgroups)
+    of_its_own = any(namespace["type"] == "cgroup" for namespace in spec["linux"].get("namespaces") or ())
+    for mount in spec.get("mounts") or ():
+        if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
+            steps += _cgroup(mount, cgroups, of_its_own=of_its_own)
         elif mount.get("type") == "devpts" and pty:
             steps.append(_attach_devpts(mount["destination"]))
         else:
-            steps.append(_step(mount, kind_of))
+            steps.append(_step(mount, kind_of, _taken(mount) if _is_outside(spec, mount) else None))
     return tuple(steps)
+
+
+def is_bind(mount: Mount) -> bool:
+    """Whether it shows a file or directory of the host."""
+    return mount.get("type") == "bind" or any(option in ("bind", "rbind") for option in mount.get("options") or ())
+
+
+# --- binds that are taken from outside ----------------------------------------------------------------------------
+
+
+def take_outside(spec: Spec) -> tuple[Step, ...]:
+    """Clone what a process in the new namespaces could not: the monitor does, and hands the descriptor on.
+
+    From a mount namespace of its own, no clone spreads to the host any more. From a user namespace of its own, not
+    every path can be reached, and the flags of mounts are locked. And ids are mapped by whoever owns the filesystem.
+    """
+    taken = [mount for mount in spec.get("mounts") or () if is_bind(mount) and _is_outside(spec, mount)]
+    return tuple(
+        Step(
+            f"Take {mount['source']}",
+            "Done in the host's namespaces, since it needs rights there; it will be attached at its place later",
+            MONITOR,
+            (*bind(mount["source"], attributes(mount.get("options") or []), out=_taken(mount)), *_map_ids(spec, mount)),
+            "open_tree(2)",
+        )
+        for mount in taken
+    )
+
+
+def _is_outside(spec: Spec, mount: Mount) -> bool:
+    if not is_bind(mount):
+        return False
+    a = attributes(mount.get("options") or [])
+    shared = k.MS_SHARED in (a.propagation, a.propagation_below)
+    return shared or is_mapped(mount) or has_users(spec)
+
+
+def has_users(spec: Spec) -> bool:
+    """Whether the container has a user namespace of its own."""
+    return any(ns["type"] == "user" and not ns.get("path") for ns in spec["linux"].get("namespaces") or ())
+
+
+def is_mapped(mount: Mount) -> bool:
+    """Whether the owners of its files are shown as others."""
+    return bool(mount.get("uidMappings") or mount.get("gidMappings") or attributes(mount.get("options") or []).idmap)
+
+
+def _taken(mount: Mount) -> Slot:
+    return Slot(f"mount for {mount['destination']}")
+
+
+def users_of(mount: Mount) -> Slot:
+    """The user namespace whose maps say how ids are shown; whoever starts the performer hands it over."""
+    return Slot(f"user namespace for {mount['destination']}")
+
+
+def _map_ids(spec: Spec, mount: Mount) -> tuple[Call, ...]:
+    if not is_mapped(mount):
+        return ()
+    a = attributes(mount.get("options") or [])
+    recursive = k.AT_RECURSIVE if a.idmap == "ridmap" else 0
+    slot = _taken(mount)
+    return (calls.mount_setattr(slot, recursive, set=k.MOUNT_ATTR_IDMAP, userns=users_of(mount)),)
 
 
 def _attach_devpts(destination: str) -> Step:
@@ -125,8 +192,11 @@ def _attach_devpts(destination: str) -> Step:
     )
 
 
-def _cgroup(mount: Mount, views: tuple[View, ...]) -> tuple[Step, ...]:
-    """The hierarchies below one directory; a single cgroup2 is the directory itself."""
+def _cgroup(mount: Mount, views: tuple[View, ...], *, of_its_own: bool) -> tuple[Step, ...]:
+    """The hierarchies below one directory; a single cgroup2 is the directory itself.
+
+    Without a cgroup namespace a hierarchy begins at the host's top, so the container's directory is bound instead.
+    """
     if not views:
         return ()
     a, destination = attributes(mount.get("options", [])), mount["destination"]
@@ -136,7 +206,10 @@ def _cgroup(mount: Mount, views: tuple[View, ...]) -> tuple[Step, ...]:
         made += (*filesystem("tmpfs", frame, out=_FRAME), *target_directory(destination))
         made.append(calls.move_mount(_FRAME, TARGET))
     for view in views:
-        made += filesystem(view.fstype, a._replace(data=view.options), out=Slot("hierarchy"))
+        if of_its_own or not view.directory:
+            made += filesystem(view.fstype, a._replace(data=view.options), out=Slot("hierarchy"))
+        else:
+            made += bind(view.directory, a, out=Slot("hierarchy"))
         made += target_below(_FRAME, view.name) if view.name else target_directory(destination)
         made.append(calls.move_mount(Slot("hierarchy"), TARGET))
         made += (calls.symlinkat(view.name, _FRAME, link) for link in view.links)
@@ -157,13 +230,13 @@ def _cgroup(mount: Mount, views: tuple[View, ...]) -> tuple[Step, ...]:
 _FRAME = Slot("cgroup frame")
 
 
-def _step(mount: Mount, kind_of: Callable[[str], str]) -> Step:
-    a = attributes(mount.get("options", []))
+def _step(mount: Mount, kind_of: Callable[[str], str], taken: Slot | None) -> Step:
+    a = attributes(mount.get("options") or [])
     destination = mount["destination"]
-    fresh = _KNOWN_SLOTS.get(destination, Slot("mount"))
-    if a.bind or mount.get("type") == "bind":
+    fresh = taken or _KNOWN_SLOTS.get(destination, Slot("mount"))
+    if is_bind(mount):
         source = mount["source"]
-        made = bind(source, a, out=fresh)
+        made = () if taken else bind(source, a, out=fresh)
         target = _target(destination) if kind_of(source) == "directory" else target_file(destination)
         title, why = f"Bind {source} to {destination}", "The same directory at a second place: a mount, not a copy"
     else:
@@ -301,7 +374,7 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
     for path, kind in kinds.items():
         if not kind and path.startswith(("/proc/", "/sys/")):
             continue
-        cover = (_EMPTY, "", k.AT_EMPTY_PATH) if kind == "directory" else (DEV, "null", 0)
+        cover = (_EMPTY, "", k.AT_EMPTY_PATH) if kind == "directory" else (DEV, "null", k.AT_SYMLINK_NOFOLLOW)
         result += (
             calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)),
             calls.open_tree(cover[0], cover[1], k.OPEN_TREE_CLONE | cover[2], out=_COVER),

@@ -39,14 +39,19 @@ def _joined(spec: Spec) -> list[Namespace]:
     return [namespace for namespace in spec["linux"].get("namespaces", ()) if namespace.get("path")]
 
 
-def clone(spec: Spec, cgroup: Slot | None) -> tuple[Step, ...]:
-    """The monitor becomes two processes, the second one in new namespaces."""
-    flags = 0
+def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[Step, ...]:
+    """The monitor becomes two processes, the second one in new namespaces.
+
+    As a ``sibling`` it is the child of whoever started the performer, which does not stay.
+    """
+    flags = k.CLONE_PARENT if sibling else 0
+    offsets = _set_clocks(spec)
     for namespace in _made(spec):
-        if namespace["type"] not in AFTER_THE_CGROUP:
+        if namespace["type"] not in AFTER_THE_CGROUP and not (namespace["type"] == "time" and offsets):
             flags |= FLAGS[namespace["type"]]
     return (
         *_open_joined(spec),
+        *offsets,
         Step(
             "Make the container's first process",
             "One clone3 makes a process and its namespaces; only a child can be PID 1 of a new PID namespace",
@@ -54,7 +59,7 @@ def clone(spec: Spec, cgroup: Slot | None) -> tuple[Step, ...]:
             (
                 calls.clone3(flags, child=INIT, out=INIT_PID, cgroup=cgroup),
                 calls.close(INIT_END),
-                calls.pidfd_open(INIT_PID, out=INIT_PIDFD),
+                *(() if sibling else (calls.pidfd_open(INIT_PID, out=INIT_PIDFD),)),
             ),
             "clone(2)",
             Proof("/proc/{pid}/ns/pid_for_children"),
@@ -86,6 +91,43 @@ def handshake() -> tuple[Step, ...]:
             INIT,
             (calls.read(INIT_END, 1, expect=1),),
             "socketpair(2)",
+        ),
+    )
+
+
+def held_handshake() -> tuple[Step, ...]:
+    """The same for a container that is held: it is nobody's, and waits for the one that is still starting it."""
+    return (
+        Step(
+            "Wait to be let go",
+            "What can only be done from outside comes first: the maps of a user namespace, devices of the network",
+            INIT,
+            (calls.umask(0), calls.read(INIT_END, 1, expect=1)),
+            "socketpair(2)",
+        ),
+    )
+
+
+def _set_clocks(spec: Spec) -> tuple[Step, ...]:
+    """How far the clocks of a time namespace are ahead, which can only be said before anybody is in it."""
+    offsets = spec["linux"].get("timeOffsets") or {}
+    if not offsets or not any(ns["type"] == "time" for ns in _made(spec)):
+        return ()
+    file = Slot("timens_offsets")
+    lines = [f"{clock} {by.get('secs', 0)} {by.get('nanosecs', 0)}" for clock, by in offsets.items()]  # type: ignore[attr-defined]
+    return (
+        Step(
+            "Set the clocks",
+            "A time namespace shifts the clocks that count since boot; they can't be changed once somebody lives in it",
+            MONITOR,
+            (
+                calls.unshare(k.CLONE_NEWTIME),
+                calls.openat(k.AT_FDCWD, "/proc/self/timens_offsets", k.O_WRONLY, out=file),
+                calls.write(file, "\n".join(lines)),
+                calls.close(file),
+            ),
+            "time_namespaces(7)",
+            Proof("/proc/{pid}/timens_offsets"),
         ),
     )
 

@@ -13,6 +13,7 @@ from pycontainer.plan.slots import (
     CLIENT,
     FROM_STDERR,
     FROM_STDOUT,
+    INIT_END,
     INIT_PID,
     INIT_PIDFD,
     LIFE,
@@ -51,6 +52,60 @@ def working_directory(spec: Spec) -> tuple[Step, ...]:
             Proof("/proc/{pid}/cwd"),
         ),
     )
+
+
+def wait_for_start() -> tuple[Step, ...]:
+    """The container is created, and this is how it waits to be started: for whoever connects to its socket."""
+    starter = Slot("starter")
+    return (
+        Step(
+            "Say that it is created",
+            "Everything that could go wrong before the program runs has been done",
+            INIT,
+            (calls.write(INIT_END, b"r")._replace(report=True),),
+            "socketpair(2)",
+        ),
+        Step(
+            "Wait for start",
+            "Who starts it is told of what fails from here on, and at a successful execve reads the end of file",
+            INIT,
+            (calls.accept4(START, out=starter), calls.dup3(starter, STATUS_FD, k.O_CLOEXEC)),
+            "accept(2)",
+        ),
+    )
+
+
+def wait_for_hooks() -> tuple[Step, ...]:
+    """The new root is complete and has not been entered: programs of the engine's may look at it and change it."""
+    return (
+        Step(
+            "Let the hooks run",
+            "The network, for one, is often made by a program that the engine names: in these namespaces, from outside",
+            INIT,
+            (calls.write(INIT_END, b"h")._replace(report=True), calls.read(INIT_END, 1, expect=1)),
+            "socketpair(2)",
+        ),
+    )
+
+
+def keep_descriptors(count: int) -> tuple[Step, ...]:
+    """Those from 3 on that the caller wants the program to have (``--preserve-fds``)."""
+    if not count:
+        return ()
+    return (
+        Step(
+            "Leave some descriptors open",
+            "The caller asked for it: a service may be handed the sockets that it is to listen at",
+            INIT,
+            tuple(calls.dup3(kept(number), number) for number in range(3, 3 + count)),
+            "dup(2)",
+        ),
+    )
+
+
+def kept(number: int) -> Slot:
+    """The caller's descriptor ``number``."""
+    return Slot(f"descriptor {number}")
 
 
 def close_descriptors() -> tuple[Step, ...]:
@@ -149,6 +204,7 @@ def supervise(*, tty: bool, given: frozenset[Slot], counters: Slot | None) -> tu
                     client=present(CLIENT),
                     exit_file=present(LIFE),
                     counters=counters,
+                    **_kept(watch),
                 ),
             ),
             "wait(2)",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, Proof, Slot, Step
+from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.errors import UsageError
+from pycontainer.plan.mounts import PROPAGATION
 from pycontainer.plan.slots import ROOT
 from pycontainer.rootfs.overlay import Directory, Overlay, RootFS
 
@@ -25,13 +27,25 @@ def leave_propagation() -> tuple[Step, ...]:
     )
 
 
-def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int]) -> tuple[Step, ...]:
-    """Make the new root a mount, attached at ``mount_point``: pivot_root wants a mount point."""
+def take(rootfs: RootFS, *, outside: bool) -> tuple[Step, ...]:
+    """Take a root directory from outside of the new namespaces, where a user namespace would lock its flags."""
+    return (_directory(rootfs, MONITOR),) if outside and isinstance(rootfs, Directory) else ()
+
+
+def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, taken: bool = False) -> tuple[Step, ...]:
+    """Make the new root a mount, attached at ``mount_point``: pivot_root wants a mount point.
+
+    ``taken``: :func:`take` has been there already.
+    """
     if isinstance(rootfs, Overlay) and kernel < LOWERDIR_PLUS:
         return (_overlay_by_options(rootfs, mount_point),)
     target = Slot("mount point")
+    if isinstance(rootfs, Overlay):
+        made: tuple[Step, ...] = (_overlay(rootfs),)
+    else:
+        made = () if taken else (_directory(rootfs, INIT),)
     return (
-        _overlay(rootfs) if isinstance(rootfs, Overlay) else _directory(rootfs),
+        *made,
         Step(
             "Attach the new root",
             "pivot_root only accepts a mount point, and a mount becomes one when it is attached",
@@ -103,12 +117,15 @@ def _overlay_by_options(rootfs: Overlay, mount_point: str) -> Step:
     )
 
 
-def _directory(rootfs: Directory) -> Step:
+def _directory(rootfs: Directory, where: str) -> Step:
     return Step(
         "Take the root directory",
         "A clone of the mount that the directory is on, with the directory as its root",
-        INIT,
-        (calls.open_tree(k.AT_FDCWD, rootfs.path, k.OPEN_TREE_CLONE | k.AT_RECURSIVE, out=ROOT),),
+        where,
+        (
+            calls.open_tree(k.AT_FDCWD, rootfs.path, k.OPEN_TREE_CLONE | k.AT_RECURSIVE, out=ROOT),
+            calls.mount_setattr(ROOT, k.AT_RECURSIVE, propagation=k.MS_PRIVATE),
+        ),
         "open_tree(2)",
     )
 
@@ -128,6 +145,40 @@ def pivot() -> tuple[Step, ...]:
             ),
             "pivot_root(2)",
             Proof("/proc/{pid}/root"),
+        ),
+    )
+
+
+def move() -> tuple[Step, ...]:
+    """Where the root is a ramdisk, which pivot_root can't let go: the new root covers the old one."""
+    return (
+        Step(
+            "Cover the root",
+            "A ramdisk can't be unmounted, so the new root is moved on top of it; who keeps a way below has it all",
+            INIT,
+            (calls.fchdir(ROOT), calls.mount(".", "/", None, k.MS_MOVE), calls.chroot("."), calls.chdir("/")),
+            "mount(2)",
+            Proof("/proc/{pid}/root"),
+        ),
+    )
+
+
+def propagation(wanted: str) -> tuple[Step, ...]:
+    """How mounts below the new root spread, with rootfsPropagation's names."""
+    if not wanted:
+        return ()
+    recursive = wanted.startswith("r")
+    kind = PROPAGATION.get(wanted.removeprefix("r"))
+    if kind is None:
+        raise UsageError(f"linux.rootfsPropagation: {wanted!r} is none of {', '.join(PROPAGATION)}")
+    return (
+        Step(
+            "Say how mounts below the root spread",
+            "After pivot_root, which does not take a shared mount",
+            INIT,
+            (calls.mount_setattr(ROOT, k.AT_RECURSIVE if recursive else 0, propagation=kind),),
+            "mount_namespaces(7)",
+            Proof("/proc/{pid}/mountinfo", " / / "),
         ),
     )
 

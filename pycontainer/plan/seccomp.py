@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer import __version__
 from pycontainer.core import calls
-from pycontainer.core.step import INIT, Proof, Step
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, Proof, Slot, Step
 from pycontainer.errors import HostLacks, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Seccomp, SeccompArg, SeccompRule
 
+LISTENER = Slot("seccomp listener")  # where an agent learns of the calls that it is to decide about
 _EPERM, _ENOSYS = 1, 38
 _INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter: code, jump if true, jump if false, k
 _MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
@@ -79,12 +81,14 @@ def install(filter_: Filter | None) -> tuple[Step, ...]:
     """The step that puts the process, and all it will ever start, behind the filter."""
     if filter_ is None:
         return ()
+    listens = bool(filter_.flags & k.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    call = calls.seccomp(filter_.flags, filter_.program, out=LISTENER if listens else None)
     return (
         Step(
             "Filter system calls",
             "Each call of the program runs through this little program first: what it refuses, the kernel never sees",
             INIT,
-            (calls.seccomp(filter_.flags, filter_.program),),
+            (call._replace(report=listens),),
             "seccomp(2)",
             Proof("/proc/{pid}/status", "Seccomp_filters"),
         ),
@@ -186,12 +190,21 @@ def compile_profile(profile: Seccomp) -> bytes:
 
 
 def _flags(profile: Seccomp) -> int:
-    flags = 0
-    for name in profile.get("flags", ()):
+    flags = k.SECCOMP_FILTER_FLAG_NEW_LISTENER if profile.get("listenerPath") and notifies(profile) else 0
+    for name in profile.get("flags") or ():
         if name not in _FLAGS:
             raise UsageError(f"seccomp profile: unknown flag {name!r}")
         flags |= _FLAGS[name]
     return flags
+
+
+def notifies(profile: Seccomp) -> bool:
+    """Whether some calls are for an agent to decide, who must be told of them."""
+    rules = [rule for rule in profile.get("syscalls") or () if rule.get("action") == "SCMP_ACT_NOTIFY"]
+    told = {name for rule in rules for name in rule.get("names") or ()}
+    if profile.get("defaultAction") == "SCMP_ACT_NOTIFY" or "sendto" in told:
+        raise Unsupported("linux.seccomp: SCMP_ACT_NOTIFY on sendto would stop us from handing over the listener")
+    return bool(rules)
 
 
 class _Compiler:
@@ -201,7 +214,7 @@ class _Compiler:
         self.ffi, self.lib, self.profile = ffi, lib, profile
         self.default = self._action(profile.get("defaultAction"), profile.get("defaultErrnoRet"))
         self.native: int = lib.seccomp_arch_native()
-        self.arches = [self._arch(name) for name in profile.get("architectures", ())] or [self.native]
+        self.arches = [self._arch(name) for name in profile.get("architectures") or ()] or [self.native]
 
     def compile(self) -> bytes:
         filters: list[Any] = []
@@ -229,7 +242,7 @@ class _Compiler:
         if arch != self.native:
             self._check(lib.seccomp_arch_add(context, arch), "adding an architecture")
             self._check(lib.seccomp_arch_remove(context, self.native), "removing an architecture")
-        for rule in self.profile.get("syscalls", ()):
+        for rule in self.profile.get("syscalls") or ():
             self._add_rule(context, arch, rule)
         return context
 
@@ -275,7 +288,9 @@ class _Compiler:
                 raise UsageError(f"seccomp profile: {data} is not an error number")
             return int((0x00050000 if name == "SCMP_ACT_ERRNO" else 0x7FF00000) | data)
         if name == "SCMP_ACT_NOTIFY":
-            raise Unsupported("seccomp profile: SCMP_ACT_NOTIFY: no agent to hand system calls to")
+            if not self.profile.get("listenerPath"):
+                raise Unsupported("seccomp profile: SCMP_ACT_NOTIFY: no agent to hand system calls to")
+            return 0x7FC00000
         simple = {
             "SCMP_ACT_ALLOW": lib.SCMP_ACT_ALLOW,
             "SCMP_ACT_LOG": lib.SCMP_ACT_LOG,
@@ -300,7 +315,7 @@ class _Compiler:
         allows = (self.lib.SCMP_ACT_ALLOW, self.lib.SCMP_ACT_LOG)
         if self.default in allows or self.default & 0xFFFF0000 == 0x7FF00000 or self.default == _ERRNO | _ENOSYS:
             return b""
-        names = {name for rule in self.profile.get("syscalls", ()) for name in rule.get("names", ())}
+        names = {name for rule in self.profile.get("syscalls") or () for name in rule.get("names", ())}
         blocks = []
         for arch in dict.fromkeys(self.arches):
             numbers = (self._arch_number(arch, name) for name in names)

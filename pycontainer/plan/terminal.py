@@ -9,10 +9,10 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
 from pycontainer.plan import devices, mounts
-from pycontainer.plan.slots import DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
+from pycontainer.plan.slots import CONSOLE, DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
 
 if TYPE_CHECKING:
-    from pycontainer.oci.spec import Spec
+    from pycontainer.oci.spec import IDMapping, Spec
 
 
 def wanted(spec: Spec) -> bool:
@@ -20,13 +20,18 @@ def wanted(spec: Spec) -> bool:
     return spec["process"].get("terminal", False)
 
 
-def open_pty(spec: Spec) -> tuple[Step, ...]:
-    """Before the clone, so that the monitor keeps the master and init inherits the filesystem."""
+def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ...]:
+    """Before the clone, so that the monitor keeps the master and init inherits the filesystem.
+
+    Where a console socket is given, the master goes there, and its new owner says whether it blocks.
+    """
     if not wanted(spec):
         return ()
-    mount = next((m for m in spec.get("mounts", ()) if m.get("type") == "devpts"), None)
+    mount = next((m for m in spec.get("mounts") or () if m.get("type") == "devpts"), None)
     options = mounts.attributes(mount.get("options", []) if mount else [])
-    size = spec["process"].get("consoleSize", {})
+    options = options._replace(data=_owned_inside(spec, options.data))
+    size = spec["process"].get("consoleSize") or {}
+    blocking = 0 if CONSOLE in given else k.O_NONBLOCK
     window = pack("HHHH", size.get("height", 0), size.get("width", 0), 0, 0)
     return (
         Step(
@@ -35,7 +40,7 @@ def open_pty(spec: Spec) -> tuple[Step, ...]:
             MONITOR,
             (
                 *mounts.filesystem("devpts", options, out=PTS),
-                calls.openat2(PTS, "ptmx", k.O_RDWR | k.O_NOCTTY | k.O_NONBLOCK, out=MASTER),
+                calls.openat2(PTS, "ptmx", k.O_RDWR | k.O_NOCTTY | blocking, out=MASTER),
                 calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
                 *((calls.ioctl(MASTER, k.TIOCSWINSZ, window),) if size else ()),
             ),
@@ -44,9 +49,45 @@ def open_pty(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def session(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
-    """A session of its own, so that no terminal of the host's is its controlling terminal."""
-    uid = spec["process"]["user"]["uid"]
+def _owned_inside(spec: Spec, options: tuple[str, ...]) -> tuple[str, ...]:
+    """In devpts' options ids are the host's; in a spec they are the container's."""
+    if not mounts.has_users(spec):
+        return options
+    owners = {"uid": spec["linux"].get("uidMappings") or [], "gid": spec["linux"].get("gidMappings") or []}
+    asked = dict(option.split("=", 1) for option in options if option.startswith(("uid=", "gid=")))
+    mapped = [f"{kind}={host_id(int(asked.get(kind, 0)), maps)}" for kind, maps in owners.items()]
+    return (*(option for option in options if not option.startswith(("uid=", "gid="))), *mapped)
+
+
+def host_id(inside: int, maps: list[IDMapping]) -> int:
+    """What an id of the container's is on the host; the overflow id where no range holds it."""
+    for part in maps:
+        if 0 <= inside - part["containerID"] < part["size"]:
+            return inside - part["containerID"] + part["hostID"]
+    return 65534
+
+
+def hand_over(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
+    """Give the master away, through the socket that the engine listens at."""
+    if not wanted(spec) or CONSOLE not in given:
+        return ()
+    return (
+        Step(
+            "Hand the terminal over",
+            "The engine holds the master of the terminal: a descriptor can be sent through a socket",
+            MONITOR,
+            (calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),),
+            "unix(7)",
+        ),
+    )
+
+
+def session(spec: Spec, given: frozenset[Slot], *, inherited: bool = False) -> tuple[Step, ...]:
+    """A session of its own, so that no terminal of the host's is its controlling terminal.
+
+    ``inherited``: the streams are the caller's, and so are their owners.
+    """
+    uid = spec["process"]["user"].get("uid", 0)
     stdio: tuple[Slot, ...]
     if wanted(spec):
         stdio = (TTY, TTY, TTY)
@@ -63,7 +104,7 @@ def session(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
         # The container's own node: through a descriptor of the host's it could change the host's.
         opened = (calls.openat2(DEV, "null", k.O_RDWR, out=null),) if null in stdio else ()
         begin = (calls.setsid(), *opened)
-    owned = dict.fromkeys(slot for slot in stdio if slot in given or slot is TTY) if uid else {}
+    owned = dict.fromkeys(slot for slot in stdio if slot is TTY or (slot in given and not inherited)) if uid else {}
     return (
         Step(
             "Start a session",

@@ -1,0 +1,60 @@
+"""Labels of a security module: the AppArmor profile or SELinux context that the program will run in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.step import INIT, Proof, Slot, Step
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+_APPARMOR, _SELINUX = Slot("AppArmor's exec attribute"), Slot("SELinux's exec attribute")
+
+
+def _wanted(spec: Spec) -> list[tuple[Slot, str, str]]:
+    """(slot, file of /proc/self/attr, what to write there)."""
+    process = spec["process"]
+    wanted = []
+    if process.get("apparmorProfile"):
+        wanted.append((_APPARMOR, "apparmor/exec", f"exec {process['apparmorProfile']}"))
+    if process.get("selinuxLabel"):
+        wanted.append((_SELINUX, "exec", process["selinuxLabel"]))
+    return wanted
+
+
+def open_attributes(spec: Spec) -> tuple[Step, ...]:
+    """While /proc is the host's: through a descriptor, nothing mounted by the container can stand in for the file."""
+    wanted = _wanted(spec)
+    if not wanted:
+        return ()
+    return (
+        Step(
+            "Open where labels are written",
+            "In the container something else may be mounted at that place",
+            INIT,
+            tuple(
+                calls.openat(k.AT_FDCWD, f"/proc/self/attr/{file}", k.O_WRONLY, out=slot) for slot, file, _ in wanted
+            ),
+            "proc_pid_attr(5)",
+        ),
+    )
+
+
+def apply(spec: Spec) -> tuple[Step, ...]:
+    """What the kernel is to do at the execve."""
+    wanted = _wanted(spec)
+    if not wanted:
+        return ()
+    return (
+        Step(
+            "Label the program",
+            "A security module decides by this label, and it changes at execve",
+            INIT,
+            tuple(calls.write(slot, text) for slot, _, text in wanted),
+            "proc_pid_attr(5)",
+            Proof("/proc/{pid}/attr/exec"),
+        ),
+    )
