@@ -79,7 +79,7 @@ def _encode_call(where: int, call: Call) -> bytes:
     name, args, out, tolerate, expect, report, child, patient = call
     if name == "execve":
         args = tuple([_array(arg) if isinstance(arg, Strings) else arg for arg in args])
-    n_patches = sum([len(arg.pointers) + len(arg.slots) for arg in args if type(arg) is Struct])
+    n_patches = sum([_patches_of(arg) for arg in args if type(arg) is Struct])
     start = CALL.size + n_patches * PATCH.size
     values: list[int] = []
     patches = data = b""

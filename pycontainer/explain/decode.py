@@ -250,6 +250,23 @@ def _ifreq(arg: Arg) -> Value:
     return {"ifr_name": name.rstrip(b"\0").decode(), "ifr_flags": _or(flags, "IFF_")}
 
 
+def _message(arg: Arg, slots: Slots) -> Value:
+    """The bytes that :func:`~pycontainer.core.calls.sendmsg` sends, and the descriptor that goes with them."""
+    pointers = dict(arg.pointers) if isinstance(arg, Struct) else {}
+    match pointers.get(16), pointers.get(32):
+        case Struct(_, ((_, bytes(data)),)), Struct(_, _, ((_, slot),)):
+            return {"msg_iov": [data.decode("utf-8", "replace")], "SCM_RIGHTS": [_held(slot, slots)]}
+    return _plain(arg, slots)
+
+
+def _bits(arg: Arg, slots: Slots) -> Value:
+    """The numbers of the bits that are set."""
+    if not isinstance(arg, bytes):
+        return _pointer(arg, slots)
+    mask = int.from_bytes(arg, "little")
+    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+
+
 _SUPERVISION = ("pid", "pidfd", "tty", "in", "out", "err", "client", "exit_file", "counters")
 
 
@@ -323,6 +340,11 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "clone3": (Param("cl_args", _clone_args), Param("size", _plain)),
     "pidfd_open": (_PID, Param("flags", _plain)),
     "unshare": (Param("flags", _NS),),
+    "pidfd_getfd": (Param("pidfd", _plain), Param("targetfd", _plain), Param("flags", _plain)),
+    "accept4": (_FD, Param("addr", _pointer), Param("addrlen", _pointer), Param("flags", _flags("SOCK_"))),
+    "sendmsg": (_FD, Param("msg", _message), Param("flags", _flags("MSG_"))),
+    "setns": (_FD, Param("nstype", _NS)),
+    "setsid": (),
     "setns": (_FD, Param("nstype", _NS)),
     "setsid": (),
     "sethostname": (_NAME, _LEN),

@@ -14,11 +14,13 @@ from pycontainer.plan.slots import (
     FROM_STDERR,
     FROM_STDOUT,
     INIT_END,
+    INIT_END,
     INIT_PID,
     INIT_PIDFD,
     LIFE,
     MASTER,
     MONITOR_END,
+    START,
     STDERR,
     STDIN,
     STDOUT,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 CHILD = Slot("init's child")
+STATUS_FD = 4  # wire.h: where the performer reports to
 LAST_FD = 0xFFFFFFFF
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A directory of PATH that lacks the program, or holds something of that name that can't be executed

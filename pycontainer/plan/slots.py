@@ -14,6 +14,9 @@ TO_STDIN, FROM_STDOUT, FROM_STDERR = Slot("to stdin"), Slot("from stdout"), Slot
 CLIENT = Slot("client")
 LIFE = Slot("life")
 LOCK = Slot("lock")  # held by the monitor as long as it lives
+# a container that is held until `start`: where its terminal goes, and where its first process is told to go on
+CONSOLE = Slot("console socket")
+START = Slot("start socket")
 
 INIT_PID = Slot("init's pid")
 INIT_PIDFD = Slot("init's pidfd")
