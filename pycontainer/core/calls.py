@@ -243,6 +243,27 @@ def socket(family: int, kind: int, protocol: int, *, out: Slot) -> Call:
     return Call("socket", (family, kind | k.SOCK_CLOEXEC, protocol), out)
 
 
+def bind(socket: Slot, name: str) -> Call:
+    """bind(2), to a path relative to the working directory: the kernel has room for 108 bytes of it."""
+    address = pack("H", k.AF_UNIX) + name.encode() + b"\0"
+    return Call("bind", (socket, address, len(address)))
+
+
+def listen(socket: Slot, backlog: int) -> Call:
+    """listen(2)."""
+    return Call("listen", (socket, backlog))
+
+
+def recvfrom(socket: Fd, count: int, flags: int, *, out: Slot, tolerate: Errnos = ()) -> Call:
+    """recv(2), for its effect: 0 says that the other side is gone."""
+    return Call("recvfrom", (socket, Struct(bytes(count)), count, flags, 0, 0), out, tolerate)
+
+
+def execveat(dirfd: Fd, path: str, argv: tuple[str, ...], env: tuple[str, ...]) -> Call:
+    """execveat(2)."""
+    return Call("execveat", (dirfd, path, Strings(argv), Strings(env), 0))
+
+
 def rt_sigprocmask(how: int, mask: int) -> Call:
     """sigprocmask(2); ``mask`` has bit n-1 for signal n."""
     return Call("rt_sigprocmask", (how, pack("Q", mask), 0, 8))
@@ -353,14 +374,26 @@ def supervise(
     tty: bool,
     stdio: tuple[Slot | None, Slot | None, Slot | None],
     client: Slot | None,
-    exit_file: Slot | None,
-    counters: Slot | None,
+    exit_file: Slot | None = None,
+    counters: Slot | None = None,
+    listener: Slot | None = None,
+    log: tuple[Slot, Slot, int, int] | None = None,
+    once: bool = False,
+    container: str = "",
+    check: tuple[float, str, tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> Call:
-    """Carry the container's bytes until it ends, then record how; the result is its wait status (monitor.c)."""
-    slots = (pid, pidfd, None, *stdio, client, exit_file, counters)
-    data = pack("9i", -1, -1, tty, -1, -1, -1, -1, -1, -1)
+    """Carry the container's bytes until it ends, then record how; the result is its wait status (monitor.c).
+
+    ``log`` is a file, its directory, how many bytes it may have and how many files there may be; ``once`` lets stdin end
+    with the client; ``container`` is the ID to announce the end of; ``check`` is a command for every so many seconds.
+    """
+    file, directory, size, files = log or (None, None, 0, 0)
+    slots = (pid, pidfd, None, *stdio, client, exit_file, counters, listener, file, directory)
+    every = round(check[0] * 1000) if check else 0
+    data = pack("12iiIii64s", -1, -1, tty, *[-1] * 9, files, size, once, every, container.encode())
     present = tuple((4 * i, slot) for i, slot in enumerate(slots) if slot)
-    return Call("supervise", (Struct(data, slots=present),), report=True)
+    command = (check[1], Strings(check[2]), Strings(check[3])) if check else ()
+    return Call("supervise", (Struct(data, slots=present), *command), report=True)
 
 
 def reap(child: Slot) -> Call:

@@ -7,12 +7,6 @@
 
 enum { SIG_SETMASK_ = 2, SIGCHLD_ = 17, WNOHANG_ = 1, ECHILD_ = 10 };
 
-/* The exit code as a shell gives it. */
-static int code_of(int status) {
-  int signal = status & 0x7f;
-  return signal ? 128 + signal : (status >> 8) & 0xff;
-}
-
 long reap(int child) {
   const uint64_t all = ~0ull;
   int status, signal;
@@ -23,7 +17,7 @@ long reap(int child) {
   for (;;) {
     while ((pid = SYS(wait4, -1, &status, WNOHANG_, 0)) > 0)
       if (pid == child)
-        SYS(exit_group, code_of(status));
+        SYS(exit_group, exit_code_of(status));
     if (pid == -ECHILD_)
       SYS(exit_group, 0);
     signal = (int)SYS(rt_sigtimedwait, &all, 0, 0, 8);

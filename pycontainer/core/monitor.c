@@ -1,22 +1,43 @@
 /* The monitor's loop: one per container, its parent.
  *
- * It holds the container's pipes or pty and its client's socket, so that killing the `pyc` that started the container
- * loses nothing. A message on the socket is one byte of kind and then its bytes.
+ * It holds the container's pipes or pty, the log, and the socket on which clients come and go, so that killing the
+ * `pyc` that started the container loses nothing. A message on a client's socket is one byte of kind and then its
+ * bytes.
+ *
+ * What the container writes goes first to the log and then to every client, one piece at a time: the container waits
+ * for the slowest of them. But a client that takes nothing for SLOW_MS while others wait is let go.
  */
 #include "performer.h"
 
 enum { EAGAIN_ = 11, EINTR_ = 4, POLLIN_ = 1, POLLOUT_ = 4, POLLHUP_ = 16, POLLERR_ = 8 };
-enum { F_SETFL_ = 4, O_NONBLOCK_ = 04000, MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000 };
-enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGPIPE_BIT = 1 << 12 };
+enum { MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000, SOCK_NONBLOCK_CLOEXEC = 02004000 };
+enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIGPIPE_BIT = 1 << 12, WNOHANG_ = 1 };
+enum { AT_FDCWD_ = -100, SEEK_END_ = 2, CLOCK_REALTIME_ = 0, CLOCK_MONOTONIC_ = 1 };
+enum { O_APPEND_NEW = 02002101 }; /* O_WRONLY|O_CREAT|O_APPEND|O_CLOEXEC */
 
-/* kinds of message; the first three come from the client, the others go to it */
-enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR };
+enum { O_TRUNC_NEW = 02001101 };                      /* O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC */
+enum { P_PID_ = 1, WEXITED_NOWAIT = 0x1000004, CLD_EXITED_ = 1, CLD_DUMPED_ = 3 };
+
+/* kinds of message: from a client, then to it */
+enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE };
 
 #define CHUNK 32768
+#define MAX_CLIENTS 16
+#define LINES 64 /* of the log in one write */
+#define SLOW_MS 10000
 
 struct pollfd {
   int fd;
   short events, revents;
+};
+
+struct iovec {
+  const void *base;
+  size_t length;
+};
+
+struct timespec {
+  int64_t sec, nsec;
 };
 
 /* Bytes read and not yet delivered. */
@@ -26,13 +47,148 @@ struct buffer {
   int start, end; /* of what is still to be delivered */
 };
 
+struct client {
+  int fd;     /* -1: this place is free */
+  int muted;  /* wants to know about the end only */
+  int behind; /* has not got what is in `output` */
+  int64_t since;
+};
+
 static struct buffer input, output;
+static struct client clients[MAX_CLIENTS];
+static uint64_t log_size;
+static long checker; /* the process of the last check, until it is waited for */
 
 static void discard(int *fd) {
   if (*fd >= 0)
     SYS(close, *fd);
   *fd = -1;
 }
+
+static int64_t now_ms(void) {
+  struct timespec t = {0, 0};
+  SYS(clock_gettime, CLOCK_MONOTONIC_, &t);
+  return t.sec * 1000 + t.nsec / 1000000;
+}
+
+static int passes(long error) { return error == -EAGAIN_ || error == -EINTR_; }
+
+/* --- text -------------------------------------------------------------------------------------------------------- */
+
+static char *digits(char *at, uint64_t n, int width) {
+  for (int i = width; i-- > 0; n /= 10)
+    at[i] = (char)('0' + n % 10);
+  return at + width;
+}
+
+static char *decimal(char *end, unsigned n) {
+  do
+    *--end = (char)('0' + n % 10);
+  while (n /= 10);
+  return end;
+}
+
+#define TIMESTAMP 30 /* 2026-11-24T19:24:45.123456789Z */
+
+/* Now, in UTC (RFC 3339). The calendar counts years from March, so that a leap day is the last day of one. */
+static char *timestamp(char *at) {
+  struct timespec t = {0, 0};
+  uint64_t days, era, day, year, month;
+
+  SYS(clock_gettime, CLOCK_REALTIME_, &t);
+  days = (uint64_t)t.sec / 86400 + 719468; /* since 0000-03-01 */
+  era = days / 146097;
+  day = days % 146097;
+  year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+  day -= 365 * year + year / 4 - year / 100;
+  month = (5 * day + 2) / 153;
+  day = day - (153 * month + 2) / 5 + 1;
+  month = month < 10 ? month + 3 : month - 9;
+  at = digits(at, year + era * 400 + (month <= 2), 4);
+  *at++ = '-';
+  at = digits(at, month, 2);
+  *at++ = '-';
+  at = digits(at, day, 2);
+  *at++ = 'T';
+  at = digits(at, (uint64_t)t.sec % 86400 / 3600, 2);
+  *at++ = ':';
+  at = digits(at, (uint64_t)t.sec % 3600 / 60, 2);
+  *at++ = ':';
+  at = digits(at, (uint64_t)t.sec % 60, 2);
+  *at++ = '.';
+  at = digits(at, (uint64_t)t.nsec, 9);
+  *at++ = 'Z';
+  return at;
+}
+
+/* --- the log: <time> stdout|stderr F|P <line>, where P is a line that goes on in the next record ------------------ */
+
+/* log.1 becomes log.2, log becomes log.1, and a new log begins. */
+static void rotate(struct supervision *s) {
+  char from[] = "log.0", to[] = "log.0";
+  long fd;
+
+  for (int i = s->log_files - 1; i > 0; i--) {
+    from[4] = (char)('0' + i - 1);
+    to[4] = (char)('0' + i);
+    SYS(renameat2, s->log_directory, i == 1 ? "log" : from, s->log_directory, to, 0);
+  }
+  if (s->log_files <= 1)
+    SYS(unlinkat, s->log_directory, "log", 0);
+  fd = SYS(openat, s->log_directory, "log", O_APPEND_NEW, 0600);
+  if (fd < 0)
+    return; /* the old file goes on */
+  SYS(close, s->log);
+  s->log = (int)fd;
+  log_size = 0;
+}
+
+/* Whole records or nothing: what the disk has no room for is lost, and no line is torn. */
+static void write_log(struct supervision *s, const struct iovec *v, int n, size_t total) {
+  if (s->log_bytes && log_size && log_size + total > s->log_bytes)
+    rotate(s);
+  if (SYS(writev, s->log, v, n) == (long)total)
+    log_size += total;
+  else
+    SYS(ftruncate, s->log, log_size);
+}
+
+static void log_output(struct supervision *s, const char *at, long left) {
+  static const char stream[2][8] = {" stdout ", " stderr "};
+  char prefix[2][TIMESTAMP + 10];
+  struct iovec v[2 * LINES + 1];
+  size_t total = 0;
+  int n = 0;
+
+  char *end = timestamp(prefix[0]);
+  memcpy(end, stream[output.kind == FROM_STDERR], 8);
+  memcpy(prefix[1], prefix[0], TIMESTAMP + 8);
+  memcpy(prefix[0] + TIMESTAMP + 8, "F ", 2);
+  memcpy(prefix[1] + TIMESTAMP + 8, "P ", 2);
+  while (left > 0) {
+    long length = 0;
+    int whole;
+    while (length < left && at[length] != '\n')
+      length++;
+    whole = length < left;
+    v[n++] = (struct iovec){prefix[!whole], TIMESTAMP + 10};
+    v[n++] = (struct iovec){at, (size_t)(length + whole)};
+    total += TIMESTAMP + 10 + (size_t)(length + whole);
+    at += length + whole;
+    left -= length + whole;
+    if (!whole) {
+      v[n++] = (struct iovec){"\n", 1};
+      total++;
+    }
+    if (n >= 2 * LINES || left == 0) {
+      write_log(s, v, n, total);
+      n = 0;
+      total = 0;
+    }
+  }
+}
+
+/* --- clients ----------------------------------------------------------------------------------------------------- */
 
 static int pending(const struct buffer *b) { return b->end > b->start; }
 
@@ -41,22 +197,27 @@ static void push_input(struct supervision *s) {
   long n = SYS(write, s->in, input.bytes + input.start, input.end - input.start);
   if (n > 0)
     input.start += (int)n;
-  else if (n != -EAGAIN_ && n != -EINTR_) { /* nobody reads it any more */
+  else if (!passes(n)) { /* nobody reads it any more */
     input.start = input.end;
     if (!s->tty)
       discard(&s->in);
   }
 }
 
-/* One message from the client. */
-static void pull_client(struct supervision *s) {
-  long n = SYS(recvfrom, s->client, &input.kind, 1 + CHUNK, MSG_DONTWAIT_, 0, 0);
+static void let_go(struct supervision *s, struct client *c) {
+  discard(&c->fd);
+  c->behind = 0;
+  if (s->once && c == clients && !s->tty && !pending(&input))
+    discard(&s->in); /* its input was this client's, which is gone */
+}
 
-  if (n == -EAGAIN_ || n == -EINTR_)
+static void pull_client(struct supervision *s, struct client *c) {
+  long n = SYS(recvfrom, c->fd, &input.kind, 1 + CHUNK, MSG_DONTWAIT_, 0, 0);
+
+  if (passes(n))
     return;
   if (n <= 0) {
-    discard(&s->client);
-    output.start = output.end; /* nobody to deliver it to */
+    let_go(s, c);
   } else if (input.kind == TO_STDIN && n == 1) { /* end of file */
     if (!s->tty)
       discard(&s->in);
@@ -68,23 +229,62 @@ static void pull_client(struct supervision *s) {
     SYS(ioctl, s->in, TIOCSWINSZ_, input.bytes); /* a struct winsize */
   } else if (input.kind == SIGNAL && n == 1 + 1) {
     SYS(pidfd_send_signal, s->pidfd, input.bytes[0], 0, 0);
+  } else if (input.kind == MUTE) {
+    c->muted = 1;
+    c->behind = 0;
   }
 }
 
-static void push_output(struct supervision *s) {
-  long n = SYS(sendto, s->client, &output.kind, 1 + output.end, MSG_DONTWAIT_ | MSG_NOSIGNAL_, 0, 0);
-  if (n == -EAGAIN_ || n == -EINTR_)
+static void push_output(struct supervision *s, struct client *c) {
+  long n = SYS(sendto, c->fd, &output.kind, 1 + output.end, MSG_DONTWAIT_ | MSG_NOSIGNAL_, 0, 0);
+  if (passes(n))
     return;
+  c->behind = 0;
   if (n < 0)
-    discard(&s->client);
-  output.start = output.end = 0;
+    let_go(s, c);
 }
+
+static int someone_is_behind(void) {
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    if (clients[i].behind)
+      return 1;
+  return 0;
+}
+
+static struct client *free_place(void) {
+  for (int i = 1; i < MAX_CLIENTS; i++) /* the first one is for whoever started the container */
+    if (clients[i].fd < 0)
+      return &clients[i];
+  return 0;
+}
+
+static void welcome(struct supervision *s, struct client *c) {
+  long fd = SYS(accept4, s->listener, 0, 0, SOCK_NONBLOCK_CLOEXEC);
+  if (fd >= 0)
+    *c = (struct client){(int)fd, 0, 0, 0};
+}
+
+/* Let go of those that keep others waiting. */
+static void be_strict(struct supervision *s, int64_t now) {
+  int there = 0;
+
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    there += clients[i].fd >= 0 && !clients[i].muted;
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    if (there > 1 && clients[i].behind && now - clients[i].since > SLOW_MS) {
+      let_go(s, &clients[i]);
+      there--;
+    }
+}
+
+/* --- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* Read once from one of the container's streams. */
 static void pull_output(struct supervision *s, int *fd, char kind) {
   long n = SYS(read, *fd, output.bytes, CHUNK);
+  int64_t now = 0;
 
-  if (n == -EAGAIN_ || n == -EINTR_)
+  if (passes(n))
     return;
   if (n <= 0) { /* end of file, or EIO: the last descriptor of the terminal's other side is closed */
     if (s->tty)
@@ -94,39 +294,55 @@ static void pull_output(struct supervision *s, int *fd, char kind) {
     return;
   }
   output.kind = kind;
-  output.start = 0;
-  output.end = s->client >= 0 ? (int)n : 0;
-  if (pending(&output))
-    push_output(s);
+  output.end = (int)n;
+  if (s->log >= 0)
+    log_output(s, output.bytes, n);
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    if (clients[i].fd >= 0 && !clients[i].muted) {
+      clients[i].behind = 1;
+      push_output(s, &clients[i]);
+      if (clients[i].behind)
+        clients[i].since = now = now ? now : now_ms();
+    }
 }
 
 static int ready(const struct pollfd *p) { return p->fd >= 0 && (p->revents & (POLLIN_ | POLLHUP_ | POLLERR_)); }
 
-/* Wait for something and carry it; returns how many descriptors were ready. */
-static long turn(struct supervision *s, struct pollfd *ended, int wait) {
-  const struct {
-    int64_t sec, nsec;
-  } at_once = {0, 0};
-  int full = pending(&output), held = pending(&input);
-  struct pollfd p[] = {
-      {ended->fd, POLLIN_, 0},          {s->client, (short)((held ? 0 : POLLIN_) | (full ? POLLOUT_ : 0)), 0},
-      {full ? -1 : s->out, POLLIN_, 0}, {full ? -1 : s->err, POLLIN_, 0},
-      {held ? s->in : -1, POLLOUT_, 0},
+/* Wait for something, at most `wait` milliseconds (-1: for ever), and carry it; returns how many were ready. */
+static long turn(struct supervision *s, struct pollfd *ended, int64_t wait) {
+  int full = someone_is_behind(), held = pending(&input);
+  struct timespec limit;
+  struct client *place = free_place();
+  struct pollfd p[5 + MAX_CLIENTS] = {
+      {ended->fd, POLLIN_, 0},          {full ? -1 : s->out, POLLIN_, 0},       {full ? -1 : s->err, POLLIN_, 0},
+      {held ? s->in : -1, POLLOUT_, 0}, {place ? s->listener : -1, POLLIN_, 0},
   };
-  long n = SYS(ppoll, p, 5, wait ? 0 : &at_once, 0, 8);
+  long n;
 
-  if (n <= 0)
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    p[5 + i] = (struct pollfd){clients[i].fd, (short)((held ? 0 : POLLIN_) | (clients[i].behind ? POLLOUT_ : 0)), 0};
+  if (full && (wait < 0 || wait > 1000))
+    wait = 1000;
+  limit = (struct timespec){wait / 1000, wait % 1000 * 1000000};
+  n = SYS(ppoll, p, 5 + MAX_CLIENTS, wait < 0 ? 0 : &limit, 0, 8);
+  if (n < 0)
     return n;
   ended->revents = p[0].revents;
-  if (p[4].revents)
+  if (p[3].revents)
     push_input(s);
-  if (full && (p[1].revents & (POLLOUT_ | POLLHUP_ | POLLERR_)))
-    push_output(s);
-  if (!held && ready(&p[1]) && s->client >= 0)
-    pull_client(s);
-  if (ready(&p[2]))
+  for (int i = 0; i < MAX_CLIENTS; i++) {
+    if (clients[i].behind && (p[5 + i].revents & (POLLOUT_ | POLLHUP_ | POLLERR_)))
+      push_output(s, &clients[i]);
+    if (!pending(&input) && !held && clients[i].fd >= 0 && ready(&p[5 + i]))
+      pull_client(s, &clients[i]);
+  }
+  if (full)
+    be_strict(s, now_ms());
+  if (place && ready(&p[4]))
+    welcome(s, place);
+  if (ready(&p[1]))
     pull_output(s, &s->out, FROM_STDOUT);
-  if (ready(&p[3]) && !pending(&output))
+  if (ready(&p[2]) && !someone_is_behind())
     pull_output(s, &s->err, FROM_STDERR);
   return n;
 }
@@ -136,16 +352,49 @@ static long turn(struct supervision *s, struct pollfd *ended, int wait) {
 static void drain(struct supervision *s) {
   struct pollfd none = {-1, 0, 0};
 
-  while (s->out >= 0 || s->err >= 0 || pending(&output))
-    if (turn(s, &none, pending(&output)) <= 0)
+  while (s->out >= 0 || s->err >= 0 || someone_is_behind()) {
+    int waits = someone_is_behind();
+    long n = turn(s, &none, waits ? -1 : 0);
+    if ((n < 0 && n != -EINTR_) || (n == 0 && !waits))
       break;
+  }
 }
 
-static char *decimal(char *end, unsigned n) {
-  do
-    *--end = (char)('0' + n % 10);
-  while (n /= 10);
-  return end;
+/* Start the command that looks after the container's health, unless the last one is still at it. */
+static void look_after(const struct command *c) {
+  if (checker > 0 && SYS(wait4, checker, 0, WNOHANG_, 0) == 0)
+    return;
+  checker = SYS(clone, SIGCHLD_, 0, 0, 0, 0);
+  if (checker == 0) {
+    SYS(close_range, 3, ~0u, 0);
+    SYS(execve, c->path, c->argv, c->envp);
+    SYS(exit_group, 127);
+  }
+}
+
+/* For whoever wants to signal it or enter its namespaces. */
+static void record_pid(const struct supervision *s) {
+  char text[16], *end = text + sizeof text, *begin = decimal(end, (unsigned)s->pid);
+  long file = s->id[0] ? SYS(openat, AT_FDCWD_, "pid", O_TRUNC_NEW, 0600) : -1;
+
+  if (file >= 0) {
+    SYS(write, file, begin, end - begin);
+    SYS(close, file);
+  }
+}
+
+/* How the first process ended. It stays a zombie until that is recorded, so that nobody gets its number who reads in
+ * the record that it lives. */
+static int wait_status(const struct supervision *s) {
+  struct {
+    int signo, error, code, pad, pid, uid, status, rest[25];
+  } info = {.code = 0};
+
+  while (SYS(waitid, P_PID_, s->pid, &info, WEXITED_NOWAIT, 0) == -EINTR_)
+    continue;
+  if (info.code == CLD_EXITED_)
+    return (info.status & 0xff) << 8;
+  return info.status | (info.code == CLD_DUMPED_ ? 0x80 : 0);
 }
 
 /* The end of the record of a life: the wait status as text, then what the kernel counted. */
@@ -163,17 +412,57 @@ static void record_exit(const struct supervision *s, unsigned status) {
     SYS(write, s->exit_file, counters, n);
 }
 
-long supervise(struct supervision *s) {
+/* Tell the world, in a line of the file of events, and the clients. */
+static void announce_exit(const struct supervision *s, int status) {
+  static const char middle[] = " {\"Action\":\"die\",\"id\":\"", code[] = "\",\"exitCode\":\"";
+  char time[TIMESTAMP], number[16], message[1 + sizeof status] = {EXITED};
+  char *end = number + sizeof number - 3, *begin = decimal(end, (unsigned)exit_code_of(status));
+  struct iovec v[] = {{time, TIMESTAMP},
+                      {middle, sizeof middle - 1},
+                      {s->id, sizeof s->id},
+                      {code, sizeof code - 1},
+                      {begin, (size_t)(end + 3 - begin)}};
+  long events = s->id[0] ? SYS(openat, AT_FDCWD_, "../../events", O_APPEND_NEW, 0600) : -1;
+
+  memcpy(end, "\"}\n", 3);
+  timestamp(time);
+  if (events >= 0) {
+    SYS(writev, events, v, 5);
+    SYS(close, events);
+  }
+  memcpy(message + 1, &status, sizeof status);
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    if (clients[i].fd >= 0)
+      SYS(sendto, clients[i].fd, message, sizeof message, MSG_DONTWAIT_ | MSG_NOSIGNAL_, 0, 0);
+}
+
+long supervise(struct supervision *s, const struct command *check) {
   const uint64_t sigpipe = SIGPIPE_BIT;
   struct pollfd ended = {s->pidfd, POLLIN_, 0};
+  int64_t next = s->interval_ms ? now_ms() + s->interval_ms : 0;
   int status = 0;
 
   SYS(rt_sigprocmask, SIG_BLOCK_, &sigpipe, 0, 8);
-  while (!ended.revents)
-    turn(s, &ended, 1);
-  while (SYS(wait4, s->pid, &status, 0, 0) == -EINTR_)
-    continue;
+  record_pid(s);
+  for (int i = 0; i < MAX_CLIENTS; i++)
+    clients[i] = (struct client){i ? -1 : s->client, 0, 0, 0};
+  if (s->log >= 0) {
+    long size = SYS(lseek, s->log, 0, SEEK_END_);
+    log_size = size > 0 ? (uint64_t)size : 0;
+  }
+  while (!ended.revents) {
+    int64_t left = next ? next - now_ms() : -1;
+    if (next && left <= 0) {
+      look_after(check);
+      left = s->interval_ms;
+      next = now_ms() + left;
+    }
+    turn(s, &ended, left);
+  }
   drain(s);
+  status = wait_status(s);
   record_exit(s, (unsigned)status);
+  announce_exit(s, status);
+  SYS(wait4, s->pid, 0, 0, 0);
   return status;
 }

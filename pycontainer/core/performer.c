@@ -72,6 +72,14 @@ static int inside(const struct plan_call *c, uint64_t offset, uint64_t length) {
   return offset >= start && offset <= c->size && length <= c->size - offset;
 }
 
+/* The structure, and where there is something to execute, three pointers. */
+static int supervision_is_sound(const struct plan_call *c) {
+  for (unsigned i = 0; i < c->n_args; i++)
+    if (c->args[i].kind != ARG_DATA)
+      return 0;
+  return (c->n_args == 1 || c->n_args == 4) && inside(c, c->args[0].value, sizeof(struct supervision));
+}
+
 static int args_are_sound(const struct plan_call *c) {
   for (unsigned i = 0; i < c->n_args; i++) {
     const struct plan_arg *arg = &c->args[i];
@@ -81,7 +89,7 @@ static int args_are_sound(const struct plan_call *c) {
       return 0;
   }
   if (c->nr == CALL_SUPERVISE)
-    return c->n_args == 1 && c->args[0].kind == ARG_DATA && inside(c, c->args[0].value, sizeof(struct supervision));
+    return supervision_is_sound(c);
   return c->nr >= CALL_REAP;
 }
 
@@ -195,9 +203,16 @@ static int arguments(struct plan_call *c, long a[6]) {
   return 1;
 }
 
+static long watch(struct supervision *s, const long a[6]) {
+  const struct command check = {(const char *)a[1], (char *const *)a[2], (char *const *)a[3]};
+  if (!a[1])
+    s->interval_ms = 0;
+  return supervise(s, &check);
+}
+
 static long perform(const struct plan_call *c, const long a[6]) {
   if (c->nr == CALL_SUPERVISE)
-    return supervise((struct supervision *)a[0]);
+    return watch((struct supervision *)a[0], a);
   if (c->nr == CALL_REAP)
     return reap((int)a[0]);
   return sys6(c->nr, a[0], a[1], a[2], a[3], a[4], a[5]);

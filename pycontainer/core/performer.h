@@ -5,17 +5,39 @@
 #include "sys.h"
 #include "wire.h"
 
-/* monitor.c: carry bytes between a container and its client until the container's first process ends.
+void *memcpy(void *to, const void *from, size_t n); /* performer.c has it: there is no libc */
+
+/* monitor.c: carry bytes between a container, its log and its clients until the container's first process ends.
  * Descriptors are -1 where there is none. Returns the wait status. */
 struct supervision {
   int pid, pidfd;
-  int tty;          /* `in` and `out` are both the pty's master */
-  int in, out, err; /* the monitor's ends of the container's stdio, non-blocking */
-  int client;       /* a SOCK_SEQPACKET socket */
-  int exit_file;    /* receives the wait status in decimal, a newline, and the bytes of `counters` */
-  int counters;     /* a cgroup file worth keeping, such as memory.events */
+  int tty;           /* `in` and `out` are both the pty's master */
+  int in, out, err;  /* the monitor's ends of the container's stdio, non-blocking */
+  int client;        /* a SOCK_SEQPACKET socket: whoever started the container */
+  int exit_file;     /* receives the wait status in decimal, a newline, and the bytes of `counters` */
+  int counters;      /* a cgroup file worth keeping, such as memory.events */
+  int listener;      /* a SOCK_SEQPACKET socket on which other clients come */
+  int log;           /* opened for appending */
+  int log_directory; /* where it is rotated: `log`, `log.1`, ... */
+  int log_files;     /* how many of them, at most 10 */
+  unsigned log_bytes; /* of one file; 0 for no limit */
+  int once;          /* stdin ends when `client` does */
+  int interval_ms;   /* between checks of its health; 0 for none */
+  char id[64];       /* of the container, for the file of events two directories above; "" for none */
 };
-long supervise(struct supervision *s);
+
+/* A command to be executed, as execve takes it. */
+struct command {
+  const char *path;
+  char *const *argv, *const *envp;
+};
+long supervise(struct supervision *s, const struct command *check);
+
+/* The exit code as a shell gives it. */
+static inline int exit_code_of(int status) {
+  int signal = status & 0x7f;
+  return signal ? 128 + signal : (status >> 8) & 0xff;
+}
 
 /* init.c: be PID 1 for `child`: forward signals to it, reap orphans, and leave with its exit code. */
 long reap(int child);

@@ -77,7 +77,7 @@ def _encode_step(step: Step) -> bytes:
 def _encode_call(where: int, call: Call) -> bytes:
     """The record of one call, its patches and its data. A start waits for this: types are compared by identity."""
     name, args, out, tolerate, expect, report, child, patient = call
-    if name == "execve":
+    if name in _TAKES_STRINGS:
         args = tuple([_array(arg) if isinstance(arg, Strings) else arg for arg in args])
     n_patches = sum([_patches_of(arg) for arg in args if type(arg) is Struct])
     start = CALL.size + n_patches * PATCH.size
@@ -117,6 +117,7 @@ def _encode_call(where: int, call: Call) -> bytes:
     return record + patches + data
 
 
+_TAKES_STRINGS = ("execve", "execveat", "supervise")
 _ZEROS = [(0,) * n for n in range(13)]
 
 

@@ -267,12 +267,22 @@ def _bits(arg: Arg, slots: Slots) -> Value:
     return [number for number in range(mask.bit_length()) if mask >> number & 1]
 
 
-_SUPERVISION = ("pid", "pidfd", "tty", "in", "out", "err", "client", "exit_file", "counters")
+_SUPERVISION = (
+    "pid pidfd tty in out err client exit_file counters listener log log_directory log_files log_bytes once interval_ms"
+).split()
 
 
 def _supervision(arg: Arg, slots: Slots) -> Value:
-    numbers = unpack(f"{len(_SUPERVISION)}i", _raw(arg))
-    return {name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)}
+    *numbers, container = unpack("12iiIii64s", _raw(arg))
+    values: dict[str, Value] = {
+        name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)
+    }
+    return values | {"id": container.rstrip(b"\0").decode()}
+
+
+def _socket_path(arg: Arg, slots: Slots) -> Value:
+    raw = _raw(arg)
+    return {"sun_family": _one_of("AF_UNIX")(raw[0], slots), "sun_path": raw[2:].rstrip(b"\0").decode()}
 
 
 _BPF_COMMAND = _one_of("BPF_PROG_", without="BPF_PROG_TYPE_")
@@ -345,8 +355,16 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "sendmsg": (_FD, Param("msg", _message), Param("flags", _flags("MSG_"))),
     "setns": (_FD, Param("nstype", _NS)),
     "setsid": (),
-    "setns": (_FD, Param("nstype", _NS)),
-    "setsid": (),
+    "bind": (_FD, Param("addr", _socket_path), Param("addrlen", _plain)),
+    "listen": (_FD, Param("backlog", _plain)),
+    "recvfrom": (
+        _FD,
+        Param("buf", _buffer),
+        _LEN,
+        Param("flags", _flags("MSG_")),
+        Param("src_addr", _pointer),
+        Param("addrlen", _pointer),
+    ),
     "sethostname": (_NAME, _LEN),
     "setdomainname": (_NAME, _LEN),
     "socket": (Param("domain", _one_of("AF_")), Param("type", _flags("SOCK_")), Param("protocol", _plain)),
@@ -377,7 +395,10 @@ FORMATS: dict[str, tuple[Param, ...]] = {
         Param("args", _sock_fprog),
     ),
     "bpf": (Param("cmd", _BPF_COMMAND), Param("attr", _plain), Param("size", _plain)),
-    "supervise": (Param("supervision", _supervision),),
+    "supervise": (
+        Param("supervision", _supervision),
+        *(Param(f"check {name}", _plain) for name in ("path", "argv", "envp")),
+    ),
     "reap": (Param("child", _plain),),
 }
 """name of a call -> its arguments, in order"""

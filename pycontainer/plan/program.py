@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
@@ -14,10 +14,12 @@ from pycontainer.plan.slots import (
     FROM_STDERR,
     FROM_STDOUT,
     INIT_END,
-    INIT_END,
     INIT_PID,
     INIT_PIDFD,
     LIFE,
+    LISTENER,
+    LOG,
+    LOG_DIRECTORY,
     MASTER,
     MONITOR_END,
     START,
@@ -29,6 +31,7 @@ from pycontainer.plan.slots import (
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
+    from pycontainer.plan.monitor import Watch
 
 CHILD = Slot("init's child")
 STATUS_FD = 4  # wire.h: where the performer reports to
@@ -179,7 +182,9 @@ def candidates(program: str, env: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{directory or '.'}/{program}" for directory in path.split(":"))
 
 
-def supervise(*, tty: bool, given: frozenset[Slot], counters: Slot | None) -> tuple[Step, ...]:
+def supervise(
+    *, tty: bool, given: frozenset[Slot], counters: Slot | None, watch: Watch | None = None
+) -> tuple[Step, ...]:
     """The monitor's part once the program runs."""
 
     def present(slot: Slot) -> Slot | None:
@@ -213,6 +218,15 @@ def supervise(*, tty: bool, given: frozenset[Slot], counters: Slot | None) -> tu
             "wait(2)",
         ),
     )
+
+
+def _kept(watch: Watch | None) -> dict[str, Any]:
+    """What the monitor does beside carrying bytes."""
+    if watch is None:
+        return {}
+    log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
+    check = (watch.interval, watch.check.argv[0], *watch.check) if watch.check else None
+    return {"listener": LISTENER, "log": log, "once": watch.once, "container": watch.container, "check": check}
 
 
 def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:

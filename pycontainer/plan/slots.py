@@ -13,6 +13,8 @@ STDIN, STDOUT, STDERR = Slot("stdin"), Slot("stdout"), Slot("stderr")
 TO_STDIN, FROM_STDOUT, FROM_STDERR = Slot("to stdin"), Slot("from stdout"), Slot("from stderr")
 CLIENT = Slot("client")
 LIFE = Slot("life")
+LISTENER = Slot("door")
+LOG, LOG_DIRECTORY = Slot("log"), Slot("log's directory")
 LOCK = Slot("lock")  # held by the monitor as long as it lives
 # a container that is held until `start`: where its terminal goes, and where its first process is told to go on
 CONSOLE = Slot("console socket")

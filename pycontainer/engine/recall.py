@@ -1,0 +1,39 @@
+"""What a container was made with, as JSON beside it and back, so that it can be started again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pycontainer.oci.options import ContainerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DEFAULTS = ContainerOptions()._asdict()
+
+
+def stored(options: ContainerOptions) -> dict[str, Any]:
+    """The options that somebody asked for, as JSON can hold them."""
+    asked = {name: value for name, value in options._asdict().items() if value != _DEFAULTS[name]}
+    return {name: dict(value) if hasattr(value, "keys") else value for name, value in asked.items()}
+
+
+def recalled(record: Mapping[str, Any]) -> ContainerOptions:
+    """The options again; whatever else is in the record is left out."""
+    from typing import get_type_hints  # not on the way of `run`
+
+    hints = get_type_hints(ContainerOptions)
+    return ContainerOptions(**{name: _typed(hints[name], record[name]) for name in hints if name in record})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """JSON's lists as the tuples that they were, by the annotation of their field."""
+    if not isinstance(value, list):
+        return value
+    if hasattr(hint, "_fields"):
+        from typing import get_type_hints
+
+        fields = get_type_hints(hint)
+        return hint(*(_typed(fields[name], item) for name, item in zip(hint._fields, value, strict=False)))
+    of = getattr(hint, "__args__", ())
+    return tuple(_typed(of[min(at, len(of) - 2)] if len(of) > 1 else None, item) for at, item in enumerate(value))
