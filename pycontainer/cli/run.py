@@ -56,9 +56,11 @@ def _progress(options: RunOptions, observer: Narrator | None, stack: ExitStack) 
     def listen(event: Event) -> None:
         if not made:
             from pycontainer.cli import progress  # most starts need no pull
+            from pycontainer.engine.sources import open_source
             from pycontainer.explain.pull import PullNarrator
 
-            print(f"Unable to find image '{options.image}' locally", file=sys.stderr)
+            if not open_source(options.image):
+                print(f"Unable to find image '{options.image}' locally", file=sys.stderr)
             in_words = options.explain == "text" or options.step
             made.append(PullNarrator(sys.stderr) if in_words else progress.for_stream(sys.stderr))
             stack.callback(made[0].close)

@@ -263,9 +263,9 @@ def _meant(store: Store, text: str) -> list[tuple[Image, Reference | None]]:
     except InvalidReference:
         wanted = None
     if wanted and not wanted.digest and not text.endswith(f":{wanted.tag}"):
-        whole = [(image, tag) for image in store.images() for tag in image.tags if tag.name == wanted.name]
+        whole = {tag: image for image in store.images() for tag in image.tags if tag.name == wanted.name}
         if whole:
-            return list(whole)
+            return [(whole[tag], tag) for tag in sorted(whole, key=str)]
     image = store.find(text)
     named = wanted is not None and not wanted.digest and str(wanted) in image.names
     return [(image, wanted if named else None)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pycontainer.engine.create import describe, new_identity
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.run import stdio_of
+from pycontainer.engine.sources import open_source
 from pycontainer.engine.start import given_slots, group_for, plan_for
 from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.manifest import Descriptor, ImageConfig
@@ -31,8 +32,9 @@ def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
 
 
 def _image(roots: Roots, options: RunOptions) -> tuple[Image, bool]:
+    source = open_source(options.image)
     try:
-        return Store(roots.root).find(options.image), True
+        return Store(roots.root).find(str(source.reference) if source else options.image), True
     except (NotFound, StoreError):
         digest = "sha256:" + "0" * 64
         return Image(
