@@ -1,0 +1,78 @@
+"""A real docker loads what we save, and we load what it saves, links between its layers included."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from images import build
+from tests.support.cli import Pyc
+from tests.support.dockerd import Dockerd
+from tests.support.host import missing_command
+
+pytestmark = [pytest.mark.root, pytest.mark.peers, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
+    if reason := missing_command("dockerd", "docker", "containerd", "runc"):
+        pytest.skip(reason)
+    with Dockerd(str(tmp_path_factory.mktemp("dockerd"))) as running:
+        yield running
+
+
+@pytest.fixture
+def two(pyc: Pyc) -> Pyc:
+    for name in ("busybox", "config"):
+        pyc("pull", "-q", f"oci:{build.layout(name)}:latest").ok()
+        pyc("tag", f"localhost/{name}", f"example.test/own/{name}:v1").ok()
+    pyc("tag", "localhost/busybox", "busybox:second").ok()
+    return pyc
+
+
+NAMES = ("example.test/own/busybox:v1", "busybox:second", "example.test/own/config:v1")
+
+
+def saved(pyc: Pyc, *names: str) -> bytes:
+    return subprocess.run(pyc.argv("save", *names), env=pyc.env(), capture_output=True, check=True).stdout
+
+
+def ids(pyc: Pyc, *names: str) -> list[str]:
+    return [pyc("inspect", "--format", "{{.Id}}", name).ok().stdout.strip() for name in names]
+
+
+def test_docker_loads_what_we_save_and_we_load_it_back(two: Pyc, docker: Dockerd, tmp_path):
+    docker("load", stdin=saved(two, *NAMES))
+    theirs = [docker("image", "inspect", "--format", "{{.Id}}", name).decode().strip() for name in NAMES]
+    assert theirs == ids(two, *NAMES)
+    archive = docker("save", *NAMES)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert tar.getmember("manifest.json")
+    fresh = Pyc.beneath(f"{tmp_path}/fresh")
+    loaded = fresh("load", stdin=archive).ok()
+    assert sorted(loaded.lines) == sorted(f"Loaded image: {name}" for name in NAMES)
+    assert ids(fresh, *NAMES) == ids(two, *NAMES)
+    assert fresh("run", "--rm", "busybox:second", "echo", "hello").ok().stdout == "hello\n"
+
+
+def test_docker_loads_zstd_layers(pyc: Pyc, docker: Dockerd):
+    pyc("pull", "-q", f"oci:{build.layout('busybox')}:zstd").ok()
+    assert b"localhost/busybox:zstd" in docker("load", stdin=saved(pyc, "localhost/busybox:zstd"))
+
+
+def test_we_import_what_docker_exports(two: Pyc, docker: Dockerd, tmp_path):
+    docker("load", stdin=saved(two, "busybox:second"))
+    container = docker("create", "busybox:second", "true").decode().strip()
+    two("import", "-", "exported:v1", stdin=docker("export", container)).ok()
+    docker("rm", container)
+    assert two("run", "--rm", "exported:v1", "/bin/busybox", "echo", "hello").ok().stdout == "hello\n"
+    assert docker("import", "-", "ours:v1", stdin=export(two)).startswith(b"sha256:")
+
+
+def export(pyc: Pyc) -> bytes:
+    pyc("run", "--name", "exported", "busybox:second", "true").ok()
+    return subprocess.run(pyc.argv("export", "exported"), env=pyc.env(), capture_output=True, check=True).stdout
