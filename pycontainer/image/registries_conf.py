@@ -130,3 +130,15 @@ def _relocate(name: str, prefix: str, location: str) -> str:
 def _endpoint(name: str, table: dict[str, Any]) -> Endpoint:
     host, _, repository = name.partition("/")
     return Endpoint(_DOCKER_HUB.get(host, host), repository, bool(table.get("insecure")))
+
+
+def at(host: str, tables: list[dict[str, Any]]) -> Endpoint:
+    """A registry itself, without a repository: for a login, or a search."""
+    host = _DOCKER_HUB.get(host, host)
+    places = [place for table in tables for place in (table, *table.get("mirror", []))]
+    insecure = any(place.get("insecure") and _host(place) == host for place in places)
+    return Endpoint(host, "", insecure)
+
+
+def _host(table: dict[str, Any]) -> str:
+    return str(table.get("location") or table.get("prefix") or "").partition("/")[0]

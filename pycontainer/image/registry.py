@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from pycontainer import __version__
 from pycontainer.errors import RegistryError, VerificationError
-from pycontainer.image import events
+from pycontainer.image import credentials as logins
+from pycontainer.image import events, tls
 from pycontainer.image.auth import basic, parse_challenge, read_token
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import requests
 
 Credentials = Callable[[str], tuple[str, str] | None]
-"""Given a host, the user and password for it, or None."""
+"""Given a host, the user and password for it, or None. By default, those that ``pyc login`` and others have stored."""
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
 _CHUNK = 1 << 20
@@ -132,7 +133,8 @@ class Registry:
 
         self._requests = requests
         self._endpoint = endpoint
-        self._credentials = credentials or (lambda host: None)
+        self._credentials = credentials or self._stored
+        self._sent_login = False
         self.listener = listener
         self.scopes: tuple[str, ...] = ()
         self._patience = patience
@@ -146,8 +148,8 @@ class Registry:
         self._session.headers.update({"User-Agent": f"pycontainer/{__version__}", "Accept-Encoding": "identity"})
         self._authorization = ""
         self._authorizing = threading.Lock()
-        self._base = ""
-        self._verify: bool | None = None
+        self._base = ""  # scheme and host, once we know how to talk to it
+        self._tls: set[str] = set()  # hosts that we know how to speak TLS with
         self._closed = False
         self._transfers: set[requests.Response] = set()
 
@@ -159,7 +161,43 @@ class Registry:
                 response.raw.shutdown()
         self._session.close()
 
-    # ---- what a pull asks for
+    def _stored(self, host: str) -> tuple[str, str] | None:
+        return logins.find(f"{host}/{self._endpoint.repository}".rstrip("/"))
+
+    # ---- what is asked for
+
+    def check(self) -> None:
+        """Ask for nothing but to be let in (distribution-spec, "Determining Support").
+
+        Raises:
+            RegistryError: it is no registry, or it doesn't want us.
+        """
+        self._answer("/v2/", Call(), "its API").close()
+
+    def json(self, path: str, what: str) -> tuple[Any, str]:
+        """A JSON document, and the path of its next page, or "" (distribution-spec, "Listing Tags").
+
+        Args:
+            path: below the repository, or from the root of the host if it begins with a slash.
+            what: its name in errors.
+
+        Raises:
+            RegistryError: it does not exist, is no JSON, or the registry failed.
+        """
+        import json
+
+        with self._answer(path, Call(), what) as response:
+            data = self._small_body(response, DOCUMENT_MAX, what)
+            following = response.links.get("next", {}).get("url", "")
+            there = urljoin(response.url, following) if following else ""
+        if there and _origin(there) != _origin(self._base):
+            raise RegistryError(f"{self._endpoint.host} continues its {what} on another host")
+        try:
+            return json.loads(data), there.removeprefix(self._base)
+        except (ValueError, RecursionError):
+            raise RegistryError(
+                f"{self._endpoint.host} sent something that is no JSON as {what}", hint="is it a registry?"
+            ) from None
 
     def manifest(self, tag_or_digest: str) -> Document:
         """A manifest or index.
@@ -294,10 +332,7 @@ class Registry:
 
     def _followed(self, path: str, call: Call) -> requests.Response:
         """Ask, and follow redirects, which storage backends use for blobs."""
-        if not self._base:
-            response = self._first(path, call)
-        else:
-            response = self._send(path if "://" in path else f"{self._base}/{path}", call)
+        response = self._first(path, call) if not self._base else self._send(self._url(self._base, path), call)
         for _ in range(_REDIRECTS_MAX):
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
@@ -312,6 +347,11 @@ class Registry:
         response.close()
         raise RegistryError(f"{self._endpoint.host} redirects in circles")
 
+    def _url(self, base: str, path: str) -> str:
+        if "://" in path:
+            return path
+        return f"{base}{path}" if path.startswith("/") else f"{base}/v2/{self._endpoint.repository}/{path}"
+
     def _check_redirect(self, here: str, there: str) -> None:
         old, new = urlsplit(here), urlsplit(there)
         if new.scheme not in ("http", "https") or not new.hostname:
@@ -323,15 +363,12 @@ class Registry:
     def _first(self, path: str, call: Call) -> requests.Response:
         """The first request, which finds out how to talk to the registry."""
         host, insecure = self._endpoint.host, self._endpoint.insecure
-        if self._endpoint.is_loopback:
-            ways = [("http", None), ("https", False if insecure else None)]
-        else:
-            ways = [("https", False), ("http", None)] if insecure else [("https", None)]
+        ways = ["http", "https"] if self._endpoint.is_loopback else ["https", "http"] if insecure else ["https"]
         problem: Broken | None = None
-        for scheme, self._verify in ways:
-            base = f"{scheme}://{host}/v2/{self._endpoint.repository}"
+        for scheme in ways:
+            base = f"{scheme}://{host}"
             try:
-                response = self._send(f"{base}/{path}", call)
+                response = self._send(self._url(base, path), call)
             except Broken as error:
                 problem = error if problem is None or isinstance(error, _Untrusted) else problem
                 if error.silent:
@@ -354,7 +391,12 @@ class Registry:
         headers = call.headers
         if self._authorization and self._base and _origin(url) == _origin(self._base):
             headers = {**headers, "Authorization": self._authorization}
-        self.listener(Event("request", text=f"{call.method} {urlsplit(url)._replace(query='').geturl()}"))
+        where = urlsplit(url)
+        if where.scheme == "https" and where.netloc not in self._tls:
+            home = self._endpoint.host
+            tls.mount(self._session, where.netloc, home, verify=where.netloc != home or not self._endpoint.insecure)
+            self._tls.add(where.netloc)
+        self.listener(Event("request", text=f"{call.method} {where._replace(query='').geturl()}"))
         try:
             return self._session.request(
                 call.method,
@@ -364,7 +406,6 @@ class Registry:
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._patience.connect, self._patience.stall),
-                verify=True if self._verify is None else self._verify,
             )
         except (self._requests.RequestException, ValueError) as error:
             self._check_open()
@@ -430,10 +471,10 @@ class Registry:
                 )
             return RegistryError(f"{host} lacks {what} of {repository}{said}", hint="the image there is damaged")
         if status == 401:
-            return RegistryError(
-                f"{host} wants authentication for {repository}{said}",
-                hint="check the name; a private image needs 'pyc login' first",
-            )
+            asked = f"{host} wants authentication" + (f" for {repository}" if repository else "")
+            if self._sent_login:
+                return RegistryError(f"{asked} and refuses user or password{said}", hint=f"pyc login {host}")
+            return RegistryError(f"{asked}{said}", hint="check the name; a private image needs 'pyc login' first")
         if status == 403:
             return RegistryError(f"{host} denies access to {repository}{said}", hint="check the name and your login")
         return RegistryError(f"{host} answered {status} {_printable(response.reason)} for {what}{said}")
@@ -469,6 +510,7 @@ class Registry:
             if login is None:
                 return False
             self._check_may_hear(self._base)
+            self._sent_login = True
             response.close()
             self._authorization = basic(*login)
             return True
@@ -482,18 +524,17 @@ class Registry:
                 f"{self._endpoint.host} wants a token from {_printable(realm)!r}, which is no web address"
             )
         self._check_may_hear(realm)
-        asked = fields.get("scope") or f"repository:{self._endpoint.repository}:pull"
+        everything = f"repository:{self._endpoint.repository}:pull" if self._endpoint.repository else ""
+        asked = fields.get("scope") or everything
         scopes = [*self.scopes, *(scope for scope in asked.split() if scope not in self.scopes)]
-        service = [("service", fields["service"])] if "service" in fields else []
-        query = urlencode([*service, *(("scope", scope) for scope in scopes)])
-        url = f"{realm}{'&' if where.query else '?'}{query}"
         login = self._credentials(self._endpoint.host)
-        headers = {"Authorization": basic(*login)} if login else {}
-        what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes))}"
+        self._sent_login = bool(login)
+        url, call = _token_request(realm, fields.get("service", ""), scopes, login)
+        what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes)) or 'a login'}"
         self.listener(Event("token", text=f"{where.netloc} gives {what}"))
         for attempt in range(1, self._patience.tries + 1):
             try:
-                response = self._send(url, Call(headers=headers))
+                response = self._send(url, call)
             except Broken as error:
                 if error.hopeless or attempt == self._patience.tries:
                     raise RegistryError(f"can't reach token server {where.netloc}: {error}", hint=error.hint) from None
@@ -503,6 +544,11 @@ class Registry:
                 if response.status_code in BUSY and attempt < self._patience.tries:
                     self._pause(attempt, f"(token) answered {response.status_code}", retry_after(response))
                     continue
+                if login and response.status_code in (401, 403):
+                    raise RegistryError(
+                        f"token server {where.netloc} refuses user or password for {self._endpoint.host}",
+                        hint=f"pyc login {self._endpoint.host}",
+                    )
                 if response.status_code != 200:
                     raise RegistryError(
                         f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
@@ -512,10 +558,23 @@ class Registry:
         raise AssertionError
 
     def _check_may_hear(self, url: str) -> None:
-        """Secrets and tokens travel over https, or do not leave this machine, or the user has said that it's fine."""
-        where = urlsplit(url)
-        if where.scheme != "https" and not is_loopback(where.netloc) and not self._endpoint.insecure:
+        """Secrets and tokens travel over https, or on this machine, or to an insecure registry itself."""
+        where, host = urlsplit(url), urlsplit(self._base).hostname
+        at_home = self._endpoint.is_loopback and is_loopback(where.netloc)
+        if where.scheme != "https" and not at_home and not (self._endpoint.insecure and where.hostname == host):
             raise RegistryError(f"{where.netloc} wants authentication over plain HTTP, which is refused")
+
+
+def _token_request(realm: str, service: str, scopes: list[str], login: tuple[str, str] | None) -> tuple[str, Call]:
+    """How to ask for a token: with a password by GET, with an identity token by POST (distribution, OAuth2)."""
+    if login and login[0] == logins.TOKEN_USER:
+        form = {"grant_type": "refresh_token", "client_id": "pycontainer", "service": service}
+        body = urlencode({**form, "scope": " ".join(scopes), "refresh_token": login[1]}).encode()
+        return realm, Call("POST", {"Content-Type": "application/x-www-form-urlencoded"}, body)
+    fields = [("service", service)] if service else []
+    query = urlencode([*fields, *(("scope", scope) for scope in scopes)])
+    url = realm + ("&" if urlsplit(realm).query else "?") + query if query else realm
+    return url, Call(headers={"Authorization": basic(*login)} if login else {})
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

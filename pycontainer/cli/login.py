@@ -1,0 +1,83 @@
+"""``pyc login`` and ``pyc logout``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.engine import login as engine
+from pycontainer.errors import RegistryError, UsageError
+
+_SECRET_MAX = 64 << 10
+
+
+@click.command("login", help="Log in to a registry; Docker Hub if none is named.")
+@click.option("-u", "--username", default="", help="User")
+@click.option("-p", "--password", help="Password or token; everybody on this host can read it while we run")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
+@click.argument("server", default="", metavar="[SERVER]")
+@click.pass_obj
+def command(session: Session, /, username: str, password: str | None, password_stdin: bool, server: str) -> None:
+    """Log in."""
+    host = engine.registry_name(server)
+    if password is not None and password_stdin:
+        raise UsageError("--password and --password-stdin are mutually exclusive")
+    if password_stdin and not username:
+        raise UsageError("must provide --username with --password-stdin")
+    if password is not None:
+        click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
+    elif password_stdin:
+        password = sys.stdin.read(_SECRET_MAX).rstrip("\r\n")
+    elif not username and _still_good(host):
+        return
+    username, password = _ask(username, password)
+    saved = engine.login(host, engine.Login(username, password))
+    if not saved.helper:
+        click.echo(f"WARNING! Your login is stored unencrypted in '{saved.path}', readable by you alone.", err=True)
+    click.echo("Login Succeeded")
+
+
+def _still_good(host: str) -> bool:
+    """Whether what is stored lets us in."""
+    who = engine.stored(host)
+    if who is None:
+        return False
+    click.echo("Authenticating with existing credentials...")
+    try:
+        engine.check(host, who)
+    except RegistryError as error:
+        if not sys.stdin.isatty():
+            raise
+        click.echo(f"Login did not succeed: {error.message}", err=True)
+        return False
+    click.echo("Login Succeeded")
+    return True
+
+
+def _ask(username: str, password: str | None) -> tuple[str, str]:
+    """Ask for what is missing, on a terminal; the password without showing it."""
+    if (not username or password is None) and not sys.stdin.isatty():
+        raise UsageError("can't ask for user and password: standard input is no terminal", hint="-u, --password-stdin")
+    if not username:
+        username = input("Username: ").strip()
+    if password is None:
+        from getpass import getpass  # 2 ms
+
+        password = getpass("Password: ")
+    if not username or not password:
+        raise UsageError(f"{'password' if username else 'user'} is missing")
+    if ":" in username or not (username + password).isprintable():
+        raise UsageError("a user must have no colon, and neither user nor password a control character")
+    return username, password
+
+
+@click.command("logout", help="Log out from a registry; from Docker Hub if none is named.")
+@click.argument("server", default="", metavar="[SERVER]")
+@click.pass_obj
+def logout(session: Session, /, server: str) -> None:
+    """Log out."""
+    host = engine.registry_name(server)
+    had = engine.logout(host)
+    click.echo(f"Removing login credentials for {host}" if had else f"Not logged in to {host}")

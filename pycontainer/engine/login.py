@@ -1,0 +1,65 @@
+"""``pyc login`` and ``logout``: let a registry check who we are, and keep what it accepted."""
+
+from __future__ import annotations
+
+import re
+
+from pycontainer.errors import UsageError
+from pycontainer.image import credentials
+from pycontainer.image.credentials import HUB, Login, Saved
+from pycontainer.image.registries_conf import at, load
+from pycontainer.image.registry import Patience, Registry
+
+__all__ = ["Login", "Saved", "login", "logout", "registry_name", "stored"]
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+
+
+def registry_name(text: str) -> str:
+    """``host`` or ``host:port`` of what a user calls a registry, which may be its address; Docker Hub for nothing.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    host = re.sub(r"^https?://", "", text).partition("/")[0] or HUB
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"{text!r} is not the name of a registry", hint="HOST or HOST:PORT")
+    return HUB if host in ("index.docker.io", "registry-1.docker.io") else host
+
+
+def stored(host: str) -> Login | None:
+    """The login that is kept for a registry."""
+    return credentials.find(host)
+
+
+def login(host: str, who: Login, *, patience: Patience = Patience()) -> Saved:  # noqa: B008  immutable
+    """Show a login to a registry, and keep it if that lets us in.
+
+    Raises:
+        RegistryError: it can't be reached, or refuses; or a credential helper failed.
+        StoreError: the login can't be written.
+    """
+    check(host, who, patience=patience)
+    return credentials.save(host, who)
+
+
+def check(host: str, who: Login, *, patience: Patience = Patience()) -> None:  # noqa: B008  immutable
+    """Show a login to a registry.
+
+    Raises:
+        RegistryError: it can't be reached, or refuses.
+    """
+    registry = Registry(at(host, load()), credentials=lambda asked: who, patience=patience)
+    try:
+        registry.check()
+    finally:
+        registry.close()
+
+
+def logout(host: str) -> list[str]:
+    """Forget the login for a registry.
+
+    Returns:
+        the files and helpers that had it.
+    """
+    return credentials.erase(host)

@@ -1,0 +1,208 @@
+"""A real registry behind a real web server: TLS, client certificates, redirects, logins, and the settings for them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from images.registry import Registry, free_port
+from tests.support.cli import Pyc
+from tests.support.host import needs_command
+from tests.support.nginx import Nginx, certificates
+
+pytestmark = [pytest.mark.root, needs_command("nginx", "openssl", "docker-registry")]
+
+PASSWORD = "sec:ret é"
+HTPASSWD = "me:$2b$05$FLr3/dBXeRge8oaUJ4Pwv.ytzUPr7tOU5xTga897gFcMiSlLfCg6q\n"
+
+BASIC = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+
+Front = Callable[..., Nginx]
+
+
+@pytest.fixture
+def front(tmp_path: object, registry: Registry) -> Iterator[Front]:
+    """Starts an nginx in front of the registry, or of another one."""
+    certificates(str(tmp_path))
+    with ExitStack() as stack:
+        yield lambda upstream="", **words: stack.enter_context(
+            Nginx(str(tmp_path), upstream or registry.address, **words)
+        )
+
+
+@pytest.fixture
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that asks for a password, with busybox in it."""
+    directory = tmp_path_factory.mktemp("private")
+    (directory / "htpasswd").write_text(HTPASSWD)
+    with Registry(str(directory), htpasswd=str(directory / "htpasswd")) as running:
+        running.publish("busybox", credentials=f"me:{PASSWORD}")
+        yield running
+
+
+def trust(pyc: Pyc, nginx: Nginx, *, client: bool = False) -> str:
+    """Put the authority into certs.d of this user."""
+    directory = f"{pyc.scratch}/home/.config/containers/certs.d/{nginx.host}"
+    os.makedirs(directory)
+    shutil.copy(f"{nginx.directory}/ca.crt", directory)
+    if client:
+        shutil.copy(f"{nginx.directory}/client.crt", f"{directory}/client.cert")
+        shutil.copy(f"{nginx.directory}/client.key", directory)
+    return directory
+
+
+def registries(pyc: Pyc, text: str) -> dict[str, str]:
+    with open(f"{pyc.scratch}/registries.conf", "w") as file:
+        file.write(text)
+    return {"CONTAINERS_REGISTRIES_CONF": file.name}
+
+
+def test_an_authority_in_certs_d_is_trusted_and_without_it_nobody(pyc: Pyc, front: Front) -> None:
+    name = f"{(nginx := front()).host}/library/busybox"
+    refused = pyc("pull", "-q", name)
+    assert refused.code == 1
+    assert "its certificate is not trusted" in refused.stderr
+    trust(pyc, nginx)
+    assert pyc("pull", "-q", name).ok().stdout == f"{name}:latest\n"
+
+
+def test_tls_is_not_checked_where_registries_conf_says_so_and_nowhere_else(pyc: Pyc, front: Front) -> None:
+    name = f"{(nginx := front()).host}/library/busybox"
+    pyc("pull", "-q", name, env=registries(pyc, f'[[registry]]\nlocation = "{nginx.host}"\ninsecure = true\n')).ok()
+    other = registries(pyc, '[[registry]]\nlocation = "localhost:1"\ninsecure = true\n')
+    assert "not trusted" in pyc("pull", "-q", name, env=other).stderr
+
+
+def test_a_registry_that_wants_to_know_us_gets_our_certificate_and_no_other_host_does(pyc: Pyc, front: Front) -> None:
+    nginx = front(server="ssl_client_certificate {directory}/ca.crt; ssl_verify_client on;")
+    name = f"{nginx.host}/library/busybox"
+    directory = trust(pyc, nginx)
+    assert "400" in pyc("pull", "-q", name).stderr
+    shutil.copy(f"{nginx.directory}/client.crt", f"{directory}/client.cert")
+    assert "has no key beside it" in pyc("pull", "-q", name).stderr
+    shutil.copy(f"{nginx.directory}/client.key", directory)
+    pyc("pull", "-q", name).ok()
+
+
+def test_a_mirror_a_remapped_and_a_blocked_prefix(pyc: Pyc, front: Front, registry: Registry) -> None:
+    nginx = front()
+    trust(pyc, nginx)
+    dead = 'location = "127.0.0.1:9"\n'
+    mirrors = f'[[registry.mirror]]\n{dead}[[registry.mirror]]\nlocation = "{nginx.host}"\n'
+    mirrored = f'[[registry]]\nprefix = "docker.io"\n{mirrors}'
+    remapped = f'[[registry]]\nprefix = "example.com/team"\nlocation = "{nginx.host}/library"\n'
+    blocked = '[[registry]]\nprefix = "example.com/bad"\nblocked = true\n'
+    env = registries(pyc, mirrored + remapped + blocked)
+    pyc("pull", "-q", "busybox", env=env).ok()
+    pyc("pull", "-q", "example.com/team/alpine", env=env).ok()
+    assert "is blocked by registries.conf" in pyc("pull", "-q", "example.com/bad/x", env=env).stderr
+    assert set(pyc("images", "--format", "{{.Repository}}").ok().lines) == {"busybox", "example.com/team/alpine"}
+
+
+def test_a_busy_server_is_asked_again_when_it_says(pyc: Pyc, front: Front) -> None:
+    nginx = front(
+        before="limit_req_zone $binary_remote_addr zone=slow:1m rate=1r/s; limit_req_status 429;",
+        location="limit_req zone=slow; add_header Retry-After 1 always;",
+    )
+    trust(pyc, nginx)
+    shown = pyc("pull", f"{nginx.host}/library/busybox").ok()
+    assert "answered 429 Too Many Requests; trying again in 1." in shown.stdout
+    assert len([line for line in nginx.log() if " 429 " in line]) <= 6
+
+
+def test_blobs_come_from_where_the_registry_redirects_to_and_that_host_sees_no_login(
+    pyc: Pyc, front: Front, private: Registry
+) -> None:
+    port = free_port()
+    storage = f"""server {{
+        listen 127.0.0.1:{port} ssl; access_log {{directory}}/storage.log seen;
+        ssl_certificate {{directory}}/server.crt; ssl_certificate_key {{directory}}/server.key;
+        location / {{ proxy_pass http://{private.address}; proxy_set_header Authorization "Basic {BASIC}"; }}
+    }}"""
+    nginx = front(
+        private.address,
+        before="log_format seen '[$http_authorization] $request';",
+        server=f"location ~ /blobs/ {{ return 307 https://127.0.0.1:{port}$request_uri; }}",
+        after=storage,
+    )
+    trust(pyc, nginx)
+    pyc("login", "-u", "me", "--password-stdin", nginx.host, stdin=PASSWORD).ok()
+    pyc("pull", "-q", f"{nginx.host}/library/busybox").ok()
+    with open(f"{nginx.directory}/storage.log") as file:
+        lines = file.read().splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("[-] GET /v2/library/busybox/blobs/") for line in lines)
+
+
+def test_a_redirect_to_plain_http_is_refused(pyc: Pyc, front: Front, registry: Registry) -> None:
+    nginx = front(server=f"location ~ /blobs/ {{ return 307 http://{registry.address}$request_uri; }}")
+    trust(pyc, nginx)
+    assert "over plain HTTP, which is refused" in pyc("pull", "-q", f"{nginx.host}/library/busybox").stderr
+
+
+def test_login_pull_logout_with_a_password(pyc: Pyc, private: Registry) -> None:
+    name, config = f"{private.address}/library/busybox", f"{pyc.scratch}/home/.docker/config.json"
+    refused = pyc("pull", "-q", name)
+    assert (refused.code, "pyc login" in refused.stderr) == (1, True)
+    wrong = pyc("login", "-u", "me", "--password-stdin", private.address, stdin="wrong\n")
+    assert wrong.code == 1
+    assert "refuses user or password" in wrong.stderr
+    assert not os.path.exists(config)
+    assert pyc("login", "-u", "me", "--password-stdin", private.address, stdin=f"{PASSWORD}\n").ok().lines == [
+        "Login Succeeded"
+    ]
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    assert pyc("login", private.address).ok().lines[-1] == "Login Succeeded"  # what is stored is still good
+    pyc("pull", "-q", name).ok()
+    assert pyc("search", "--list-tags", name, "--format", "{{.Tag}}").ok().lines == [
+        "docker",
+        "latest",
+        "multi",
+        "plain",
+        "zstd",
+    ]
+    assert pyc("logout", private.address).ok().lines == [f"Removing login credentials for {private.address}"]
+    assert pyc("logout", private.address).ok().lines == [f"Not logged in to {private.address}"]
+    assert "wants authentication" in pyc("pull", "-q", f"{name}:zstd").stderr
+
+
+def test_a_password_is_asked_for_without_being_shown(pyc: Pyc, private: Registry) -> None:
+    with pyc.terminal("login", private.address) as terminal:
+        terminal.expect("Username: ")
+        terminal.send("me\n")
+        terminal.expect("Password: ")
+        terminal.send(f"{PASSWORD}\n")
+        terminal.expect("Login Succeeded")
+        assert PASSWORD not in terminal.screen
+
+
+def test_nothing_that_is_printed_or_run_has_the_password(pyc: Pyc, private: Registry) -> None:
+    name = f"{private.address}/library/busybox"
+    login = pyc("--debug", "login", "-u", "me", "--password-stdin", private.address, stdin=PASSWORD).ok()
+    pulled = pyc("--debug", "pull", "--explain", name).ok()
+    broken = pyc("--debug", "pull", "--explain", f"{name}:none")
+    said = login.stdout + login.stderr + pulled.stdout + pulled.stderr + broken.stdout + broken.stderr
+    assert not re.search(r"sec:ret|bWU6|Basic |Bearer ", said)
+
+
+def test_a_login_works_through_tls_and_for_podman_and_skopeo_too(pyc: Pyc, front: Front, private: Registry) -> None:
+    nginx = front(private.address)
+    trust(pyc, nginx)
+    pyc("login", "-u", "me", "--password-stdin", f"https://{nginx.host}/v2/", stdin=PASSWORD).ok()
+    pyc("pull", "-q", f"{nginx.host}/library/busybox").ok()
+
+
+def test_all_tags_and_the_catalog(pyc: Pyc, registry: Registry) -> None:
+    pyc("pull", "-q", "--all-tags", f"{registry.address}/library/busybox").ok()
+    tags = pyc("images", "--format", "{{.Tag}}").ok().lines
+    assert {"latest", "zstd", "plain", "multi", "docker"} <= set(tags)
+    found = pyc("search", f"{registry.address}/busy", "--format", "{{.Name}}").ok()
+    assert found.lines == [f"{registry.address}/library/busybox"]
+    assert pyc("pull", "-a", "busybox:latest").code == 125
