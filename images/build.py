@@ -6,6 +6,7 @@ recipe or the package it is made of changes. ``layout(NAME)`` is the same from P
     busybox   Debian's busybox-static: every applet a hard link. Tags: latest (gzip), plain, zstd, multi (an index)
     alpine    a stand-in, labelled as one, for the image that everybody types: BusyBox with symbolic links
     debian    Debian's essential packages and apt, by mmdebstrap
+    big       the same with python3, numpy, perl, git and gcc: 500 MB. Tags: latest, ten (the same files in ten layers)
     layers    120 layers, each adding, replacing and deleting a file
     users     a passwd and group full of corner cases
     config    every field that a Dockerfile can set
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -119,13 +122,26 @@ def alpine(layout: Layout) -> None:
 
 
 def debian(layout: Layout) -> None:
+    layer, release = _debian(layout)
+    layout.tag("latest", layout.image([layer], {**release, "Cmd": ["bash"]}))
+
+
+def big(layout: Layout) -> None:
+    layer, release = _debian(layout, "python3", "python3-numpy", "perl", "git", "gcc")
+    layout.tag("latest", layout.image([layer], {**release, "Cmd": ["python3"]}))
+    layout.tag("ten", layout.image(_split(layer, 10), {**release, "Cmd": ["python3"]}))
+
+
+def _debian(layout: Layout, *packages: str) -> tuple[bytes, dict[str, Any]]:
+    """The archive of a Debian root with ``packages``, and what an image's config says of it."""
     codename = _host_codename()
     # This host's own mirror, so that nothing but apt's configuration decides where packages come from.
     sources = filter(os.path.exists, ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"))
     archive = os.path.join(layout.path, "root.tar")
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", codename, archive, *list(sources)[:1]]
+    include = [f"--include={','.join(packages)}"] if packages else []
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", *include, "--format=tar", codename, archive]
     done = subprocess.run(
-        command,
+        [*command, *list(sources)[:1]],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -136,8 +152,28 @@ def debian(layout: Layout) -> None:
     with open(archive, "rb") as file:
         layer = file.read()
     os.unlink(archive)
-    config = {"Env": [PATH], "Cmd": ["bash"], "Labels": {LABEL + "description": f"Debian {codename}, minbase"}}
-    layout.tag("latest", layout.image([layer], config))
+    description = f"Debian {codename}, minbase{''.join(f', {package}' for package in packages)}"
+    return layer, {"Env": [PATH], "Labels": {LABEL + "description": description}}
+
+
+def _split(archive: bytes, count: int) -> list[bytes]:
+    """The same files in ``count`` layers of about the same size; each layer repeats the directories."""
+    parts = [io.BytesIO() for _ in range(count)]
+    tars = [tarfile.open(fileobj=part, mode="w", format=tarfile.PAX_FORMAT) for part in parts]  # noqa: SIM115
+    home: dict[str, int] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as whole:
+        for entry in whole:
+            if entry.isdir():
+                for tar in tars:
+                    tar.addfile(entry)
+                continue
+            part = home.setdefault(entry.name, min(entry.offset * count // len(archive), count - 1))
+            if entry.islnk():  # beside the file that it is another name of
+                part = home[entry.name] = home[entry.linkname]
+            tars[part].addfile(entry, whole.extractfile(entry) if entry.isreg() else None)
+    for tar in tars:
+        tar.close()
+    return [part.getvalue() for part in parts]
 
 
 def layers(layout: Layout, count: int = 120) -> None:
@@ -190,7 +226,7 @@ def config(layout: Layout) -> None:
 
 
 RECIPES: dict[str, Callable[[Layout], None]] = {
-    recipe.__name__: recipe for recipe in (busybox, alpine, debian, layers, users, config)
+    recipe.__name__: recipe for recipe in (busybox, alpine, debian, big, layers, users, config)
 }
 
 
