@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from pycontainer.engine import team
 from pycontainer.errors import ImageError, PycError, RegistryError, StoreError, VerificationError
 from pycontainer.image import events, staging
 from pycontainer.image.events import Event, Listener
@@ -266,74 +267,35 @@ def _fetch(
             raise ImageError(f"the image is for {config.platform}, not for {platform}")
         listener(Event("warning", text=f"the image is for {config.platform}, this machine is {host()}"))
     layers = dict(zip(config.diff_ids, found.manifest.layers, strict=True))  # an image may have one layer twice
-    _Team(store, registry, list(layers.items()), listener).work(jobs or max(2, os.cpu_count() or 1))
+    bringing = _Layers(store, registry)
+    team.work(layers.items(), bringing.bring, jobs or max(2, os.cpu_count() or 1), listener, bringing.halt)
     return descriptor.digest
 
 
-class _Team:
-    """Threads that bring layers into the store, and the caller's thread, which tells the listener."""
+class _Layers:
+    """Brings layers from a source to the store, in any number of threads."""
 
-    def __init__(
-        self, store: Store, registry: Source, layers: list[tuple[str, Descriptor]], listener: Listener
-    ) -> None:
+    def __init__(self, store: Store, source: Source) -> None:
         self._store = store
-        self._registry = registry
-        self._todo: queue.SimpleQueue[tuple[str, Descriptor]] = queue.SimpleQueue()
-        for layer in layers:
-            self._todo.put(layer)
-        self._listener = listener
+        self._source = source
         self._stop = threading.Event()
-        self._reports: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
-        registry.listener = self._reports.put
 
-    def work(self, size: int) -> None:
-        """Do it all; the first failure stops everybody."""
-        threads = [threading.Thread(target=self._member, daemon=True) for _ in range(min(size, self._todo.qsize()))]
-        for thread in threads:
-            thread.start()
-        working, failure = len(threads), None
-        try:
-            while working:
-                report = self._reports.get()
-                if report is None:
-                    working -= 1
-                elif isinstance(report, Event):
-                    self._listener(report)
-                elif failure is None:  # later ones are its consequences
-                    failure = report
-                    self._halt()
-        except BaseException:  # Ctrl-C, or a listener that failed
-            self._halt()
-            for thread in threads:
-                thread.join(timeout=5)
-            raise
-        if failure:
-            raise failure
-
-    def _halt(self) -> None:
+    def halt(self) -> None:
+        """Give up all that is under way."""
         self._stop.set()
-        self._registry.close()
+        self._source.close()
 
-    def _member(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._layer(*self._todo.get_nowait())
-        except queue.Empty:
-            pass
-        except BaseException as error:
-            self._reports.put(error)
-        finally:
-            self._reports.put(None)
-
-    def _layer(self, diff_id: str, descriptor: Descriptor) -> None:
-        store, report = self._store, self._reports.put
+    def bring(self, layer_of: tuple[str, Descriptor], report: Listener) -> None:
+        """Have one layer, of a diff ID and a blob, in the store."""
+        store, (diff_id, descriptor) = self._store, layer_of
+        self._source.listener = report
         if store.layer(diff_id) and store.has_blob(descriptor):
             return report(Event("exists", descriptor.digest, descriptor.size, descriptor.size, "layer is here already"))
         report(Event("layer", descriptor.digest, total=descriptor.size, text="layer is needed"))
         partial = staging.PartialLayer(store, diff_id, _waiting(descriptor, report, self._stop))
         whole = False
         try:
-            blob = _Blob(store, self._registry, descriptor, report, self._stop)
+            blob = _Blob(store, self._source, descriptor, report, self._stop)
             if store.layer(diff_id):  # made by another process or image meanwhile, or from another blob
                 return blob.fetch()
             with _in_thread(blob.read(), self._stop) as compressed:
