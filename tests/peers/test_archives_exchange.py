@@ -5,34 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from images import build
 from tests.support.cli import Pyc
-from tests.support.host import missing_command
 
 pytestmark = [pytest.mark.root, pytest.mark.peers]
 
 Podman = Callable[..., str]
-
-
-@pytest.fixture
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """Podman with a store of its own; gives what it printed."""
-    if reason := missing_command("podman"):
-        pytest.skip(reason)
-    base = str(tmp_path_factory.mktemp("podman"))
-
-    def call(*arguments: str, stdin: bytes | None = None) -> str:
-        place = ["--root", f"{base}/root", "--runroot", f"{base}/run", "--storage-driver", "vfs"]
-        done = subprocess.run(["podman", *place, *arguments], input=stdin, capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-    yield call
-    call("rmi", "--all", "--force")
 
 
 def skopeo(*arguments: str) -> str:

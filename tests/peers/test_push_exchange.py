@@ -5,31 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from images.registry import Registry
 from tests.support.cli import Pyc
-from tests.support.host import missing_command
 
 pytestmark = [pytest.mark.root, pytest.mark.peers]
-
-
-@pytest.fixture
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    if reason := missing_command("podman"):
-        pytest.skip(reason)
-    base = str(tmp_path_factory.mktemp("podman"))
-
-    def call(*arguments: str) -> str:
-        place = ["--root", f"{base}/root", "--runroot", f"{base}/run", "--storage-driver", "vfs"]
-        done = subprocess.run(["podman", *place, *arguments], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    yield call
-    call("rmi", "--all", "--force")
 
 
 def image_id(pyc: Pyc, name: str) -> str:
