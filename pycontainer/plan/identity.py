@@ -77,7 +77,12 @@ def become(spec: Spec, *, tied: bool = True) -> tuple[Step, ...]:
         *((calls.prctl(k.PR_SET_KEEPCAPS, 1),) if uid else ()),
         calls.setresuid(uid),
     )
-    ambient = [calls.prctl(k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, number) for number in _numbers(spec, "ambient")]
+    possible = _mask(_set(spec, "permitted")) & _mask(_set(spec, "inheritable"))  # the kernel takes no others
+    ambient = [
+        calls.prctl(k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, number)
+        for number in _numbers(spec, "ambient")
+        if possible >> number & 1
+    ]
     capabilities = (
         calls.capset(*(_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable"))),
         *ambient,

@@ -127,10 +127,10 @@ def close_descriptors() -> tuple[Step, ...]:
     )
 
 
-def execute(spec: Spec, *, under_init: bool) -> tuple[Step, ...]:
-    """Become the program; or, under ``--init``, stay as PID 1 and let a child become it."""
+def execute(spec: Spec, *, under_init: bool, path: str = "") -> tuple[Step, ...]:
+    """Become the program, at ``path`` if argv[0] does not say; or, under ``--init``, let a child become it."""
     if not under_init:
-        return (_exec(spec, INIT),)
+        return (_exec(spec, INIT, path),)
     return (
         Step(
             "Make a child for the program",
@@ -157,12 +157,12 @@ def execute(spec: Spec, *, under_init: bool) -> tuple[Step, ...]:
     )
 
 
-def _exec(spec: Spec, where: str) -> Step:
+def _exec(spec: Spec, where: str, path: str = "") -> Step:
     process = spec["process"]
     argv, env = tuple(process.get("args") or ()), tuple(process.get("env") or ())
     if not argv or not argv[0]:
         raise UsageError("no command: neither the image nor the command line has one")
-    *others, last = candidates(argv[0], env)
+    *others, last = (path,) if path else candidates(argv[0], env)
     tries: list[Call] = [calls.execve(path, argv, env, tolerate=NOT_HERE) for path in others]
     return Step(
         "Become the program",

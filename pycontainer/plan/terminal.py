@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.plan import devices, mounts
 from pycontainer.plan.slots import CONSOLE, DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
 
@@ -30,9 +30,7 @@ def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ..
     mount = next((m for m in spec.get("mounts") or () if m.get("type") == "devpts"), None)
     options = mounts.attributes(mount.get("options", []) if mount else [])
     options = options._replace(data=_owned_inside(spec, options.data))
-    size = spec["process"].get("consoleSize") or {}
     blocking = 0 if CONSOLE in given else k.O_NONBLOCK
-    window = pack("HHHH", size.get("height", 0), size.get("width", 0), 0, 0)
     return (
         Step(
             "Open a terminal",
@@ -42,11 +40,18 @@ def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ..
                 *mounts.filesystem("devpts", options, out=PTS),
                 calls.openat2(PTS, "ptmx", k.O_RDWR | k.O_NOCTTY | blocking, out=MASTER),
                 calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
-                *((calls.ioctl(MASTER, k.TIOCSWINSZ, window),) if size else ()),
+                *resize(spec),
             ),
             "pty(7)",
         ),
     )
+
+
+def resize(spec: Spec) -> tuple[Call, ...]:
+    """Give the terminal the size that is asked for, in characters."""
+    size = spec["process"].get("consoleSize") or {}
+    window = pack("HHHH", size.get("height", 0), size.get("width", 0), 0, 0)
+    return (calls.ioctl(MASTER, k.TIOCSWINSZ, window),) if size else ()
 
 
 def _owned_inside(spec: Spec, options: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,142 @@
+"""Processes that `pyc-oci` waits for: it passes signals on, carries a terminal, and leaves with their exit code."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+import select
+import signal
+import termios
+import tty
+from collections.abc import Iterator
+from fcntl import ioctl
+from typing import TYPE_CHECKING
+
+from pycontainer.core.constants import TIOCSWINSZ
+from pycontainer.oci import runtime
+
+if TYPE_CHECKING:
+    from pycontainer.oci.inside import Wanted
+    from pycontainer.oci.runtime import Asked
+    from pycontainer.oci.spec import Process
+    from pycontainer.oci.state import Home
+
+_CHUNK = 65536
+_PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+
+
+def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
+    """Create, start, wait, delete."""
+    with _console(asked.console_socket) as (theirs, ours):
+        state = runtime.create(home, name, asked, console=theirs)
+        try:
+            runtime.start(home, name)
+            return wait(state.pid, ours)
+        finally:
+            if not keep:
+                runtime.delete(home, name, force=True)
+
+
+def execute(home: Home, name: str, process: Process, wanted: Wanted) -> int:
+    """The same for a second process."""
+    from pycontainer.oci import inside
+
+    with _console(wanted.asked.console_socket if process.get("terminal") else "-") as (theirs, ours):
+        pid = inside.execute(home, name, process, wanted, console=theirs)
+        return wait(pid, ours)
+
+
+@contextlib.contextmanager
+def _console(elsewhere: str) -> Iterator[tuple[int, _socket.socket | None]]:
+    """Two ends of a socket: a terminal is sent through it, unless it goes elsewhere."""
+    if elsewhere:
+        yield -1, None
+        return
+    ends = [_socket.socket(fileno=fd) for fd in _pair()]
+    try:
+        yield ends[0].fileno(), ends[1]
+    finally:
+        for end in ends:
+            end.close()
+
+
+def _pair() -> tuple[int, int]:
+    from pycontainer.core import kernel
+
+    return kernel.socketpair(kernel.SOCK_STREAM)
+
+
+def wait(pid: int, console: _socket.socket | None) -> int:
+    """The exit code of our child, 128 + N if signal N ended it."""
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _: _pass_on(pid, number))
+    master = _receive(console) if console else -1
+    if master >= 0:
+        with _raw(master):
+            _carry(master)
+    while True:
+        with contextlib.suppress(InterruptedError):
+            _, status = os.waitpid(pid, 0)
+            break
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _pass_on(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _receive(console: _socket.socket) -> int:
+    """The terminal that was sent, or -1: there was none to send."""
+    console.setblocking(False)
+    try:
+        _, ancillary, _, _ = console.recvmsg(64, _socket.CMSG_SPACE(4))
+    except BlockingIOError:
+        return -1
+    return next((int.from_bytes(data[:4], "little") for _, kind, data in ancillary if kind == _socket.SCM_RIGHTS), -1)
+
+
+@contextlib.contextmanager
+def _raw(master: int) -> Iterator[None]:
+    """Our own terminal lets every key through, and tells the other one its size."""
+    if not os.isatty(0):
+        yield
+        return
+
+    def resize(*_: object) -> None:
+        with contextlib.suppress(OSError):
+            ioctl(master, TIOCSWINSZ, ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+
+    resize()
+    signal.signal(signal.SIGWINCH, resize)
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _carry(master: int) -> None:
+    """Between our streams and the terminal, until its other side is closed."""
+    sources = [0, master]
+    while True:
+        ready, _, _ = select.select(sources, [], [])
+        if 0 in ready:
+            data = os.read(0, _CHUNK)
+            if not data:
+                sources.remove(0)
+            _write_all(master, data or b"\x04")
+        if master in ready:
+            try:
+                data = os.read(master, _CHUNK)
+            except OSError:  # EIO: nobody has the other side any more
+                return
+            _write_all(1, data)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

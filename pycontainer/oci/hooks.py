@@ -1,0 +1,106 @@
+"""Hooks: programs that an engine wants called at six points of a container's life (config.md, POSIX-platform Hooks).
+
+    prestart, createRuntime   outside, when the namespaces are there and the new root is not entered yet
+    createContainer           the same moment, in the container's namespaces
+    startContainer            inside the container, before its program
+    poststart                 outside, after the program has begun
+    poststop                  outside, after the container was deleted
+
+This module calls those that run outside; :mod:`pycontainer.oci.enter` puts the others where they belong.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from pycontainer.errors import PycError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pycontainer.oci.spec import Hook, Spec
+
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+class HookFailed(PycError):
+    """A hook that could not be called, failed, or took too long."""
+
+
+def of(spec: Spec, *kinds: str) -> list[Hook]:
+    """The hooks of these kinds, in order."""
+    hooks = spec.get("hooks") or {}
+    return [hook for kind in kinds for hook in hooks.get(kind) or ()]  # type: ignore[attr-defined]
+
+
+def call(hooks: Iterable[Hook], kind: str, state: str) -> None:
+    """Call each, with the container's state as JSON on its stdin. Raises HookFailed at the first that fails."""
+    for hook in hooks:
+        output = os.memfd_create("hook output")
+        stdin = stdin_of(state)
+        path = hook["path"]
+        try:
+            pid = os.posix_spawn(
+                path,
+                hook.get("args") or [path],
+                environment(hook),
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, stdin, 0),
+                    (os.POSIX_SPAWN_DUP2, output, 1),
+                    (os.POSIX_SPAWN_DUP2, output, 2),
+                ],
+            )
+            judge(kind, hook, wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
+        except OSError as error:
+            raise HookFailed(f"{kind} hook {path}: {os.strerror(error.errno or 0).lower()}") from error
+        finally:
+            os.close(stdin)
+            os.close(output)
+
+
+def stdin_of(state: str) -> int:
+    """A descriptor that reads the state."""
+    fd = os.memfd_create("container state")
+    os.write(fd, state.encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def environment(hook: Hook) -> dict[str, str]:
+    """The hook's own, and nothing else."""
+    return dict(item.partition("=")[::2] for item in hook.get("env") or ())
+
+
+def wait(pid: int, timeout: int | None) -> int | None:
+    """The wait status of our child ``pid``; None if it took longer than ``timeout`` seconds, and was killed."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        late = False
+        if timeout is not None:
+            poll, deadline = select.poll(), time.monotonic() + timeout
+            poll.register(pidfd, select.POLLIN)
+            late = not poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            if late:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        return None if late else status
+    finally:
+        os.close(pidfd)
+
+
+def judge(kind: str, hook: Hook, status: int | None, output: bytes) -> None:
+    """Raises HookFailed unless the hook ended well."""
+    path = hook["path"]
+    if status is None:
+        raise HookFailed(
+            f"{kind} hook {path}: not done within its timeout of {hook.get('timeout')} s, so it was killed"
+        )
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        said = output.decode("utf-8", "replace").strip().splitlines()
+        how = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
+        raise HookFailed(f"{kind} hook {path}: {how}" + (f": {said[-1]}" if said else ""))

@@ -1,0 +1,143 @@
+"""Processes that enter a container that is there already: exec, and the hooks that run inside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer import cgroups
+from pycontainer.cgroups.group import EVERYWHERE
+from pycontainer.core import kernel
+from pycontainer.core.constants import SIGKILL
+from pycontainer.core.performer import Performance, PlanFailed
+from pycontainer.core.step import Slot
+from pycontainer.errors import Conflict, NotFound, PycError
+from pycontainer.oci import hooks
+from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_pid_file
+from pycontainer.oci.state import Home, State, is_alive
+from pycontainer.plan import slots
+from pycontainer.plan.enter import Entry, enter, namespace
+
+if TYPE_CHECKING:
+    from pycontainer.core.step import Plan
+    from pycontainer.oci.spec import Hook, Process, Spec
+
+_FILES = {
+    "user": "user",
+    "cgroup": "cgroup",
+    "ipc": "ipc",
+    "uts": "uts",
+    "network": "net",
+    "pid": "pid",
+    "time": "time",
+    "mount": "mnt",
+}
+
+
+class Wanted(NamedTuple):
+    """What exec adds to the options of create.
+
+    Attributes:
+        ignore_paused: let the process wait in a paused container.
+    """
+
+    asked: Asked
+    ignore_paused: bool = False
+
+
+def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console: int = -1) -> int:
+    """Start ``process`` in the container and return its pid; it is our child. Raises PycError when it can't begin."""
+    state = home.read(name)
+    status = home.status(state)
+    if status == "stopped":
+        raise NotFound("cannot exec in a stopped container")
+    if status == "paused" and not wanted.ignore_paused:
+        raise Conflict("cannot exec in a paused container (use --ignore-paused to override)")
+    spec = home.spec(name)
+    entered: Spec = {**spec, "process": process}
+    group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
+    with contextlib.ExitStack() as ours:
+        given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
+        given |= _namespaces(state, ours)
+        entry = Entry(
+            container=name,
+            kinds=tuple(kind for kind in _FILES if namespace(kind) in given),
+            group=group,
+            filter=filter_of(spec),
+            given=frozenset(given),
+            kept=wanted.asked.preserve_fds,
+        )
+        pid = _perform(enter(entered, entry), given, f"{name} exec", process)
+    write_pid_file(wanted.asked.pid_file, pid)
+    return pid
+
+
+def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, confined: bool) -> None:
+    """Call a hook inside: confined where its path leads to a file of the container's, which nobody has to trust."""
+    path = hook["path"]
+    process: Process = {
+        **spec["process"],
+        "args": list(hook.get("args") or [path]),
+        "env": list(hook.get("env") or []),
+        "terminal": False,
+        "cwd": spec["process"].get("cwd", "/") if confined else "/",
+    }
+    output = os.memfd_create("hook output")
+    with contextlib.ExitStack() as ours:
+        ours.callback(os.close, output)
+        stdin = hooks.stdin_of(told)
+        ours.callback(os.close, stdin)
+        given = {slots.STDIN: stdin, slots.STDOUT: output, slots.STDERR: output} | _namespaces(state, ours)
+        kinds = tuple(kind for kind in _FILES if namespace(kind) in given)
+        entry = Entry(state.id, kinds, None, filter_of(spec), frozenset(given), path=path, confined=confined)
+        try:
+            pid = _perform(enter({**spec, "process": process}, entry), given, f"{kind} hook", process)
+        except PycError as error:
+            raise hooks.HookFailed(f"{kind} hook {path}: {error.message}") from None
+        hooks.judge(kind, hook, hooks.wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
+
+
+def _namespaces(state: State, ours: contextlib.ExitStack) -> dict[Slot, int]:
+    """Descriptors of the namespaces in which the container's first process is and we are not."""
+    given: dict[Slot, int] = {}
+    try:
+        for kind, file in _FILES.items():
+            theirs, own = f"/proc/{state.pid}/ns/{file}", f"/proc/self/ns/{file}"
+            if os.path.exists(theirs) and os.stat(theirs).st_ino != os.stat(own).st_ino:
+                fd = os.open(theirs, os.O_RDONLY | os.O_CLOEXEC)
+                ours.callback(os.close, fd)
+                given[namespace(kind)] = fd
+    except OSError:
+        raise NotFound("container not running") from None
+    if state.began and not is_alive(state.pid, state.began):  # or they might be those of another process
+        raise NotFound("container not running")
+    return given
+
+
+def _perform(plan: Plan, given: dict[Slot, int], name: str, process: Process) -> int:
+    """Perform the plan up to execve, and return the new process's pid."""
+    inner, outer = kernel.socketpair(kernel.SOCK_STREAM)
+    performance = Performance(plan, {**given, slots.INIT_END: inner}, name=name)
+    os.close(inner)
+    pid = 0
+    try:
+        pid = performance.wait_for(lambda _, call: call.child is not None).value
+        os.write(outer, b"g")
+        while performance.read_records():
+            pass
+        return pid
+    except BaseException as error:
+        if not pid:
+            performance.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        if isinstance(error, PlanFailed):
+            raise failure(error, process) from None
+        raise
+    finally:
+        os.close(outer)
+        performance.close()

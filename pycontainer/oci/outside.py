@@ -1,0 +1,76 @@
+"""What is done to a container's first process from outside: network devices moved in, cache and bandwidth shares.
+
+Sources: config-linux.md (Network Devices, Intel RDT), the kernel's resctrl.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from pycontainer.errors import HostLacks, UsageError
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import IntelRdt, Linux, NetDevice
+    from pycontainer.oci.state import State
+
+RESCTRL = "/sys/fs/resctrl"
+
+
+def prepare(linux: Linux, state: State) -> None:
+    """All of it, while the process waits."""
+    for name, device in (linux.get("netDevices") or {}).items():
+        _move(name, device, state.pid)
+    if asked := linux.get("intelRdt"):
+        _share(asked, state)
+
+
+def _move(name: str, device: NetDevice, pid: int) -> None:
+    """Move a device with its addresses; it is up afterwards."""
+    from pyroute2 import IPRoute, NetNS  # +105 ms
+
+    renamed = device.get("name") or name
+    with IPRoute() as here, NetNS(f"/proc/{pid}/ns/net") as there:
+        found = here.link_lookup(ifname=name)
+        if not found:
+            raise UsageError(f"linux.netDevices: this host has no network device {name}")
+        addresses = [
+            (address["family"], address.get_attr("IFA_ADDRESS"), address["prefixlen"])
+            for address in here.get_addr(index=found[0])
+            if address["scope"] == 0  # link-local ones come by themselves
+        ]
+        here.link("set", index=found[0], net_ns_fd=_descriptor(pid), ifname=renamed)
+        index = there.link_lookup(ifname=renamed)[0]
+        for family, address, length in addresses:
+            there.addr("add", index=index, family=family, address=address, prefixlen=length)
+        there.link("set", index=index, state="up")
+
+
+def _descriptor(pid: int) -> int:
+    return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)  # closed with this short process
+
+
+def _share(asked: IntelRdt, state: State) -> None:
+    """A group of resctrl's, named after the container or as the spec says."""
+    if not os.path.exists(f"{RESCTRL}/schemata"):
+        raise HostLacks("linux.intelRdt: this host has no resctrl file system (CPU and mount)")
+    group = f"{RESCTRL}/{asked.get('closID') or state.id}"
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(group)
+    lines = [asked.get("l3CacheSchema"), asked.get("memBwSchema"), *(asked.get("schemata") or ())]
+    try:
+        for line in filter(None, lines):
+            _write(f"{group}/schemata", f"{line}\n")
+        _write(f"{group}/tasks", str(state.pid))
+        if asked.get("enableMonitoring"):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(f"{group}/mon_groups/{state.id}")
+            _write(f"{group}/mon_groups/{state.id}/tasks", str(state.pid))
+    except OSError as error:
+        raise UsageError(f"linux.intelRdt: {error.filename}: {(error.strerror or '').lower()}") from None
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w") as file:
+        file.write(value)

@@ -1,0 +1,546 @@
+"""An OCI runtime: what runc's commands do, one function each (runtime.md, Operations).
+
+Nobody of ours stays with a container. Its first process is the child of whoever called `pyc-oci`, or of the nearest
+subreaper above, which is how conmon and containerd's shim want it; between create and start it waits at a socket in
+the container's directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from _socket import AF_UNIX, SOCK_STREAM
+from _socket import socket as Socket  # the package `socket` takes 2 ms to load
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer import cgroups
+from pycontainer.cgroups.group import EVERYWHERE
+from pycontainer.core import kernel
+from pycontainer.core.constants import SIGKILL
+from pycontainer.core.performer import Performance, PlanFailed
+from pycontainer.core.step import Call, Slot, Step
+from pycontainer.core.wire import RECORD_BYTES, records
+from pycontainer.errors import Conflict, HostLacks, NotFound, PycError, UsageError
+from pycontainer.oci import fields, text
+from pycontainer.oci.state import Home, State, is_alive, shown, start_time
+from pycontainer.plan import host, mounts, program, slots, terminal
+from pycontainer.plan.container import Setting, container
+from pycontainer.plan.devices import DEFAULT
+from pycontainer.plan.seccomp import LISTENER, Filter
+from pycontainer.plan.seccomp import load as load_filter
+from pycontainer.rootfs.overlay import Directory
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import DeviceRule
+    from pycontainer.oci.spec import IDMapping, Process, Spec
+
+FILTERS = "/run/pycontainer/seccomp"  # compiled once: the engines pass the same few profiles again and again
+FIRST_KEPT = 3
+
+
+class Asked(NamedTuple):
+    """The options of create, run and exec.
+
+    Attributes:
+        bundle: the directory of config.json.
+        pid_file: where the pid is written, or "".
+        console_socket: who takes the terminal, or "".
+        preserve_fds: how many descriptors from 3 on the program gets.
+        no_pivot, no_new_keyring: as they say.
+    """
+
+    bundle: str = "."
+    pid_file: str = ""
+    console_socket: str = ""
+    preserve_fds: int = 0
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+
+
+class RuntimeFailed(PycError):
+    """A step that failed, in one line: the engines show it, and look for words in it."""
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
+    """Make the container, up to where its program would begin; `console` is a socket that takes the terminal.
+
+    Raises PycError, with everything undone.
+    """
+    bundle = os.path.realpath(asked.bundle)
+    document, spec = read_bundle(bundle)
+    fields.check(spec)
+    if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
+        raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
+    where = home.reserve(name)
+    path = spec["linux"].get("cgroupsPath") or f"/pyc-oci/{name}"
+    group: cgroups.Group | None = None
+    starting: _Starting | None = None
+    try:
+        group = group_of(path, spec)
+        with open(f"{where}/config.json", "w") as file:
+            file.write(document)
+        rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
+        with contextlib.ExitStack() as ours:
+            given = _given(spec, asked, where, console, ours)
+            setting = Setting(
+                container=name,
+                rootfs=Directory(rootfs),
+                mount_point=rootfs,
+                group=group,
+                kernel=host.kernel_version(),
+                kind_of=host.kind_of,
+                filter=filter_of(spec),
+                given=frozenset(given),
+                held=True,
+                kept=asked.preserve_fds,
+                pivot=not asked.no_pivot,
+                keyring=not asked.no_new_keyring,
+            )
+            plan = container(spec, setting)
+            inner, outer = kernel.socketpair(kernel.SOCK_STREAM)
+            ours.callback(os.close, outer)
+            starting = _Starting(Performance(plan, {**given, slots.INIT_END: inner}, name=name), outer)
+            os.close(inner)
+            state = State(
+                id=name,
+                pid=starting.pid(),
+                began=0,
+                bundle=bundle,
+                rootfs=rootfs,
+                created=now(),
+                cgroups=group.directories,
+                cgroup=path,
+                annotations=spec.get("annotations") or {},
+                calls=_later_calls(plan),
+            )
+            starting.prepare(spec, state)
+            _check_program(spec["process"], state.pid)
+        state = state._replace(began=start_time(state.pid))
+        home.write(state)
+        write_pid_file(asked.pid_file, state.pid)
+        return state
+    except BaseException as error:
+        if starting:
+            starting.give_up()
+        if group and starting:
+            group.remove_now(kill=True)
+        home.remove(name)
+        if isinstance(error, PlanFailed):
+            raise failure(error, spec["process"]) from None
+        if isinstance(error, OSError):
+            raise RuntimeFailed(f"creating {name}: {error.strerror}: {error.filename or ''}".rstrip(": ")) from error
+        raise
+    finally:
+        if starting:
+            starting.performance.close()
+
+
+def read_bundle(bundle: str) -> tuple[str, Spec]:
+    """config.json, as text and as data. Raises UsageError."""
+    path = f"{bundle}/config.json"
+    try:
+        with open(path) as file:
+            document = file.read()
+        spec: Spec = text.load(document)
+    except FileNotFoundError:
+        raise UsageError(f"JSON specification file {path} not found") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    return document, spec
+
+
+def group_of(path: str, spec: Spec) -> cgroups.Group:
+    """The container's cgroup, with a directory wherever an engine might look for the container."""
+    resources = spec["linux"].get("resources") or {}
+    if resources.get("devices"):
+        resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
+    return cgroups.detect().group(path, resources, also=EVERYWHERE)
+
+
+# Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes
+# may be made, since it is opening one that counts.
+ALWAYS_ALLOWED: list[DeviceRule] = [
+    {"allow": True, "type": "c", "access": "m"},
+    {"allow": True, "type": "b", "access": "m"},
+    *(
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}  # type: ignore[list-item]
+        for _, major, minor in (*DEFAULT, ("console", 5, 1), ("ptmx", 5, 2))
+    ),
+    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
+]
+
+
+def filter_of(spec: Spec) -> Filter | None:
+    """The compiled system call filter."""
+    profile = spec["linux"].get("seccomp")
+    return load_filter(profile, FILTERS) if profile else None
+
+
+def now() -> str:
+    """RFC 3339, UTC."""
+    import time
+
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """By rename, since engines read it as soon as it is there."""
+    if path:
+        directory, name = os.path.split(path)
+        unfinished = os.path.join(directory, f".{name}")
+        with open(unfinished, "w") as file:
+            file.write(str(pid))
+        os.rename(unfinished, path)
+
+
+def _given(spec: Spec, asked: Asked, where: str, console: int, ours: contextlib.ExitStack) -> dict[Slot, int]:
+    """The descriptors that the performer is started with, beside init's end of the handshake."""
+    waiting = Socket(AF_UNIX, SOCK_STREAM)
+    ours.callback(waiting.close)
+    with _reachable(where) as directory:
+        waiting.bind(f"{directory}/start")
+    waiting.listen(1)
+    given = {slots.START: waiting.fileno()}
+    given |= stdio_of(spec["process"], asked, console, ours, spec["linux"].get("uidMappings"))
+    for mount in spec.get("mounts") or ():
+        if mounts.is_mapped(mount):
+            from pycontainer.oci.users import user_namespace  # +1 ms, and a process
+
+            uids = mount.get("uidMappings") or spec["linux"].get("uidMappings") or []
+            gids = mount.get("gidMappings") or spec["linux"].get("gidMappings") or []
+            given[mounts.users_of(mount)] = ours.enter_context(user_namespace(uids, gids))
+    return given
+
+
+@contextlib.contextmanager
+def _reachable(directory: str) -> Iterator[str]:
+    """A short name of the directory: the address of a socket has 108 bytes (unix(7))."""
+    fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+def stdio_of(
+    process: Process,
+    asked: Asked,
+    console: int,
+    ours: contextlib.ExitStack,
+    users: list[IDMapping] | None = None,
+) -> dict[Slot, int]:
+    """The caller's streams as they are, or the socket for the terminal; and the descriptors to be kept."""
+    given = {}
+    if process.get("terminal"):
+        if console < 0:
+            engine = Socket(AF_UNIX, SOCK_STREAM)
+            ours.callback(engine.close)
+            try:
+                with _reachable(os.path.dirname(asked.console_socket) or ".") as directory:
+                    engine.connect(f"{directory}/{os.path.basename(asked.console_socket)}")
+            except OSError as error:
+                raise UsageError(f"--console-socket {asked.console_socket}: {error.strerror}") from None
+            console = engine.fileno()
+        given[slots.CONSOLE] = console
+    else:
+        uid = process["user"].get("uid", 0)
+        for number, slot in enumerate((slots.STDIN, slots.STDOUT, slots.STDERR)):
+            given[slot] = number
+            # The program may open its streams again by name. A device is left alone: it is everybody's.
+            if not stat.S_ISCHR(os.fstat(number).st_mode) and (uid or users):
+                with contextlib.suppress(OSError):
+                    os.fchown(number, terminal.host_id(uid, users) if users else uid, -1)
+    for number in range(FIRST_KEPT, FIRST_KEPT + asked.preserve_fds):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise UsageError(f"--preserve-fds {asked.preserve_fds}: descriptor {number} is not open") from None
+        given[program.kept(number)] = number
+    return given
+
+
+class _Starting:
+    """The container while it is being created."""
+
+    def __init__(self, performance: Performance, outer: int) -> None:
+        self.performance, self.outer, self.init = performance, outer, 0
+
+    def pid(self) -> int:
+        """The first process, which waits for us."""
+        self.init = self.performance.wait_for(lambda _, call: call.child is not None).value
+        return self.init
+
+    def prepare(self, spec: Spec, state: State) -> None:
+        """Do what only can be done from outside, when init has come to it."""
+        linux = spec["linux"]
+        if mounts.has_users(spec):
+            from pycontainer.oci.users import write_maps
+
+            write_maps(state.pid, linux.get("uidMappings") or [], linux.get("gidMappings") or [])
+        if linux.get("netDevices") or linux.get("intelRdt"):
+            from pycontainer.oci import outside
+
+            outside.prepare(linux, state)
+        os.write(self.outer, b"g")
+        if spec.get("hooks"):
+            self.performance.wait_for(_says(b"h"))
+            self._hooks(spec, state)
+            os.write(self.outer, b"g")
+        self.performance.wait_for(_says(b"r"))
+
+    def _hooks(self, spec: Spec, state: State) -> None:
+        from pycontainer.oci import hooks, inside
+
+        told = text.dump(shown(state, "creating"))
+        for kind in ("prestart", "createRuntime"):
+            hooks.call(hooks.of(spec, kind), kind, told)
+        for hook in hooks.of(spec, "createContainer"):
+            inside.call_hook("createContainer", hook, spec, state, told, confined=False)
+
+    def give_up(self) -> None:
+        """End what has been started."""
+        if not self.init:
+            self.performance.kill()
+            with contextlib.suppress(PlanFailed, StopIteration):
+                self.pid()
+        if self.init:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.init, SIGKILL)  # our own child, not waited for: the number is its
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.init, 0)
+
+
+def _says(word: bytes) -> Callable[[Step, Call], bool]:
+    return lambda _, call: call.report and call.name == "write" and call.args[1] == word
+
+
+def _check_program(process: Process, pid: int) -> None:
+    """Look for the program where execve will, inside, so that an engine hears of a mistake at create.
+
+    Raises RuntimeFailed, in the words that engines look for.
+    """
+    args = process.get("args") or []
+    if not args:
+        raise UsageError("process.args must not be empty")
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    found = errno.ENOENT
+    try:
+        for path in program.candidates(args[0], tuple(process.get("env") or ())):
+            full = path if path.startswith("/") else f"{process.get('cwd', '/')}/{path}"
+            try:
+                fd = kernel.openat2(root, full, os.O_PATH, 0, kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS)
+            except OSError as error:
+                found = errno.ENOTDIR if error.errno == errno.ENOTDIR and "/" in args[0] else found
+                continue
+            mode = os.fstat(fd).st_mode
+            os.close(fd)
+            if stat.S_ISREG(mode) and mode & 0o111:
+                return
+            found = errno.EACCES
+    finally:
+        os.close(root)
+    raise RuntimeFailed(exec_failure(args[0], found))
+
+
+def exec_failure(name: str, number: int) -> str:
+    """In docker's and podman's words."""
+    if number in (errno.ENOENT, errno.ENOTDIR) and "/" not in name:
+        return f'exec: "{name}": executable file not found in $PATH'
+    return f'exec: "{name}": stat {name}: {os.strerror(number).lower()}'
+
+
+def failure(failed: PlanFailed, process: Process) -> PycError:
+    """The error of a plan in one line."""
+    if failed.call.name == "execve":
+        tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
+        return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
+    if failed.record.error == errno.ECONNRESET:
+        return HostLacks(f"a process was killed while at: {failed.step.title.lower()}")
+    what = next((arg for arg in failed.call.args if isinstance(arg, str) and arg), "")
+    reason = os.strerror(failed.record.error).lower()
+    return RuntimeFailed(f"{failed.step.title}: {failed.call.name}{f' {what}' if what else ''}: {reason}")
+
+
+def _later_calls(plan: tuple[Step, ...]) -> dict[str, str]:
+    """What may still fail when the container has been started, for whoever starts it."""
+    later: dict[str, str] = {}
+    waited = False
+    index = 0
+    for step in plan:
+        for call in step.calls:
+            if waited:
+                later[str(index)] = LISTENS if call.out is LISTENER else f"{step.title}: {_named(call)}"
+            waited = waited or call.name == "accept4"
+            index += 1
+    return later
+
+
+LISTENS = "seccomp listener"
+
+
+def _named(call: Call) -> str:
+    tolerated = ",".join(map(str, call.tolerate))
+    return f"{call.name}:{tolerated}" if tolerated else call.name
+
+
+# --- start ------------------------------------------------------------------------------------------------------------
+
+
+def start(home: Home, name: str) -> State:
+    """Let the program begin. Raises PycError when it can't."""
+    state = home.read(name)
+    status = home.status(state)
+    if status != "created":
+        words = {"stopped": "cannot start a container that has stopped"}
+        raise Conflict(words.get(status, f"cannot start an already {status} container"))
+    spec = home.spec(name)
+    if spec.get("hooks"):
+        from pycontainer.oci import hooks, inside
+
+        told = text.dump(shown(state, "created"))
+        for hook in hooks.of(spec, "startContainer"):
+            inside.call_hook("startContainer", hook, spec, state, told, confined=True)
+    where = home.directory(name)
+    with contextlib.closing(Socket(AF_UNIX, SOCK_STREAM)) as starter:
+        with _reachable(where) as directory:
+            starter.connect(f"{directory}/start")
+        os.unlink(f"{where}/start")
+        _until_execve(starter, spec, state)
+    if spec.get("hooks"):
+        hooks.call(hooks.of(spec, "poststart"), "poststart", text.dump(shown(state, "running")))
+    return state
+
+
+def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
+    """Read what the first process says of its last steps; at a successful execve the socket closes."""
+    execs: list[int] = []
+    while data := starter.recv(RECORD_BYTES * 128):
+        for record in records(data):
+            what = state.calls.get(str(record.index), "")
+            if what == LISTENS and not record.error:
+                from pycontainer.oci.listener import hand_over
+
+                hand_over(spec, state, record.value)
+                continue
+            title, _, call = what.partition(": ")
+            call_name, _, tolerated = call.partition(":")
+            if call_name == "execve" and record.error:
+                execs.append(record.error)
+            if record.error > 0 and str(record.error) not in tolerated.split(","):
+                if call_name == "execve":
+                    number = errno.EACCES if errno.EACCES in execs else record.error
+                    raise RuntimeFailed(exec_failure((spec["process"].get("args") or [""])[0], number))
+                raise RuntimeFailed(f"{title}: {call_name}: {os.strerror(record.error).lower()}")
+
+
+# --- what else can be done to a container -----------------------------------------------------------------------------
+
+
+def kill(home: Home, name: str, signal: int, *, everybody: bool = False) -> None:
+    """Send a signal to the first process, or to all."""
+    state = home.read(name)
+    if everybody:
+        for pid in pids(state):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal)
+        return
+    if home.status(state) == "stopped":
+        raise NotFound("container not running")
+    _signal(state, signal)
+
+
+def _signal(state: State, signal: int) -> None:
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        raise NotFound("container not running") from None
+    try:
+        if not is_alive(state.pid, state.began):  # checked behind the descriptor: that process, or none
+            raise NotFound("container not running")
+        kernel.pidfd_send_signal(pidfd, signal)
+    except ProcessLookupError:
+        raise NotFound("container not running") from None
+    finally:
+        os.close(pidfd)
+
+
+def pids(state: State) -> list[int]:
+    """Everybody in the container, as this pid namespace numbers them."""
+    found: set[int] = set()
+    for directory in state.cgroups:
+        for place, _, _ in os.walk(directory):
+            with contextlib.suppress(OSError), open(f"{place}/cgroup.procs") as file:
+                found |= {int(line) for line in file if int(line)}
+    return sorted(found)
+
+
+def delete(home: Home, name: str, *, force: bool = False) -> None:
+    """Remove the cgroup and the state of a container that has ended; ``force`` ends it."""
+    try:
+        state = home.read(name)
+    except NotFound:
+        if force:
+            return
+        raise
+    status = home.status(state)
+    if status in ("running", "paused") and not force:
+        raise Conflict(f"cannot delete container {name} that is not stopped: {status}")
+    if status != "stopped":
+        with contextlib.suppress(NotFound):
+            _signal(state, SIGKILL)
+    from pycontainer.cgroups.removal import remove
+
+    left = remove([d for d in state.cgroups if os.path.isdir(d)], kill=True, timeout=10)
+    if left:
+        raise HostLacks(f"container {name}: cgroups that are still in use: {', '.join(left)}")
+    spec = home.spec(name) if os.path.exists(f"{home.directory(name)}/config.json") else None
+    home.remove(name)
+    if spec and spec.get("hooks"):
+        from pycontainer.oci import hooks
+
+        with contextlib.suppress(hooks.HookFailed):  # runtime.md: errors of these are not the operation's
+            hooks.call(hooks.of(spec, "poststop"), "poststop", text.dump(shown(state, "stopped")))
+
+
+def pause(home: Home, name: str, *, frozen: bool) -> None:
+    """Let everybody in the container stand still, or go on."""
+    import time
+
+    state = home.read(name)
+    status = home.status(state)
+    if status != ("running" if frozen else "paused") and not (frozen and status == "created"):
+        raise Conflict(f"container {name} is {status}, not {'running' if frozen else 'paused'}")
+    for directory in state.cgroups:
+        for file, words, seen in (
+            ("freezer.state", ("THAWED", "FROZEN"), "freezer.state"),
+            ("cgroup.freeze", ("0", "1"), "cgroup.events"),
+        ):
+            if not os.path.exists(f"{directory}/{file}"):
+                continue
+            _write(f"{directory}/{file}", words[frozen])
+            wanted = words[frozen] if file == seen else f"frozen {words[frozen]}"
+            deadline = time.monotonic() + 10
+            while wanted not in _read(f"{directory}/{seen}"):
+                if time.monotonic() > deadline:
+                    raise HostLacks(f"container {name} does not come to a halt")
+                time.sleep(0.001)
+                _write(f"{directory}/{file}", words[frozen])  # v1: a process that forked meanwhile
+            return
+    raise HostLacks("this host has no cgroup freezer")
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w") as file:
+        file.write(value)

@@ -1,0 +1,168 @@
+"""What is known of a container between two commands of ``pyc-oci``: a directory below ``--root``.
+
+state.json   :class:`State`
+config.json  the spec, as it was at create
+start        the socket at which the first process waits; it is there as long as the container is only created
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
+from pycontainer.oci import text
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+
+
+class State(NamedTuple):
+    """A container.
+
+    Attributes:
+        id: its name.
+        pid: of its first process, as this pid namespace numbers it; 0 before there is one.
+        began: the start time of that process in ticks since boot, so that another one with its number is told apart.
+        bundle: the directory that ``config.json`` came from.
+        rootfs: the root directory.
+        created: RFC 3339, UTC.
+        cgroups: its directories.
+        cgroup: its path in each hierarchy.
+        calls: index -> "step: call", for what the first process does after it has been started.
+    """
+
+    id: str
+    pid: int
+    began: int
+    bundle: str
+    rootfs: str
+    created: str
+    cgroups: tuple[str, ...]
+    cgroup: str
+    annotations: dict[str, str]
+    calls: dict[str, str]
+
+
+class Home(NamedTuple):
+    """Where states are kept (``--root``)."""
+
+    root: str
+
+    def directory(self, container: str) -> str:
+        """The container's directory. Raises UsageError for a name that is none."""
+        if not container or len(container) > 1024 or container in (".", "..") or not set(container) <= _NAME_CHARACTERS:
+            raise UsageError(f"invalid container ID {container!r}: want letters, digits, '_', '+', '-', '.'")
+        return f"{self.root}/{container}"
+
+    def reserve(self, container: str) -> str:
+        """Make the directory. Raises Conflict."""
+        where = self.directory(container)
+        try:
+            os.makedirs(self.root, 0o700, exist_ok=True)
+            os.mkdir(where, 0o700)
+        except FileExistsError:
+            raise Conflict(f"container with id {container} exists already in {self.root}") from None
+        except OSError as error:
+            raise StoreError(f"can't make {where}: {os.strerror(error.errno or 0).lower()}") from error
+        return where
+
+    def write(self, state: State) -> None:
+        """Replace the state, whole or not at all."""
+        where = self.directory(state.id)
+        with open(f"{where}/state.json.new", "w") as file:
+            file.write(text.dump(state._asdict()))
+        os.rename(f"{where}/state.json.new", f"{where}/state.json")
+
+    def read(self, container: str) -> State:
+        """Raises NotFound; a container whose creation was cut short has no first process."""
+        where = self.directory(container)
+        try:
+            with open(f"{where}/state.json") as file:
+                known = text.load(file.read())
+            return State(**{**known, "cgroups": tuple(known["cgroups"])})
+        except FileNotFoundError:
+            if not os.path.isdir(where):
+                raise NotFound(f"container {container!r} does not exist") from None
+            return State(container, 0, 0, "", "", "", (), "", {}, {})
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{where}/state.json is damaged", hint=f"pyc-oci delete --force {container}") from None
+
+    def spec(self, container: str) -> Spec:
+        """The spec as it was at create."""
+        try:
+            with open(f"{self.directory(container)}/config.json") as file:
+                spec: Spec = text.load(file.read())
+                return spec
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the copy of {container}'s config.json can't be read: {error}") from None
+
+    def names(self) -> list[str]:
+        """Every container there is."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    def status(self, state: State) -> str:
+        """``creating``, ``created``, ``running``, ``paused`` or ``stopped``."""
+        if not state.pid:
+            return "stopped" if not state.created else "creating"
+        if not is_alive(state.pid, state.began):
+            return "stopped"
+        if os.path.exists(f"{self.directory(state.id)}/start"):
+            return "created"
+        return "paused" if is_frozen(state.cgroups) else "running"
+
+    def remove(self, container: str) -> None:
+        """Forget it."""
+        where = self.directory(container)
+        try:
+            for name in os.listdir(where):
+                os.unlink(f"{where}/{name}")
+            os.rmdir(where)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(f"can't remove {where}: {os.strerror(error.errno or 0).lower()}") from error
+
+
+def shown(state: State, status: str) -> dict[str, Any]:
+    """The state as the runtime-spec defines it (runtime.md, State)."""
+    known: dict[str, Any] = {"ociVersion": VERSION, "id": state.id, "status": status}
+    if status != "stopped":
+        known["pid"] = state.pid
+    known["bundle"] = state.bundle
+    return known | ({"annotations": state.annotations} if state.annotations else {})
+
+
+VERSION = "1.3.0"
+
+
+def start_time(pid: int) -> int:
+    """Field 22 of /proc/PID/stat; 0 for a process that has ended (proc_pid_stat(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def is_alive(pid: int, began: int) -> bool:
+    """Whether the process with that number is still the same one."""
+    return bool(pid) and start_time(pid) == began != 0
+
+
+def is_frozen(cgroups: tuple[str, ...]) -> bool:
+    """Whether its processes stand still."""
+    for directory in cgroups:
+        for name, frozen in (("freezer.state", "FROZEN"), ("cgroup.freeze", "1")):
+            try:
+                with open(f"{directory}/{name}") as file:
+                    return file.read().strip() == frozen
+            except OSError:
+                continue
+    return False
