@@ -1,17 +1,241 @@
-"""Every field of the runtime-spec 1.3 for Linux, and what becomes of it."""
+"""Every field of the runtime-spec 1.3 for Linux, and what becomes of it: performed, or refused by its name.
+
+``python -m pycontainer.oci.fields`` prints the table of docs/runtime-spec.md.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pycontainer.errors import UsageError
+from pycontainer.errors import HostLacks, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
+class Fate(NamedTuple):
+    """What becomes of some fields.
+
+    Attributes:
+        names: of the fields, separated by spaces, below ``prefix``.
+        prefix: what they have in common.
+        done_by: the module that performs them, or "" where they are refused.
+        note: how, where only on some hosts, or why not.
+    """
+
+    prefix: str
+    names: str
+    done_by: str
+    note: str = ""
+
+
+_HOOK = "path args env timeout"
+_MAP = "containerID hostID size"
+_V1 = "where the host keeps this controller in cgroup v1"
+_HAS = "where the host has this controller"
+
+FATES = (
+    Fate("", "ociVersion", "oci.state", "accepted as it is; `state` answers with our own"),
+    Fate("hooks.prestart[].", _HOOK, "oci.hooks"),
+    Fate("hooks.createRuntime[].", _HOOK, "oci.hooks"),
+    Fate("hooks.createContainer[].", _HOOK, "oci.inside", "in the container's namespaces, before the pivot"),
+    Fate("hooks.startContainer[].", _HOOK, "oci.inside", "behind the container's whole wall"),
+    Fate("hooks.poststart[].", _HOOK, "oci.hooks"),
+    Fate("hooks.poststop[].", _HOOK, "oci.hooks"),
+    Fate("", "annotations", "oci.state", "part of the state"),
+    Fate("", "hostname domainname", "plan.namespaces"),
+    Fate("mounts[].", "source destination options type", "plan.mounts"),
+    Fate("mounts[].uidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
+    Fate("mounts[].gidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
+    Fate("root.", "path readonly", "plan.root"),
+    Fate("process.", "args cwd env", "plan.program"),
+    Fate("process.", "commandLine", "", "for Windows"),
+    Fate("process.consoleSize.", "height width", "plan.terminal"),
+    Fate("process.", "terminal", "plan.terminal"),
+    Fate("process.user.", "uid gid umask additionalGids", "plan.identity"),
+    Fate("process.user.", "username", "", "for Windows"),
+    Fate("process.capabilities.", "bounding permitted effective inheritable ambient", "plan.identity"),
+    Fate("process.", "apparmorProfile", "plan.labels", "where AppArmor is enabled, else refused"),
+    Fate("process.", "selinuxLabel", "plan.labels", "where SELinux is enabled, else refused"),
+    Fate("process.", "oomScoreAdj", "plan.limits"),
+    Fate("process.ioPriority.", "class priority", "plan.scheduling"),
+    Fate("process.", "noNewPrivileges", "plan.identity"),
+    Fate("process.scheduler.", "policy nice priority flags runtime deadline period", "plan.scheduling"),
+    Fate("process.rlimits[].", "hard soft type", "plan.limits"),
+    Fate("process.execCPUAffinity.", "initial final", "plan.enter", "of processes that enter later"),
+    Fate("linux.devices[].", "type path fileMode major minor uid gid", "plan.devices"),
+    Fate("linux.", "netDevices", "oci.outside"),
+    Fate("linux.uidMappings[].", _MAP, "oci.users"),
+    Fate("linux.gidMappings[].", _MAP, "oci.users"),
+    Fate("linux.namespaces[].", "type path", "plan.namespaces"),
+    Fate("linux.resources.", "unified", "cgroups.v2", "where the host has cgroup v2"),
+    Fate("linux.resources.devices[].", "allow type major minor access", "cgroups.devices"),
+    Fate("linux.resources.pids.", "limit", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.", "weight", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.", "leafWeight", "", "gone from Linux 5.0 with the CFQ scheduler"),
+    Fate("linux.resources.blockIO.throttleReadBpsDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleWriteBpsDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleReadIOPSDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleWriteIOPSDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.weightDevice[].", "major minor weight", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.weightDevice[].", "leafWeight", "", "gone from Linux 5.0 with the CFQ scheduler"),
+    Fate("linux.resources.cpu.", "cpus mems period quota burst shares idle", "cgroups", _HAS),
+    Fate("linux.resources.cpu.", "realtimePeriod realtimeRuntime", "cgroups.v1", _V1),
+    Fate("linux.resources.hugepageLimits[].", "pageSize limit", "cgroups", _HAS),
+    Fate("linux.resources.memory.", "limit reservation swap", "cgroups", _HAS),
+    Fate("linux.resources.memory.", "kernel", "", "gone from Linux 5.16"),
+    Fate("linux.resources.memory.", "kernelTCP swappiness disableOOMKiller", "cgroups.v1", _V1),
+    Fate("linux.resources.memory.", "useHierarchy", "cgroups", "always so since Linux 5.11; false is refused"),
+    Fate("linux.resources.memory.", "checkBeforeUpdate", "oci.update"),
+    Fate("linux.resources.network.", "classID priorities[].name priorities[].priority", "cgroups.v1", _V1),
+    Fate("linux.resources.", "rdma", "cgroups", _HAS),
+    Fate("linux.", "cgroupsPath", "cgroups"),
+    Fate("linux.", "rootfsPropagation", "plan.root"),
+    Fate("linux.seccomp.", "defaultAction defaultErrnoRet flags architectures", "plan.seccomp"),
+    Fate("linux.seccomp.", "listenerPath listenerMetadata", "oci.listener"),
+    Fate(
+        "linux.seccomp.syscalls[].",
+        "names action errnoRet args[].index args[].value args[].valueTwo args[].op",
+        "plan.seccomp",
+    ),
+    Fate("linux.", "sysctl", "plan.sysctls"),
+    Fate("linux.", "maskedPaths readonlyPaths", "plan.mounts"),
+    Fate("linux.", "mountLabel", "plan.mounts", "where SELinux is enabled, else refused"),
+    Fate(
+        "linux.intelRdt.",
+        "closID schemata l3CacheSchema memBwSchema enableMonitoring",
+        "oci.outside",
+        "where resctrl is mounted, else refused",
+    ),
+    Fate("linux.memoryPolicy.", "mode nodes flags", "plan.scheduling"),
+    Fate("linux.personality.", "domain flags", "plan.scheduling", "no flag is defined: any is refused"),
+    Fate("linux.timeOffsets.boottime.", "secs nanosecs", "plan.namespaces"),
+    Fate("linux.timeOffsets.monotonic.", "secs nanosecs", "plan.namespaces"),
+)
+
+
+def table() -> dict[str, Fate]:
+    """Each field's full name, and its fate."""
+    return {fate.prefix + name: fate for fate in FATES for name in fate.names.split()}
+
+
+# --- refusing ---------------------------------------------------------------------------------------------------------
+
+_REFUSED = tuple((fate.prefix + name, fate.note) for fate in FATES if not fate.done_by for name in fate.names.split())
+_MAC = {
+    "process.apparmorProfile": ("AppArmor", "/sys/module/apparmor/parameters/enabled"),
+    "process.selinuxLabel": ("SELinux", "/sys/fs/selinux/enforce"),
+    "linux.mountLabel": ("SELinux", "/sys/fs/selinux/enforce"),
+}
+NAMESPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
+
+
 def check(spec: Spec) -> None:
-    """Refuse what is not done, by name. Raises Unsupported or UsageError."""
-    if not isinstance(spec, dict) or not spec.get("root") or not spec.get("process"):
-        raise UsageError("config.json: root and process are needed")
+    """Refuse what is not done, by its name, before anything is done. Raises UsageError, Unsupported or HostLacks."""
+    if not isinstance(spec, dict):
+        raise UsageError("config.json: not a JSON object")
     spec.setdefault("linux", {})
+    _require(spec)
+    for name, why in _REFUSED:
+        if _values(spec, name):
+            raise Unsupported(f"{name}: {why}")
+    for name, (module, proof) in _MAC.items():
+        if _values(spec, name) and not _is_on(proof):
+            raise HostLacks(f"{name}: {module} is not enabled on this host")
+    if (spec["linux"].get("resources") or {}).get("memory", {}).get("useHierarchy") is False:
+        raise Unsupported("linux.resources.memory.useHierarchy: false is not possible since Linux 5.11")
+    _check_namespaces(spec)
+
+
+def _require(spec: Spec) -> None:
+    for name in ("root", "process"):
+        if not isinstance(spec.get(name), dict):
+            raise UsageError(f"{name} is missing from config.json")
+    if not spec["root"].get("path"):
+        raise UsageError("root.path must not be empty")
+    process = spec["process"]
+    if not process.get("args"):
+        raise UsageError("process.args must not be empty")
+    if not str(process.get("cwd", "")).startswith("/"):
+        raise UsageError("process.cwd must be an absolute path")
+    process.setdefault("user", {})
+    process["user"].setdefault("uid", 0)
+    for mount in spec.get("mounts") or ():
+        if not mount.get("destination"):
+            raise UsageError("mounts[].destination must not be empty")
+        if not mount["destination"].startswith("/"):
+            mount["destination"] = "/" + mount["destination"]  # as runc does, for specs older than 1.0
+        mount["destination"] = os.path.normpath(mount["destination"])
+
+
+def _check_namespaces(spec: Spec) -> None:
+    asked = spec["linux"].get("namespaces") or []
+    kinds = [str(namespace.get("type")) for namespace in asked]
+    for kind in kinds:
+        if kind not in NAMESPACES:
+            raise UsageError(f"linux.namespaces[].type: {kind!r} is none of {', '.join(NAMESPACES)}")
+        if kinds.count(kind) > 1:
+            raise UsageError(f"linux.namespaces: {kind} more than once")
+    if "mount" not in kinds:
+        raise Unsupported("linux.namespaces: a container in the host's mount namespace would change the host's root")
+    for namespace in asked:
+        if namespace.get("path") and not os.path.exists(namespace["path"]):
+            raise UsageError(f"linux.namespaces[].path: {namespace['path']}: no such file or directory")
+    needed = {"uts": ("hostname", "domainname")}
+    for kind, names in needed.items():
+        for name in names:
+            if spec.get(name) and kind not in kinds:
+                raise UsageError(f"{name} needs a {kind} namespace of the container's own")
+    if spec["linux"].get("timeOffsets") and "time" not in kinds:
+        raise UsageError("linux.timeOffsets needs a time namespace of the container's own")
+    if (spec["linux"].get("uidMappings") or spec["linux"].get("gidMappings")) and "user" not in kinds:
+        raise UsageError("linux.uidMappings needs a user namespace of the container's own")
+
+
+def _is_on(proof: str) -> bool:
+    try:
+        with open(proof) as file:
+            return file.read(1) in ("Y", "0", "1")
+    except OSError:
+        return False
+
+
+def _values(value: Any, name: str) -> list[Any]:
+    """What is at ``name`` in the spec, if it says anything: 0, "" and empty lists say nothing."""
+    first, _, rest = name.partition(".")
+    if not isinstance(value, dict):
+        return []
+    found = value.get(first.removesuffix("[]"))
+    items = found if first.endswith("[]") and isinstance(found, list) else [found]
+    if not rest:
+        return [item for item in items if item]
+    return [deep for item in items for deep in _values(item, rest)]
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def markdown() -> str:
+    """docs/runtime-spec.md."""
+    fates = table()
+    done = sum(bool(fate.done_by) for fate in fates.values())
+    lines = [
+        "# The runtime-spec, field by field",
+        "",
+        f"What `pyc-oci` does with the {len(fates)} fields that a `config.json` for Linux can have (runtime-spec 1.3):",
+        f"{done} are performed, {len(fates) - done} refused. A field that is refused, or that this host lacks the",
+        "means for, makes `create` fail with a message that begins with its name. Fields that the runtime-spec does not know",
+        "are ignored, as it wants it. Generated by `python -m pycontainer.oci.fields`; a test holds it to the code.",
+        "",
+        "| field | | where | |",
+        "|---|---|---|---|",
+    ]
+    for name, fate in fates.items():
+        verdict = "performed" if fate.done_by else "refused"
+        lines.append(f"| `{name}` | {verdict} | {fate.done_by} | {fate.note} |".replace("|  |", "| |"))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

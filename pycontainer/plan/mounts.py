@@ -60,6 +60,7 @@ class Attributes(NamedTuple):
     bind: bool = False
     recursive: bool = False
     idmap: str = ""
+    subpath: str = ""
     data: tuple[str, ...] = ()
 
 
@@ -82,9 +83,17 @@ def attributes(options: list[str]) -> Attributes:
         elif below in _ATTRIBUTES:
             on, off = _ATTRIBUTES[below]
             a = a._replace(set_below=a.set_below & ~off | on, clear_below=a.clear_below & ~on | off)
+        elif option.startswith("X-mount.subdir="):  # mount(8)
+            a = a._replace(subpath=option.partition("=")[2])
         elif option not in _IGNORED:
             a = a._replace(data=(*a.data, option))
     return a
+
+
+def option_names() -> set[str]:
+    """The mount options that are not left to the filesystem."""
+    recursive = {f"r{name}" for name in (*_ATTRIBUTES, *PROPAGATION)}
+    return {*_ATTRIBUTES, *PROPAGATION, *recursive, "bind", "rbind", "idmap", "ridmap", *_IGNORED}
 
 
 # --- the mounts of a spec -----------------------------------------------------------------------------------------
@@ -108,7 +117,8 @@ def mount_all(
     """
     steps: list[Step] = []
     of_its_own = any(namespace["type"] == "cgroup" for namespace in spec["linux"].get("namespaces") or ())
-    for mount in spec.get("mounts") or ():
+    for asked in spec.get("mounts") or ():
+        mount = labelled(spec, asked)
         if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
             steps += _cgroup(mount, cgroups, of_its_own=of_its_own)
         elif mount.get("type") == "devpts" and pty:
@@ -116,6 +126,14 @@ def mount_all(
         else:
             steps.append(_step(mount, kind_of, _taken(mount) if _is_outside(spec, mount) else None))
     return tuple(steps)
+
+
+def labelled(spec: Spec, mount: Mount) -> Mount:
+    """With the SELinux context that all files of a new filesystem have, if one is asked for (mountLabel)."""
+    label = spec["linux"].get("mountLabel")
+    if not label or mount.get("type") not in ("tmpfs", "devpts", "mqueue") or is_bind(mount):
+        return mount
+    return {**mount, "options": [*(mount.get("options") or []), f"context={label}"]}
 
 
 def is_bind(mount: Mount) -> bool:
@@ -237,11 +255,14 @@ def _step(mount: Mount, kind_of: Callable[[str], str], taken: Slot | None) -> St
     if is_bind(mount):
         source = mount["source"]
         made = () if taken else bind(source, a, out=fresh)
-        target = _target(destination) if kind_of(source) == "directory" else target_file(destination)
+        shown = f"{source}/{a.subpath}" if a.subpath else source
+        target = _target(destination) if kind_of(shown) == "directory" else target_file(destination)
         title, why = f"Bind {source} to {destination}", "The same directory at a second place: a mount, not a copy"
     else:
         made = filesystem(mount["type"], a, source=mount.get("source", ""), out=fresh)
         target = _target(destination)
+        if a.subpath:
+            target = (*target, calls.move_mount(fresh, TARGET), *_part(fresh, a), *_target(destination))
         title, why = f"Mount {destination}", _WHY.get(mount["type"], "A filesystem of the container's own")
     return Step(
         title,
@@ -259,6 +280,7 @@ _WHY = {
     "devpts": "Terminals of the container's own, so that none of the host's can be reached",
     "mqueue": "POSIX message queues belong to the IPC namespace",
     "sysfs": "The kernel's view of devices, of the container's own network namespace",
+    "overlay": "The layers of an image, stacked and read-only",
 }
 
 
@@ -285,8 +307,12 @@ def bind(source: str, a: Attributes, *, out: Slot) -> tuple[Call, ...]:
     """A clone of what is mounted at ``source``, with its own flags; private unless asked otherwise."""
     recursive = k.AT_RECURSIVE if a.recursive else 0
     propagation = a.propagation_below or a.propagation or k.MS_PRIVATE
+    taken: tuple[Call, ...] = (calls.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE | recursive, out=out),)
+    if a.subpath:
+        whole = Slot("whole")
+        taken = (calls.openat(k.AT_FDCWD, source, k.O_PATH | k.O_DIRECTORY, out=whole), *_part(whole, a, out=out))
     result = [
-        calls.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE | recursive, out=out),
+        *taken,
         calls.mount_setattr(
             out, recursive, set=a.set_below, clear=_clearable(a.clear_below, a.set_below), propagation=propagation
         ),
@@ -294,6 +320,20 @@ def bind(source: str, a: Attributes, *, out: Slot) -> tuple[Call, ...]:
     if a.set or a.clear:
         result.append(calls.mount_setattr(out, 0, set=a.set, clear=_clearable(a.clear, a.set)))
     return tuple(result)
+
+
+def _part(whole: Slot, a: Attributes, *, out: Slot | None = None) -> tuple[Call, ...]:
+    """Clone what is at a subpath: looked up once, by a call that never leaves ``whole``, and then a descriptor.
+
+    Whoever can write there may turn a directory into a symbolic link at any moment.
+    """
+    part, recursive = Slot("part"), k.AT_RECURSIVE if a.recursive else 0
+    inside = k.RESOLVE_BENEATH | k.RESOLVE_NO_MAGICLINKS
+    return (
+        calls.openat2(whole, a.subpath, k.O_PATH, resolve=inside, out=part),
+        calls.open_tree(part, "", k.OPEN_TREE_CLONE | k.AT_EMPTY_PATH | recursive, out=out or whole),
+        calls.close(part),
+    )
 
 
 def _clearable(clear: int, set: int) -> int:

@@ -34,7 +34,7 @@ _MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 _X32_BIT = 0x40000000
 _UNKNOWN = -1  # __NR_SCMP_ERROR
 
-_FLAGS = {  # of seccomp(2), by the names of the runtime-spec
+FLAGS = {  # of seccomp(2), by the names of the runtime-spec
     "SECCOMP_FILTER_FLAG_TSYNC": 1 << 0,
     "SECCOMP_FILTER_FLAG_LOG": 1 << 1,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 1 << 2,
@@ -192,9 +192,9 @@ def compile_profile(profile: Seccomp) -> bytes:
 def _flags(profile: Seccomp) -> int:
     flags = k.SECCOMP_FILTER_FLAG_NEW_LISTENER if profile.get("listenerPath") and notifies(profile) else 0
     for name in profile.get("flags") or ():
-        if name not in _FLAGS:
+        if name not in FLAGS:
             raise UsageError(f"seccomp profile: unknown flag {name!r}")
-        flags |= _FLAGS[name]
+        flags |= FLAGS[name]
     return flags
 
 

@@ -28,7 +28,7 @@ def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ..
     if not wanted(spec):
         return ()
     mount = next((m for m in spec.get("mounts") or () if m.get("type") == "devpts"), None)
-    options = mounts.attributes(mount.get("options", []) if mount else [])
+    options = mounts.attributes(mounts.labelled(spec, mount).get("options") or [] if mount else [])
     options = options._replace(data=_owned_inside(spec, options.data))
     blocking = 0 if CONSOLE in given else k.O_NONBLOCK
     return (
