@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from pycontainer.cli import Session
+from pycontainer.cli import Session, listing
 from pycontainer.engine.diff import diff
 
 
@@ -13,5 +15,6 @@ from pycontainer.engine.diff import diff
 @click.pass_obj
 def command(session: Session, /, container: str) -> None:
     """Show changes."""
+    show = listing.printable if sys.stdout.isatty() else str
     for change in diff(session.roots, container):
-        click.echo(f"{change.kind} {change.path}")
+        click.echo(f"{change.kind} {show(change.path)}")

@@ -32,16 +32,16 @@ def write(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: s
     if form.startswith("table "):
         template = Template(form.removeprefix("table ").lstrip(" "))
         lines = [template.render(headers), *(template.render(row) for row in rows)]
-        print("\n".join(tabulate([_printable(line).split("\t") for line in lines])))
+        print("\n".join(tabulate([printable(line, spared="\t\n").split("\t") for line in lines])))
     else:
         template = Template(form)
         for row in rows:
             print(template.render(row))
 
 
-def _printable(text: str) -> str:
-    """A label or a name must not move the cursor or colour the terminal."""
-    return "".join(char if char.isprintable() or char in "\t\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+def printable(text: str, *, spared: str = "") -> str:
+    """A label or a name must not move the cursor or colour the terminal; characters in ``spared`` may."""
+    return "".join(char if char.isprintable() or char in spared else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def tabulate(rows: Collection[list[str]]) -> list[str]:
