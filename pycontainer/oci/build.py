@@ -216,19 +216,28 @@ def _host_bind(source: str, destination: str, options: list[str]) -> Mount:
 def _mount(asked: MountOption, privileged: bool) -> Mount:
     if not asked.target.startswith("/") or not (asked.target + asked.source).isprintable():
         raise UsageError(f"mount on {asked.target!r}: not a plain absolute path")
+    mode = ["ro"] if asked.readonly else []
+    part = [f"{SUBPATH}={asked.subpath}"] if asked.subpath else []
     if asked.type == "tmpfs":
         words = _override(["nosuid", "noexec", "nodev"], asked.options)
-        return _filesystem("tmpfs", asked.target, [*words, *(["ro"] if asked.readonly else [])])
+        return _filesystem("tmpfs", asked.target, [*words, *mode])
+    if asked.type != "bind":  # a volume's own filesystem, an image's layers
+        words = _override(["nosuid", "nodev"], asked.options)
+        return _filesystem(asked.type, asked.target, [*words, *mode, *part], asked.source)
     # A program that is setuid to the host's root, or a node of the host's disk, must not come in by a shared directory.
     # Below /dev it is devices that one wants; there the device cgroup is the guard.
     guards = [] if privileged else ["nosuid", *([] if (asked.source + "/").startswith("/dev/") else ["nodev"])]
     words = _override([*guards, "rprivate"], asked.options)
     below = asked.recursive
     tree = {"nosuid": "rnosuid", "nodev": "rnodev", "noexec": "rnoexec"} if below else {}
-    flags = [tree.get(word, word) for word in words] + ([["ro"], ["ro", "rro"]][below] if asked.readonly else [])
-    return _host_bind(asked.source, asked.target, ["rbind" if below else "bind", *flags])
+    flags = [tree.get(word, word) for word in words] + mode
+    if asked.readonly and below and not asked.writable_below:
+        flags.append("rro")
+    return _host_bind(asked.source, asked.target, ["rbind" if below else "bind", *flags, *part])
 
 
+SUBPATH = "X-mount.subdir"
+"""mount(8)'s word for a part of what is mounted; plan/mounts.py looks it up below the source."""
 _PROPAGATION = ("private", "slave", "shared")
 
 
