@@ -32,12 +32,17 @@ class Mount(NamedTuple):
     """One ``-v``, ``--mount`` or ``--tmpfs``.
 
     Attributes:
-        type: ``bind`` or ``tmpfs``.
-        source: an absolute host path for a bind, else "".
+        type: ``bind``, ``volume``, ``image`` or ``tmpfs``.
+        source: a bind's absolute host path, a volume's name ("" for one without), an image's reference, else "".
         target: an absolute path in the container.
         readonly: whether the container may not write to it.
         options: further words of mount(8): ``nosuid``, ``exec``, ``rslave``, ``size=65536``, ...
         recursive: whether a bind brings the mounts below its source.
+        writable_below: only the source itself is read-only, what is mounted below it is not.
+        subpath: the directory or file of a volume or an image that is mounted, instead of all of it.
+        nocopy: don't fill an empty volume with what the image has at the target.
+        idmap: show the owner of a bind's source as the user that the container runs as, and the other way round.
+        labels, driver_options: for a volume that has to be made.
     """
 
     type: str
@@ -46,6 +51,12 @@ class Mount(NamedTuple):
     readonly: bool = False
     options: tuple[str, ...] = ()
     recursive: bool = True
+    writable_below: bool = False
+    subpath: str = ""
+    nocopy: bool = False
+    idmap: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    driver_options: tuple[tuple[str, str], ...] = ()
 
 
 class Rlimit(NamedTuple):
@@ -78,6 +89,43 @@ class DeviceRate(NamedTuple):
 
     path: str
     rate: int
+
+
+class Endpoint(NamedTuple):
+    """One ``--network``: a network, and what the container is there.
+
+    Attributes:
+        name: of the network; or a mode: ``none``, ``host``, ``container:X``.
+        aliases: further names that the others there may call it.
+        ip, ip6, mac: what it must have, or "".
+        link_local: further addresses.
+        driver_opts: accepted, and not used by bridges.
+        gw_priority: the network of the highest is the way elsewhere.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+    mac: str = ""
+    link_local: tuple[str, ...] = ()
+    driver_opts: tuple[tuple[str, str], ...] = ()
+    gw_priority: int = 0
+
+
+class Publication(NamedTuple):
+    """One ``-p``: ports of the host, 0 for any that is free, and ports of the container.
+
+    Attributes:
+        host: an address of the host's, or "" for those that the configuration says.
+    """
+
+    host: str
+    host_first: int
+    host_last: int
+    first: int
+    last: int
+    protocol: str
 
 
 # --- text that ends up in lines, names and paths ----------------------------------------------------------------------
@@ -351,7 +399,7 @@ def extra_host(text: str) -> tuple[str, str]:
     name, _, address = text.partition(separator)
     host_name(name)
     if address == "host-gateway":
-        raise Unsupported("host-gateway needs a network, and pycontainer has none yet")
+        return name, address  # known once it has a network
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
     return name, ip_address(address)
@@ -371,6 +419,37 @@ def signal_name(text: str) -> str:
     if not hasattr(signal.Signals, "SIG" + name):
         raise UsageError("no such signal")
     return "SIG" + name
+
+
+def signal_number(name: str) -> int:
+    """``SIGTERM`` -> 15, and real-time signals as signal(7) counts them."""
+    import signal  # +1 ms, and only to send one
+
+    if match := re.fullmatch(r"SIGRT(MIN\+|MAX-)([0-9]{1,2})", name):
+        return 34 + int(match[2]) if match[1] == "MIN+" else 64 - int(match[2])
+    return int(getattr(signal, name))
+
+
+def restart_policy(text: str) -> str:
+    """``no``, ``always``, ``unless-stopped``, ``on-unhealthy`` or ``on-failure[:N]``."""
+    name, colon, count = text.partition(":")
+    if name == "on-failure" and (not colon or (count.isascii() and count.isdigit() and len(count) < 10)):
+        return text
+    if text not in ("no", "always", "unless-stopped", "on-unhealthy"):
+        raise UsageError("must be no, always, unless-stopped, on-unhealthy or on-failure[:N]")
+    return text
+
+
+def log_option(text: str) -> tuple[str, str]:
+    """``max-size=10m`` (in bytes; -1 for any size) or ``max-file=3``; docker's other keys are about its own formats."""
+    key, value = key_value(text)
+    if key == "max-size":
+        return key, str(0 if value == "-1" else size(value))
+    if key == "max-file":
+        return key, str(integer(1, 10)(value))
+    if key in ("compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"):
+        return key, value
+    raise UsageError(f"unknown log option {key!r}: there are max-size and max-file")
 
 
 # --- limits and devices -----------------------------------------------------------------------------------------------
@@ -456,54 +535,208 @@ def namespace(kind: str, *words: str) -> Callable[[str], str]:
     return parse
 
 
-def network(text: str) -> str:
-    """``none`` or ``host``, also as ``name=none``."""
-    options = dict(key_value(part) for part in text.split(",")) if "=" in text else {"name": text}
-    name = options.pop("name", "")
-    if options:
-        raise Unsupported(f"network option {next(iter(options))!r} is not supported yet")
-    if name not in ("none", "host"):
-        raise Unsupported(f"network {name!r} is not supported yet: use none (the default) or host")
-    return name
+def network(text: str) -> Endpoint:
+    """``bridge``, ``none``, ``host``, ``container:X``, a network's name; or long: ``name=X,alias=a,ip=10.9.0.5``."""
+    fields = _csv(text) if "=" in text else [f"name={text}"]
+    made, link_local, options, aliases = Endpoint(""), [], [], []
+    for key, value in map(key_value, fields):
+        if key == "name":
+            made = made._replace(name=network_name(value))
+        elif key == "alias":
+            aliases.append(host_name(value))
+        elif key == "ip":
+            made = made._replace(ip=ipv4_address(value))
+        elif key == "ip6":
+            made = made._replace(ip6=ipv6_address(value))
+        elif key == "mac-address":
+            made = made._replace(mac=mac_address(value))
+        elif key == "link-local-ip":
+            link_local.append(ip_address(value))
+        elif key == "driver-opt":
+            options.append(key_value(value))
+        elif key == "gw-priority":
+            made = made._replace(gw_priority=integer(-(2**31), 2**31 - 1)(value))
+        else:
+            raise UsageError(f"invalid field {key!r}")
+    if not made.name:
+        raise UsageError("no name of a network")
+    return made._replace(link_local=tuple(link_local), driver_opts=tuple(options), aliases=tuple(aliases))
+
+
+def network_name(text: str) -> str:
+    """A network's name, ID or mode."""
+    kind, colon, other = text.partition(":")
+    if colon and kind == "container":
+        if not other:
+            raise UsageError("container: needs the name of a container")
+        return plain(text)
+    if text == "default":
+        return "bridge"
+    if not re.fullmatch(_NAME, text) or len(text) > 128:
+        raise UsageError(f"{text!r} can't be the name of a network: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
+    return text
+
+
+def ipv4_address(text: str) -> str:
+    """An IPv4 address."""
+    if ":" in text:
+        raise UsageError("not an IPv4 address")
+    return ip_address(text)
+
+
+def ipv6_address(text: str) -> str:
+    """An IPv6 address."""
+    if ":" not in text:
+        raise UsageError("not an IPv6 address")
+    return ip_address(text)
+
+
+def mac_address(text: str) -> str:
+    """``02:42:0a:5a:00:02``: the address of one link, so the lowest bit of its first byte, for groups, is 0."""
+    mac = text.lower().replace("-", ":")
+    if not re.fullmatch("[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise UsageError("not a hardware address such as 02:42:0a:5a:00:02")
+    return mac
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def _port_range(text: str, *, lowest: int = 1) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    number = integer(lowest, 65535)
+    low, high = number(first), number(last if dash else first)
+    if low > high:
+        raise UsageError(f"port range {text} runs backwards")
+    return low, high
+
+
+def _port_of_container(text: str) -> tuple[int, int, str]:
+    ports, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in _PROTOCOLS:
+        raise UsageError(f"protocol {protocol!r}: must be tcp, udp or sctp")
+    return *_port_range(ports), protocol
+
+
+def publish(text: str) -> Publication:
+    """``[address:][port[-port]:]port[-port][/tcp|udp|sctp]``: of the host, then of the container.
+
+    An IPv6 address stands in brackets. Without the host's port, or with 0, any that is free.
+    """
+    *before, inner = text.rsplit(":", 1)
+    first, last, protocol = _port_of_container(inner)
+    host, outer = "", before[0] if before else ""
+    if before and (":" in outer or "." in outer or outer.startswith("[")):
+        host, _, outer = outer.rpartition(":")
+        if host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+            raise UsageError("an IPv6 address must stand in brackets: [::1]:8080:80")
+        host = ip_address(host.strip("[]"))
+    host_first, host_last = _port_range(outer, lowest=0) if outer else (0, 0)
+    if host_last - host_first != last - first and first != last and host_first:
+        raise UsageError("the two ranges of ports differ in length")
+    return Publication(host, host_first, host_last, first, last, protocol)
+
+
+def expose(text: str) -> list[Publication]:
+    """``80``, ``80/udp``, ``8000-8010``: ports that ``-P`` publishes on any that are free."""
+    first, last, protocol = _port_of_container(text)
+    return [Publication("", 0, 0, port, port, protocol) for port in range(first, last + 1)]
+
+
+def exposed(text: str) -> str:
+    """Check one ``--expose``."""
+    _port_of_container(text)
+    return text
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
 
 _PROPAGATION = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
-_FLAGS = ("suid", "nosuid", "dev", "nodev", "exec", "noexec", "noatime", "relatime", "nosymfollow")
+_FLAGS = (
+    *("suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime", "relatime", "strictatime"),
+    *("nostrictatime", "diratime", "nodiratime", "symfollow", "nosymfollow"),
+)
 
 
-def _no_named_volume(source: str) -> str:
-    if not source.startswith("/"):
-        raise Unsupported(f"named volumes are not supported yet: {source!r} must be an absolute path")
-    return absolute_path(plain(source))
+def volume_name(text: str) -> str:
+    """A volume's name, by docker's rule."""
+    if not re.fullmatch(_NAME, text) or len(text) > 255:
+        raise UsageError(
+            f"{text!r} is no name for a volume: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed; "
+            "a directory of the host is given by its absolute path"
+        )
+    return text
+
+
+def volume_driver(text: str) -> str:
+    """``local``: what keeps volumes on this host is the only driver there is."""
+    if text not in ("", "local"):
+        raise Unsupported(f"volume driver {text!r} is not supported: there is only local")
+    return "local"
+
+
+def volume_option(text: str) -> tuple[str, str]:
+    """One ``-o`` of the local driver: ``type=tmpfs``, ``device=/dev/vdb``, ``o=size=10m,uid=1000``."""
+    key, value = key_value(text)
+    if key not in ("type", "device", "o"):
+        raise UsageError(f"invalid option {key!r}: the local driver knows type, device and o")
+    if key == "type" and value in ("nfs", "nfs4", "cifs", "smb3"):
+        raise Unsupported(f"volumes of type {value} are not supported: mount it on the host, and use -v or o=bind")
+    return key, plain(value)
 
 
 def volume(text: str) -> Mount:
-    """``/host:/container[:options]`` with options ``ro``, ``rw``, a propagation, ``nosuid`` and its kind, ``z``/``Z``.
+    """``[/host|name:]/container[:options]`` with options ``ro``, ``rw``, a propagation, ``nosuid`` and its kind.
 
+    Also ``nocopy`` for a volume, ``idmap`` for a bind, and ``z``/``Z``, which mean something to SELinux only.
     ``.`` and ``..`` at the start are taken from the working directory, as docker does. A source that is missing is an
     error when it is mounted; docker would make a directory there, root's, and mostly because of a typing error.
     """
     parts = text.split(":")
-    if len(parts) == 1:
-        raise Unsupported("anonymous volumes are not supported yet: use /host/path:/container/path")
     if len(parts) > 3 or not parts[0]:
-        raise UsageError("must be /host/path:/container/path[:options]")
+        raise UsageError("must be [/host/path or name:]/container/path[:options]")
+    if len(parts) == 1:
+        return Mount("volume", "", target_path(text))
     source = parts[0]
     if re.match(r"\.{1,2}(/|$)", source):
         source = os.path.normpath(f"{os.getcwd()}/{source}")
-    readonly, recursive, options = False, True, []
-    for word in parts[2].split(",") if len(parts) == 3 else ():
+    words = parts[2].split(",") if len(parts) == 3 else []
+    target = target_path(parts[1])
+    if not source.startswith("/"):
+        return _with_words(Mount("volume", volume_name(source), target), words)
+    return _with_words(Mount("bind", absolute_path(plain(source)), target), words)
+
+
+def _with_words(made: Mount, words: Iterable[str]) -> Mount:
+    bind = made.type == "bind"
+    for word in words:
         if word in ("ro", "rw"):
-            readonly = word == "ro"
-        elif word in _PROPAGATION or word in _FLAGS:
-            options.append(word)
-        elif word in ("bind", "rbind"):
-            recursive = word == "rbind"
+            made = made._replace(readonly=word == "ro")
+        elif word in _FLAGS or (word in _PROPAGATION and bind):
+            made = made._replace(options=(*made.options, word))
+        elif word in ("bind", "rbind") and bind:
+            made = made._replace(recursive=word == "rbind")
+        elif word == "idmap" and bind:
+            made = made._replace(idmap=True)
+        elif word in ("nocopy", "copy") and not bind:
+            made = made._replace(nocopy=word == "nocopy")
         elif word not in ("z", "Z", "consistent", "cached", "delegated"):  # SELinux and macOS: nothing to do here
-            raise UsageError(f"invalid mode: {word!r}")
-    return Mount("bind", _no_named_volume(source), target_path(parts[1]), readonly, tuple(options), recursive)
+            raise UsageError(f"invalid mode: {word!r}" + (" for a bind" if bind else " for a volume"))
+    return made
+
+
+def volumes_from(text: str) -> tuple[str, bool]:
+    """``container[:ro|rw|z|Z]`` -> the container, and whether nothing may be written."""
+    name, colon, mode = plain(text).partition(":")
+    if not name:
+        raise UsageError("must be container[:ro|rw]")
+    words = mode.split(",") if colon else []
+    for word in words:
+        choice("ro", "rw", "z", "Z")(word)
+    return name, "ro" in words
 
 
 def tmpfs(text: str) -> Mount:
@@ -518,6 +751,9 @@ def tmpfs(text: str) -> Mount:
     return Mount("tmpfs", "", target_path(target), readonly, tuple(options))
 
 
+_TMPFS_WORDS = ("sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "inode32", "inode64", "noswap")
+
+
 def _tmpfs_option(word: str) -> str:
     key, _, value = word.partition("=")
     if word in _FLAGS or word in _PROPAGATION:
@@ -530,11 +766,14 @@ def _tmpfs_option(word: str) -> str:
         return f"{key}={size(value)}"
     if key in ("uid", "gid"):
         return f"{key}={integer(0, MAX_ID)(value)}"
+    if word in _TMPFS_WORDS or (key in ("huge", "mpol") and value):
+        return plain(word)
     raise UsageError(f"invalid tmpfs option {word!r}")
 
 
 _MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_MOUNT_UNSUPPORTED = ("volume", "image", "cluster", "npipe")
+_MOUNT_SWITCHES = ("readonly", "bind-nonrecursive", "volume-nocopy", "idmap")
+_MOUNT_TYPES = ("bind", "volume", "tmpfs", "image")
 
 
 def mount(text: str) -> Mount:
@@ -543,23 +782,31 @@ def mount(text: str) -> Mount:
     Commas inside a value can be kept by quoting the whole field as CSV does: ``"source=/a,b"``.
     """
     keys: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {"volume-label": [], "volume-opt": []}
     for field in _csv(text):
         key, equals, value = field.partition("=")
         key = _MOUNT_KEYS.get(key, key)
-        if not equals and key not in ("readonly", "bind-nonrecursive"):
+        if not equals and key not in _MOUNT_SWITCHES:
             raise UsageError(f"invalid field {field!r}: must be key=value")
-        keys[key] = value if equals else "true"
+        if key in repeated:
+            repeated[key].append(value)
+        else:
+            keys[key] = value if equals else "true"
+    keys.pop("consistency", "")  # for Docker Desktop's file sharing; means nothing on Linux
     kind = keys.pop("type", "volume")
-    if kind in _MOUNT_UNSUPPORTED:
-        raise Unsupported(f"mounts of type {kind} are not supported yet: use type=bind or type=tmpfs")
-    if kind not in ("bind", "tmpfs"):
-        raise UsageError(f"mount type {kind!r} unknown: must be bind or tmpfs")
+    if kind in ("cluster", "npipe"):
+        raise Unsupported(f"mounts of type {kind} are not supported: they are for swarms and for Windows")
+    if kind not in _MOUNT_TYPES:
+        raise UsageError(f"mount type {kind!r} unknown: must be bind, volume, tmpfs or image")
     if "target" not in keys:
         raise UsageError("target is required")
     target = target_path(keys.pop("target"))
     readonly = boolean(keys.pop("readonly", "false"))
-    keys.pop("consistency", "")  # for Docker Desktop's file sharing; means nothing on Linux
-    made = _bind(keys, target, readonly) if kind == "bind" else _mounted_tmpfs(keys, target, readonly)
+    if kind == "volume":
+        made = _named(keys, repeated, target, readonly)
+    else:
+        made = {"bind": _bind, "tmpfs": _mounted_tmpfs, "image": _image}[kind](keys, target, readonly)
+        keys |= {key: "" for key, values in repeated.items() if values}
     if keys:
         raise UsageError(f"unexpected key {next(iter(keys))!r} for type {kind}")
     return made
@@ -574,11 +821,52 @@ def _bind(keys: dict[str, str], target: str, readonly: bool) -> Mount:
     options = [choice(*_PROPAGATION)(keys.pop("bind-propagation"))] if "bind-propagation" in keys else []
     recursive = not boolean(keys.pop("bind-nonrecursive", "false"))
     mode = choice("enabled", "disabled", "writable", "readonly")(keys.pop("bind-recursive", "enabled"))
-    if mode == "writable" and readonly:
-        raise Unsupported("bind-recursive=writable is not supported: read-only binds are read-only all the way down")
+    if mode == "readonly" and not readonly:
+        raise UsageError("bind-recursive=readonly needs readonly too")
+    if mode == "readonly" and options not in ([], ["rprivate"]):
+        raise UsageError("bind-recursive=readonly needs bind-propagation=rprivate")
     return Mount(
-        "bind", absolute_path(plain(source)), target, readonly, tuple(options), recursive and mode != "disabled"
+        "bind",
+        absolute_path(plain(source)),
+        target,
+        readonly,
+        tuple(options),
+        recursive and mode != "disabled",
+        writable_below=mode == "writable",
+        idmap=boolean(keys.pop("idmap", "false")),
     )
+
+
+def _named(keys: dict[str, str], repeated: Mapping[str, list[str]], target: str, readonly: bool) -> Mount:
+    volume_driver(keys.pop("volume-driver", ""))
+    source = keys.pop("source", "")
+    return Mount(
+        "volume",
+        volume_name(source) if source else "",
+        target,
+        readonly,
+        subpath=_subpath(keys.pop("volume-subpath", "")),
+        nocopy=boolean(keys.pop("volume-nocopy", "false")),
+        labels=tuple(key_value(label) for label in repeated["volume-label"]),
+        driver_options=tuple(volume_option(option) for option in repeated["volume-opt"]),
+    )
+
+
+def _image(keys: dict[str, str], target: str, readonly: bool) -> Mount:
+    source = keys.pop("source", "")
+    if not source:
+        raise UsageError("source is required for type image")
+    return Mount("image", plain(source), target, True, subpath=_subpath(keys.pop("image-subpath", "")))
+
+
+def _subpath(text: str) -> str:
+    """A path below a volume's or an image's top."""
+    if text.startswith("/"):
+        raise UsageError("a subpath must be relative")
+    path = os.path.normpath(plain(text)) if text else ""
+    if path == ".." or path.startswith("../"):
+        raise UsageError("a subpath must not lead out")
+    return "" if path == "." else path
 
 
 def _mounted_tmpfs(keys: dict[str, str], target: str, readonly: bool) -> Mount:
