@@ -12,7 +12,7 @@ from pycontainer.errors import NotFound
 
 @click.command("rm", help="Remove containers, with all that they have written.")
 @click.option("-f", "--force", is_flag=True, help="Kill those that run; don't mind those that are not there")
-@click.option("-v", "--volumes", is_flag=True, help="Remove anonymous volumes too (there are none yet)")
+@click.option("-v", "--volumes", is_flag=True, help="Remove its volumes without a name too")
 @click.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
 @click.pass_obj
 def command(session: Session, /, names: tuple[str, ...], force: bool, volumes: bool) -> int:
@@ -20,7 +20,7 @@ def command(session: Session, /, names: tuple[str, ...], force: bool, volumes: b
 
     def remove(name: str) -> None:
         try:
-            containers.remove(session.roots, name, force=force)
+            containers.remove(session.roots, name, force=force, volumes=volumes)
         except NotFound as error:
             if not force:
                 raise

@@ -21,7 +21,12 @@ def command(session: Session, /, names: tuple[str, ...], force: bool) -> int:
     store, everything = Store(session.roots.root), containers.listing(session.roots)
 
     def in_use(image_id: str) -> list[str]:
-        return [container.name for container in everything if container.image_id == image_id]
+        return [
+            container.name
+            for container in everything
+            if container.image_id == image_id
+            or ["image", image_id] in [m[:2] for m in container.options.get("mounts", ())]
+        ]
 
     def remove(name: str) -> None:
         try:

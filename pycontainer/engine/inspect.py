@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pycontainer.engine import containers
+from pycontainer.engine.volumes import mount_points
 from pycontainer.image.reference import Reference
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def container_document(roots: Roots, container: Container) -> Document:
             "Name": "overlay",
             "Data": {"MergedDir": f"{where}/rootfs", "UpperDir": f"{where}/upper", "WorkDir": f"{where}/work"},
         },
-        "Mounts": [_mount_point(mount) for mount in spec.get("mounts", ()) if mount["source"] in container.mounts],
+        "Mounts": mount_points(roots, container),
         "Config": _container_config(container, spec),
         "NetworkSettings": {"Ports": {}, "Networks": {}},
     }
@@ -194,19 +195,6 @@ def _host_config(container: Container, spec: Document) -> Document:
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "LogConfig": {"Type": "none", "Config": {}},
         "Runtime": "pyc",
-    }
-
-
-def _mount_point(mount: Document) -> Document:
-    options = mount.get("options", [])
-    propagation = [word for word in options if word.removeprefix("r") in ("private", "slave", "shared")]
-    return {
-        "Type": mount["type"],
-        "Source": mount["source"] if mount["type"] == "bind" else "",
-        "Destination": mount["destination"],
-        "Mode": ",".join(options),
-        "RW": "ro" not in options,
-        "Propagation": propagation[-1] if propagation else "",
     }
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pycontainer.errors import UsageError
 from pycontainer.oci import grammar
-from pycontainer.oci.grammar import DeviceMapping, DeviceRate, DeviceRule, Mount, Rlimit
+from pycontainer.oci.grammar import DeviceMapping, DeviceRate, DeviceRule, Endpoint, Mount, Publication, Rlimit
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -57,7 +57,11 @@ class ContainerOptions(NamedTuple):
     annotations: Mapping[str, str] = EMPTY
 
     # isolation: "" is the default, a namespace of its own
-    network: str = "none"  # or host
+    network: str = "bridge"  # those of `endpoints`; or none, host, container:X
+    endpoints: tuple[Endpoint, ...] = ()  # (): the default network
+    publish: tuple[Publication, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
     pid: str = ""  # or host
     ipc: str = ""  # or private, shareable, none (no /dev/shm), host
     uts: str = ""  # or host
@@ -66,6 +70,7 @@ class ContainerOptions(NamedTuple):
 
     # files
     mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[tuple[str, bool], ...] = ()  # (container, read-only)
     read_only: bool = False
     shm_size: int = 64 << 20
     devices: tuple[DeviceMapping, ...] = ()
@@ -105,6 +110,18 @@ class ContainerOptions(NamedTuple):
     device_cgroup_rules: tuple[DeviceRule, ...] = ()
     cgroup_parent: str = ""
 
+    # its life
+    restart: str = ""  # no, on-failure[:N], always, unless-stopped or on-unhealthy
+    log_driver: str = ""  # none, or a file
+    log_opts: Mapping[str, str] = EMPTY
+    health_cmd: str | None = None  # None: the image's
+    no_healthcheck: bool = False
+    health_interval: float = 0  # seconds, as the next three
+    health_timeout: float = 0
+    health_start_period: float = 0
+    health_start_interval: float = 0
+    health_retries: int = 0
+
 
 def check(options: ContainerOptions) -> None:
     """Refuse combinations that contradict themselves.
@@ -130,7 +147,8 @@ def _check_names(options: ContainerOptions) -> None:
         if name:
             grammar.host_name(name)
     for _, address in options.add_host:
-        grammar.ip_address(address)
+        if address != "host-gateway":
+            grammar.ip_address(address)
     for text in (options.user, options.workdir, *options.group_add, *options.dns_option, *options.dns_search):
         grammar.plain(text)
     for address in options.dns:
@@ -161,6 +179,9 @@ def _check_cpu(options: ContainerOptions) -> None:
 
 
 def _check_namespaces(options: ContainerOptions) -> None:
+    grammar.network_name(options.network)
+    if options.network.startswith("container:") and (options.publish or options.publish_all):
+        raise UsageError("conflicting options: port publishing and the container type network mode")
     if options.uts == "host" and (options.hostname or options.domainname):
         raise UsageError("--hostname and --domainname would rename the host with --uts host")
     if options.privileged and options.userns not in ("", "host"):
