@@ -9,9 +9,10 @@ CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch]
 C      := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] bench/*.c))
 FREE   := -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector
 PYTEST := $(VENV)/bin/pytest
+DEBIAN := bookworm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check images registry bench clean
+.PHONY: help setup run test test-fast test-vm check images registry bench clean
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -32,6 +33,10 @@ test: setup ## run every test against the real kernel, registry and peers
 test-fast: setup ## run the tests that take milliseconds (under two minutes in all)
 	@.ci/packages demo
 	@$(PYTEST) -q -m "not slow and not peers" tests/unit tests/root
+
+test-vm: setup ## run the root tests in a VM with systemd and cgroup v2, reboot it, cut its power (DEBIAN=trixie: another)
+	@.ci/packages vm
+	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm
 
 check: setup ## lint, types, format, warnings as errors, sanitizers: no test is run
 	@.ci/packages check

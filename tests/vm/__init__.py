@@ -1,0 +1,1 @@
+"""A real VM with systemd and cgroup v2, from Debian's packages: ``make test-vm``."""

@@ -1,0 +1,128 @@
+"""What only a machine of our own can show: it is rebooted, its users log out, and its plug is pulled."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.vm.machine import Machine
+
+BUSYBOX = "127.0.0.1:5000/library/busybox"
+LAYERS = "127.0.0.1:5000/library/layers"
+PYTHON = "/opt/pycontainer/bin/python"
+ROOT = "/var/lib/pycontainer"
+
+
+def serve(vm: Machine) -> None:
+    """A registry as a unit of systemd; its images are built by the first start."""
+    tags = f"http://{LAYERS.replace('/', '/v2/', 1)}/tags/list"
+    vm(
+        "systemctl is-active -q registry || systemd-run -q --unit registry --working-directory=/opt/tests "
+        f"{PYTHON} -m images.registry --port 5000 busybox layers; "
+        f"until {PYTHON} -c 'import urllib.request as u; u.urlopen(\"{tags}\")' 2>/dev/null; do sleep 1; done",
+        timeout=300,
+        check=True,
+    )
+
+
+@pytest.fixture
+def stocked(vm: Machine) -> Machine:
+    """The VM with busybox pulled, on its disk, and no container."""
+    serve(vm)
+    vm(f"pyc rm -f $(pyc ps -aq) 2>/dev/null; pyc pull -q {BUSYBOX} && sync", check=True, timeout=300)
+    return vm
+
+
+def background(vm: Machine, name: str, *words: str) -> None:
+    """Run a container in the foreground of a session that goes on when ours has ended, and wait until it runs."""
+    vm(f"systemd-run -q --unit {name} -p KillMode=mixed pyc run --name {name} {BUSYBOX} {' '.join(words)}", check=True)
+    vm(f'until [ -n "$(pyc ps -q -f name={name})" ]; do sleep 0.2; done', check=True, timeout=60)
+
+
+def states(vm: Machine) -> dict[str, str]:
+    """Each container's status, as `pyc ps -a` shows it."""
+    listed = vm("pyc ps -a --format '{{.Names}}\t{{.Status}}'", check=True)
+    return dict(line.split("\t", 1) for line in listed.lines)
+
+
+def nothing_is_stale(vm: Machine) -> None:
+    """After a boot, before anything was started: no trace of what ran, and all that is stored is whole."""
+    left = vm("ls -d /sys/fs/cgroup/pyc /run/pycontainer/containers/* 2>/dev/null; grep overlay /proc/self/mountinfo")
+    assert left.stdout == ""
+    check = vm(f"cd /opt/tests && {PYTHON} -m tests.vm.intact {ROOT}", timeout=300)
+    assert check.code == 0, check.stdout + check.stderr
+
+
+def still_works(vm: Machine) -> None:
+    ran = vm(f"pyc run --rm {BUSYBOX} echo works", timeout=120)
+    assert (ran.code, ran.stdout) == (0, "works\n"), ran.stderr
+
+
+def test_a_reboot_ends_what_ran_and_keeps_what_was_stored(stocked: Machine) -> None:
+    background(stocked, "talks", "sh", "-c", "'trap \"exit 3\" TERM; while :; do sleep 1; done'")
+    stocked(f"pyc run --name done {BUSYBOX} sh -c 'echo kept > /file; exit 7'")
+    stocked.reboot()
+    nothing_is_stale(stocked)
+    found = states(stocked)
+    assert found["done"].startswith("Exited (7)")
+    assert found["talks"].startswith("Exited (3)")
+    assert stocked("pyc cp done:/file - | tar -xO", check=True).stdout == "kept\n"
+    still_works(stocked)
+    stocked("pyc rm talks done", check=True)
+
+
+def test_a_power_cut_while_containers_run_leaves_the_truth(stocked: Machine) -> None:
+    background(stocked, "writes", "sh", "-c", "'while :; do echo x >> /file; done'")
+    stocked(f"pyc run --name done {BUSYBOX} sh -c 'exit 7'; sync")
+    stocked(f"pyc run --name late {BUSYBOX} sh -c 'exit 8'")  # perhaps not on disk yet
+    stocked.cut_power()
+    stocked.power_on()
+    nothing_is_stale(stocked)
+    found = states(stocked)
+    assert found["done"].startswith("Exited (7)")
+    assert found["writes"].startswith("Dead")
+    assert found.get("late", "Exited (8)").startswith(("Exited (8)", "Dead", "Created"))
+    still_works(stocked)
+    assert stocked("pyc rm -f $(pyc ps -aq)", timeout=120).ok().stderr == ""
+    assert states(stocked) == {}
+
+
+@pytest.mark.parametrize("seconds", [1, 4, 9])
+def test_a_power_cut_during_a_pull_leaves_no_half_image(stocked: Machine, seconds: float) -> None:
+    stocked(f"pyc rmi {LAYERS} 2>/dev/null; sync")
+    pulling = stocked.start(f"pyc pull {LAYERS} && echo whole && sleep 100")
+    time.sleep(seconds)
+    stocked.cut_power()
+    pulling.wait(60)
+    stocked.power_on()
+    nothing_is_stale(stocked)
+    still_works(stocked)
+    serve(stocked)
+    assert stocked(f"pyc pull -q {LAYERS} && pyc run --rm {LAYERS} true", timeout=300).ok()
+    nothing_is_stale_in_the_store(stocked)
+
+
+def nothing_is_stale_in_the_store(vm: Machine) -> None:
+    left = vm(f"sync; ls {ROOT}/tmp {ROOT}/trash 2>/dev/null", check=True)
+    assert not [line for line in left.lines if line and not line.endswith(":")], left.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "rm"])
+def test_a_power_cut_in_a_storm_of_runs_and_removals_harms_nothing(stocked: Machine, command: str) -> None:
+    run = f"pyc run --name c$i {BUSYBOX} sh -c 'echo x > /file'"
+    storm = {"run": run, "rm": f"{run}; pyc rm c$i"}[command]
+    storming = stocked.start(f"i=0; while i=$((i+1)); do {storm}; done")
+    time.sleep(7)
+    stocked.cut_power()
+    storming.wait(60)
+    stocked.power_on()
+    nothing_is_stale(stocked)
+    still_works(stocked)
+    states(stocked)
+    assert stocked("pyc ps -aq | xargs -r pyc rm -f", timeout=120).ok()
+    assert states(stocked) == {}
+    assert stocked(f"ls {ROOT}/containers {ROOT}/names", check=True).stdout.split() == [
+        f"{ROOT}/containers:",
+        f"{ROOT}/names:",
+    ]
