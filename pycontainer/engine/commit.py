@@ -6,18 +6,16 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pycontainer.engine import containers, filesystem
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.engine.pull import fetch
-from pycontainer.errors import InvalidReference, NotFound
+from pycontainer.errors import InvalidReference
 from pycontainer.image import changes, derive, staging
 from pycontainer.image.docker_archive import manifest_bytes
-from pycontainer.image.events import Listener, nobody
-from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest, load_object
-from pycontainer.image.registry import Document
+from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest, load_object
 from pycontainer.image.store import Store
 from pycontainer.oci import instructions
 
@@ -112,27 +110,8 @@ def _enter(
     described = derive.write_document(store, json.dumps(config).encode(), OCI_CONFIG)
     manifest = Manifest(OCI_MANIFEST, described, (*layers, layer.blob) if layer else layers, {})
     written = derive.write_document(store, manifest_bytes(manifest), OCI_MANIFEST)
-    found = fetch(store, _Here(store), written.digest, "the new image", jobs=1)
+    found = fetch(store, derive.Here(store), written.digest, "the new image", jobs=1)
     return store.add(name, found.image_id, found.manifest, found.source)
-
-
-class _Here:
-    """A source of images that has nothing but what is in the store already."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.listener: Listener = nobody
-
-    def manifest(self, tag_or_digest: str) -> Document:
-        """The manifest that was just written."""
-        return Document(self._store.read_blob(tag_or_digest), OCI_MANIFEST, tag_or_digest)
-
-    def blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """Raises NotFound: a layer of the image that the container was made from is gone."""
-        raise NotFound(f"blob {descriptor.digest} is missing", hint="pull the container's image again")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def _still(container: Container, pause: bool) -> contextlib.AbstractContextManager[None]:

@@ -1,7 +1,7 @@
 """``pyc import``: a root filesystem in a tar archive becomes an image of one layer.
 
-The opposite of ``export``. The archive is kept as it is, compressed or not, as the layer's blob; it is read once for
-its digests, and then takes the way of every layer, with the same checks.
+The opposite of ``export``. The archive becomes the layer's blob in one pass, which also finds its digests; from there
+it takes the way of every layer, with the same checks.
 """
 
 from __future__ import annotations
@@ -11,43 +11,36 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pycontainer.engine.archives import all_or_nothing
 from pycontainer.engine.pull import Event, fetch
 from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported, UsageError
-from pycontainer.image import events, staging
+from pycontainer.image import derive, events, staging
 from pycontainer.image.archive import (
-    Archive,
-    Offer,
-    OneFile,
     chunks,
     compression_of,
     decompressed,
-    digest_of,
     disk_limit,
     from_pipe,
+    peek,
     spool,
     write_all,
 )
 from pycontainer.image.docker_archive import LAYER, manifest_bytes
 from pycontainer.image.events import Listener
-from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
+from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import is_loopback
-from pycontainer.image.registry import Document
 from pycontainer.image.store import Image, Store
 from pycontainer.oci import instructions
 
-if TYPE_CHECKING:
-    import hashlib
-
 __all__ = ["Event", "download", "import_root"]
 
-_AS_IT_IS = {"": "", "gzip": "+gzip", "zstd": "+zstd"}
-"""Compressions that a layer may have; the others are undone first."""
+_AS_IT_IS = {"gzip": "+gzip", "zstd": "+zstd"}
+"""Compressions that a layer may have, and what its media type says then. Anything else becomes gzip."""
 
 
 def import_root(
@@ -83,60 +76,27 @@ def import_root(
         raise InvalidReference(f"can't name an image {name.familiar}: a digest follows from the content")
     config = instructions.apply_all({}, changes)
     listener, platform = progress or events.nobody, platform or host()
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise UsageError("a directory can't be imported", hint="pack it: tar -C DIRECTORY -c . | pyc import - NAME")
     with all_or_nothing(store):
-        files = OneFile(_seekable(fd, staging.directory(store)), what)
-        with files:
-            layer, diff_id = _measure(files, disk_limit(store.root))
-            comment = message or f"Imported from {what}"
-            data = _config(config, diff_id, platform, created or time.strftime("%FT%TZ", time.gmtime()), comment)
-            archive = _archive(files, layer, data)
-            wanted = archive.offers[0].descriptor.digest
-            found = fetch(store, archive, wanted, what, platform=platform, listener=listener)
+        layer = _layer(store, chunks(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else from_pipe(fd))
+        comment = message or f"Imported from {what}"
+        data = _config(config, layer.diff_id, platform, created or time.strftime("%FT%TZ", time.gmtime()), comment)
+        described = derive.write_document(store, data, OCI_CONFIG)
+        manifest = manifest_bytes(Manifest(OCI_MANIFEST, described, (layer.blob,), {}))
+        wanted = derive.write_document(store, manifest, OCI_MANIFEST).digest
+        found = fetch(store, derive.Here(store), wanted, what, platform=platform, listener=listener)
         image = store.add(name, found.image_id, found.manifest, found.source)
     listener(Event("image", image.id, text=f"{name.familiar if name else what} is image {image.id[7:19]}"))
     return image
 
 
-def _seekable(fd: int, scratch: str) -> int:
-    """The archive as a file that is plain or compressed as a layer may be; a new descriptor."""
-    kind = os.fstat(fd).st_mode
-    if stat.S_ISDIR(kind):
-        raise UsageError("a directory can't be imported", hint="pack it: tar -C DIRECTORY -c . | pyc import - NAME")
-    if stat.S_ISREG(kind):
-        file = os.dup(fd)
-    else:
-        file = spool(scratch)
-        write_all(file, from_pipe(fd))
-    if compression_of(os.pread(file, 8, 0)) in _AS_IT_IS:
-        return file
-    try:
-        plain = spool(scratch)
-        write_all(plain, decompressed(chunks(file, 0), disk_limit(scratch)))
-        return plain
-    finally:
-        os.close(file)
-
-
-def _measure(files: OneFile, limit: int) -> tuple[Descriptor, str]:
-    """The descriptor of the archive as a layer, and its diff ID."""
-    import hashlib  # 4 ms
-
-    size = files.size("")
-    compression = compression_of(next(files.pieces(""), b"")[:8])
-    packed, unpacked = hashlib.sha256(), hashlib.sha256()
-    for piece in decompressed(_hashed(files.pieces(""), packed), limit):
-        if compression:
-            unpacked.update(piece)
-    digest = f"sha256:{packed.hexdigest()}"
-    return Descriptor(LAYER + _AS_IT_IS[compression], digest, size), (
-        f"sha256:{unpacked.hexdigest()}" if compression else digest
-    )
-
-
-def _hashed(pieces: Iterator[bytes], hasher: hashlib._Hash) -> Iterator[bytes]:
-    for piece in pieces:
-        hasher.update(piece)
-        yield piece
+def _layer(store: Store, source: Iterator[bytes]) -> derive.NewLayer:
+    """The archive as a blob: as it is, if a layer may be compressed so."""
+    head, source = peek(source)
+    if suffix := _AS_IT_IS.get(compression_of(head)):
+        return derive.keep_layer(store, source, LAYER + suffix, disk_limit(store.root))
+    return derive.write_layer(store, decompressed(source, disk_limit(store.root)))
 
 
 def _config(config: dict[str, Any], diff_id: str, platform: Platform, created: str, comment: str) -> bytes:
@@ -150,18 +110,6 @@ def _config(config: dict[str, Any], diff_id: str, platform: Platform, created: s
         "history": [{"created": created, "comment": comment}],
     }
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _archive(files: OneFile, layer: Descriptor, config: bytes) -> Archive:
-    """The image as a source to fetch it from."""
-    described = Descriptor(OCI_CONFIG, digest_of(config), len(config))
-    manifest = manifest_bytes(Manifest(OCI_MANIFEST, described, (layer,), {}))
-    digest = digest_of(manifest)
-    documents = {
-        described.digest: Document(config, OCI_CONFIG, described.digest),
-        digest: Document(manifest, OCI_MANIFEST, digest),
-    }
-    return Archive(files, (Offer(Descriptor(OCI_MANIFEST, digest, len(manifest)), ()),), documents, {})
 
 
 def download(store: Store, url: str) -> int:

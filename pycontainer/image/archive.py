@@ -145,38 +145,6 @@ class TarFiles:
             self._fd = -1
 
 
-class OneFile:
-    """A file that we have open, under whatever name it is asked for; closed when the block ends."""
-
-    def __init__(self, fd: int, what: str) -> None:
-        """Take the descriptor over."""
-        self.what, self._fd = what, fd
-
-    def __enter__(self) -> OneFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def has(self, name: str) -> bool:
-        """Always true."""
-        return True
-
-    def size(self, name: str) -> int:
-        """Its length."""
-        return os.fstat(self._fd).st_size
-
-    def pieces(self, name: str, offset: int = 0) -> Iterator[bytes]:
-        """Its bytes, from ``offset``."""
-        return chunks(self._fd, offset)
-
-    def close(self) -> None:
-        """Close it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
 class DirectoryFiles:
     """The regular files below a directory; no link in it is followed."""
 
@@ -425,6 +393,14 @@ def compression_of(head: bytes) -> str:
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "")
 
 
+def peek(packed: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a stream, enough to know what it is, and all of it."""
+    head = b""
+    while len(head) < 8 and (piece := next(packed, b"")):
+        head += piece
+    return head, chain([head] if head else [], packed)
+
+
 def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """The content of an archive that is plain or compressed with gzip, zstd, bzip2 or xz, told by its first bytes.
 
@@ -433,13 +409,12 @@ def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """
     from pycontainer.image.compression import decompress
 
-    head, size, result = b"", 0, 0
-    while len(head) < 8 and (piece := next(packed, b"")):
-        head += piece
+    size = result = 0
+    head, packed = peek(packed)
 
     def counted() -> Iterator[bytes]:
         nonlocal size
-        for piece in chain([head], packed):
+        for piece in packed:
             size += len(piece)
             yield piece
 

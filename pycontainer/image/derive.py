@@ -9,11 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.errors import StoreError
+from pycontainer.errors import NotFound, StoreError
 from pycontainer.image import staging
-from pycontainer.image.manifest import Descriptor
+from pycontainer.image.archive import decompressed
+from pycontainer.image.events import Listener, nobody
+from pycontainer.image.manifest import OCI_MANIFEST, Descriptor
+from pycontainer.image.registry import Document
 
 if TYPE_CHECKING:
     from pycontainer.image.store import Store
@@ -44,39 +48,75 @@ def write_layer(store: Store, tar: Iterator[bytes]) -> NewLayer:
 
     from isal import isal_zlib  # three times the speed of zlib
 
-    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+    plain = hashlib.sha256()
     engine = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_BITS)
-
-    def pieces() -> Iterator[bytes]:
+    with _NewBlob(store) as blob:
         for piece in tar:
             plain.update(piece)
-            yield engine.compress(piece)
-        yield engine.flush()
-
-    temporary = f"{staging.directory(store)}/file.{os.getpid()}.layer"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)  # a sweeper leaves it alone
-        for piece in pieces():
-            packed.update(piece)
-            size += _write(fd, piece)
-        digest = "sha256:" + packed.hexdigest()
-        staging.mark(store, f"blob.{digest}")
-        os.rename(temporary, store.blob_path(digest))
-    except OSError as error:
-        raise StoreError(f"can't write the layer: {os.strerror(error.errno or 0).lower()}") from None
-    finally:
-        os.close(fd)
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    return NewLayer(Descriptor(LAYER_GZIP, digest, size), "sha256:" + plain.hexdigest())
+            blob.write(engine.compress(piece))
+        blob.write(engine.flush())
+        return NewLayer(blob.commit(LAYER_GZIP), "sha256:" + plain.hexdigest())
 
 
-def _write(fd: int, data: bytes) -> int:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return len(data)
+def keep_layer(store: Store, packed: Iterator[bytes], media_type: str, limit: int) -> NewLayer:
+    """Put a layer that is compressed already into a blob as it is. The caller holds the store.
+
+    Raises LayerError if it is damaged or unpacks to more than ``limit``, StoreError if the disk is full.
+    """
+    import hashlib  # 4 ms
+
+    plain = hashlib.sha256()
+    with _NewBlob(store) as blob:
+        for piece in decompressed(map(blob.write, packed), limit):
+            plain.update(piece)
+        return NewLayer(blob.commit(media_type), "sha256:" + plain.hexdigest())
+
+
+class _NewBlob:
+    """A blob whose digest nobody knows yet; it is gone with the block, unless it is committed."""
+
+    def __init__(self, store: Store) -> None:
+        import hashlib  # 4 ms
+
+        self._store, self._hasher, self._size = store, hashlib.sha256(), 0
+        self._path = f"{staging.directory(store)}/file.{os.getpid()}.layer"
+
+    def __enter__(self) -> _NewBlob:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise _cant_write(error) from None
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # a sweeper leaves it alone
+        return self
+
+    def write(self, piece: bytes) -> bytes:
+        """Add a piece, and return it."""
+        self._hasher.update(piece)
+        self._size += len(piece)
+        view = memoryview(piece)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise _cant_write(error) from None
+        return piece
+
+    def commit(self, media_type: str) -> Descriptor:
+        """Put it in its place."""
+        digest = "sha256:" + self._hasher.hexdigest()
+        staging.mark(self._store, f"blob.{digest}")
+        os.rename(self._path, self._store.blob_path(digest))
+        return Descriptor(media_type, digest, self._size)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def _cant_write(error: OSError) -> StoreError:
+    return StoreError(f"can't write the layer: {os.strerror(error.errno or 0).lower()}")
 
 
 def write_document(store: Store, data: bytes, media_type: str) -> Descriptor:
@@ -98,3 +138,22 @@ def as_oci(layer: Descriptor) -> Descriptor:
         return layer
     compression = layer.media_type.rpartition(".tar")[2].replace(".", "+")
     return Descriptor("application/vnd.oci.image.layer.v1.tar" + compression, layer.digest, layer.size)
+
+
+class Here:
+    """A source of images that has nothing but what is in the store already."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.listener: Listener = nobody
+
+    def manifest(self, tag_or_digest: str) -> Document:
+        """The manifest that was just written."""
+        return Document(self._store.read_blob(tag_or_digest), OCI_MANIFEST, tag_or_digest)
+
+    def blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """Raises NotFound: a layer of the image that the container was made from is gone."""
+        raise NotFound(f"blob {descriptor.digest} is missing", hint="pull the container's image again")
+
+    def close(self) -> None:
+        """Nothing is open."""
