@@ -78,7 +78,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     where = home.reserve(name)
-    path = spec["linux"].get("cgroupsPath") or f"/pyc-oci/{name}"
+    path = spec["linux"].get("cgroupsPath") or f"/pyc/{name}"
     group: cgroups.Group | None = None
     starting: _Starting | None = None
     try:
