@@ -20,6 +20,7 @@ class Event(NamedTuple):
             - ``unpack``: ``done`` uncompressed bytes so far; ``unpacked``: the tar has the diff ID promised
             - ``upload``: ``done`` of ``total`` bytes; ``uploaded``: the registry has all of it and checked the digest;
               ``mounted``: the registry took it over from another repository
+            - ``saved``: a blob was copied into an archive
             - ``warning``: something odd that is no error; ``image``: all is here, and named
 
         digest: what it is about, or "".
