@@ -1,0 +1,134 @@
+"""What one container has of its networks: the cables, the addresses, the published ports.
+
+All names and numbers follow from the container's ID, so that the remains of a killed process can be found without a
+record of what it did.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pycontainer.network import addresses, nftables
+from pycontainer.network.links import End
+
+TCP, UDP = 6, 17
+PROTOCOLS = {"tcp": TCP, "udp": UDP}
+
+
+class Connection(NamedTuple):
+    """A container in one network.
+
+    Attributes:
+        network: its name.
+        number: the how-manieth network of this container it is: link ``eth<number>`` inside.
+        bridge: the number of the bridge's link.
+        mac: of the link inside, as people write it.
+        mtu: in bytes, or 0.
+        ipv4, ipv6: ``address/prefix``, or "".
+        gateways: to elsewhere; () in an internal network.
+        extra: more addresses, with prefix.
+        names: what others there call it.
+        metric: of its default routes: the smallest is the one that is used.
+    """
+
+    network: str
+    number: int
+    bridge: int
+    mac: str
+    mtu: int = 0
+    ipv4: str = ""
+    ipv6: str = ""
+    gateways: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    metric: int = 0
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses, without the prefix."""
+        return tuple(text.partition("/")[0] for text in (self.ipv4, self.ipv6) if text)
+
+
+class Port(NamedTuple):
+    """A port of the host that leads into the container.
+
+    Attributes:
+        host: the address of the host, ``0.0.0.0`` or ``::`` for all of them.
+        port: of the host.
+        protocol: ``tcp`` or ``udp``.
+        target: the container's address.
+        target_port: the container's port.
+    """
+
+    host: str
+    port: int
+    protocol: str
+    target: str
+    target_port: int
+
+    def element(self) -> tuple[nftables.Set, tuple[bytes, bytes]]:
+        """The port as an element of a map of nftables."""
+        host, target = addresses.pack(self.host), addresses.pack(self.target)
+        return nftables.port_element(host, PROTOCOLS[self.protocol], self.port, target, self.target_port)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}->{self.target_port}/{self.protocol}"
+
+
+class Attachment(NamedTuple):
+    """All of it.
+
+    Attributes:
+        table: the nftables table of this installation.
+        directory: ``RUNROOT/networks``, where the taken addresses are.
+    """
+
+    container: str = ""
+    table: str = ""
+    directory: str = ""
+    connections: tuple[Connection, ...] = ()
+    ports: tuple[Port, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses."""
+        return tuple(address for connection in self.connections for address in connection.addresses)
+
+    def host_end(self, connection: Connection) -> End:
+        """The end of the cable that is a port of the bridge."""
+        return host_end(self.container, connection.number)
+
+    def taken(self) -> list[str]:
+        """The files that say that its addresses are taken."""
+        return [
+            f"{self.directory}/{connection.network}/{address}"
+            for connection in self.connections
+            for address in connection.addresses
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        fields = self._asdict()
+        return fields | {name: [item._asdict() for item in fields[name]] for name in ("connections", "ports")}
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Attachment:
+        """From JSON."""
+        connections = []
+        for item in record["connections"]:
+            fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}
+            connections.append(Connection(**fields))
+        ports = tuple(Port(**item) for item in record["ports"])
+        return cls(**{**record, "connections": tuple(connections), "ports": ports})
+
+
+def host_end(container_id: str, number: int) -> End:
+    """Its name has the beginning of the ID; its number is one that the kernel would come to last."""
+    name = f"pv{container_id[:8]}" + (f"-{number}" if number else "")
+    return End(name, 1 << 30 | (int(container_id[:8], 16) + number * 0x9E3779B1) & 0x3FFFFFFF)
+
+
+def inner_end(number: int) -> End:
+    """``eth0``; some kernels put links of their own into a new namespace, with numbers from 2 on."""
+    return End(f"eth{number}", 100 + number)
