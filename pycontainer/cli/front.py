@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "load": ("load", "Bring images from an archive"),
     "import": ("import_", "Make an image of a root filesystem in an archive"),
     "images": ("images", "List images"),
+    "history": ("history", "Show how an image came to be"),
     "rmi": ("rmi", "Remove images"),
     "tag": ("tag", "Give an image another name"),
     "inspect": ("inspect", "Show all that is known about containers and images"),
@@ -47,6 +48,7 @@ COMMANDS |= {
             "export": COMMANDS["export"],
             "rm": COMMANDS["rm"],
             "inspect": ("inspect:of_containers", "Show all that is known about containers"),
+            "prune": ("prune:containers", "Remove the containers that don't run"),
         },
         "The commands about containers",
     ),
@@ -60,7 +62,9 @@ COMMANDS |= {
             "import": COMMANDS["import"],
             "rm": COMMANDS["rmi"],
             "tag": COMMANDS["tag"],
+            "history": COMMANDS["history"],
             "inspect": ("inspect:of_images", "Show all that is known about images"),
+            "prune": ("prune:images", "Remove the images that nobody uses"),
         },
         "The commands about images",
     ),
@@ -74,7 +78,14 @@ COMMANDS |= {
         },
         "The commands about lists of manifests, which serve several platforms under one name",
     ),
-    "system": ({"info": COMMANDS["info"]}, "The commands about this host"),
+    "system": (
+        {
+            "info": COMMANDS["info"],
+            "df": ("df", "Show what takes how much space"),
+            "prune": ("prune:system", "Remove everything that nobody uses"),
+        },
+        "The commands about this host",
+    ),
 }
 
 ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.errors import UsageError
+from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 
@@ -49,6 +50,7 @@ class Name(NamedTuple):
 @click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
 @click.option("--no-trunc", is_flag=True, help="Don't shorten")
 @click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@click.option("--tree", is_flag=True, help="Show each image with the platforms that its name stands for")
 @click.argument("pattern", metavar="[REPOSITORY[:TAG]]", required=False)
 @click.pass_obj
 def command(
@@ -59,25 +61,32 @@ def command(
     form: str,
     no_trunc: bool,
     quiet: bool,
+    tree: bool,
     pattern: str | None,
 ) -> None:
     """List images."""
     everything = Store(session.roots.root).images()
     patterns = [f"reference={pattern}"] if pattern else []
     found = select(everything, listing.Filters([*filters, *patterns], FILTERS))
+    if tree:
+        if quiet or no_trunc or digests or form:
+            raise UsageError("--tree can't be used with --quiet, --no-trunc, --digests or --format")
+        from pycontainer.cli.images_tree import show
+
+        return show(session.roots, found)
     rows = [row(name, short=not no_trunc) for name in found]
     if quiet:
         form = form or "{{.ID}}"
         rows = list({each["ID"]: each for each in rows}.values())
     default = "{{.Repository}}\t{{.Tag}}\t" + ("{{.Digest}}\t" if digests else "")
-    listing.write(rows, HEADERS, default + "{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", form)
+    return listing.write(rows, HEADERS, default + "{{.ID}}\t{{.CreatedSince}}\t{{.Size}}", form)
 
 
 def select(everything: list[Image], filters: listing.Filters) -> list[Name]:
     """The names of the images that pass the filters, the image made last first."""
     before = [moment(_named(everything, name).created) for name in filters.get("before")]
     since = [moment(_named(everything, name).created) for name in filters.get("since")]
-    until = [_until(text) for text in filters.get("until")]
+    until = [until(text) for text in filters.get("until")]
     found = []
     for image in everything:
         created = moment(image.created)
@@ -128,7 +137,8 @@ def _spellings(image: Image) -> set[str]:
     return {r.familiar for r in references} | {r.familiar_name for r in references if r.tag == "latest"}
 
 
-def _until(text: str) -> float:
+def until(text: str) -> float:
+    """The time that ``--filter until=`` means: a moment, or how long ago."""
     from pycontainer.oci.grammar import duration
 
     if re.fullmatch(r"\d+", text):
@@ -139,6 +149,15 @@ def _until(text: str) -> float:
         return time.time() - duration(text)
     except UsageError as error:
         raise UsageError(f"invalid filter until={text}: {error.message}") from None
+
+
+def of_platform(image: Image, wanted: Collection[str], name: str) -> Image:
+    """That image, if it is for one of the platforms that were asked for, or none was. Raises NotFound."""
+    from pycontainer.image.platform import Platform
+
+    if wanted and not any(image.config.platform in Platform.parse(text).accepts() for text in wanted):
+        raise NotFound(f"image {name} is here for {image.config.platform}, not for {' or '.join(wanted)}")
+    return image
 
 
 def moment(text: str) -> float:

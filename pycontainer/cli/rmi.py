@@ -5,32 +5,29 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session
+from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each
-from pycontainer.engine import containers
+from pycontainer.engine.prune import users
 from pycontainer.errors import NotFound
 from pycontainer.image.store import Store
 
 
 @click.command("rmi", help="Take a name from an image; with its last name the image goes.")
 @click.option("-f", "--force", is_flag=True, help="Remove all names; don't mind stopped containers")
-@click.option("--no-prune", is_flag=True, hidden=True, expose_value=False)
+@click.option("--no-prune", is_flag=True, expose_value=False, help="No effect: images have no untagged parents here")
+@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only if it is for that platform")
 @click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
 @click.pass_obj
-def command(session: Session, /, names: tuple[str, ...], force: bool) -> int:
+def command(session: Session, /, names: tuple[str, ...], force: bool, platforms: tuple[str, ...]) -> int:
     """Remove images."""
-    store, everything = Store(session.roots.root), containers.listing(session.roots)
-
-    def in_use(image_id: str) -> list[str]:
-        return [
-            container.name
-            for container in everything
-            if container.image_id == image_id
-            or ["image", image_id] in [m[:2] for m in container.options.get("mounts", ())]
-        ]
+    store = Store(session.roots.root)
+    wanted = [platform for text in platforms for platform in text.split(",")]
 
     def remove(name: str) -> None:
         try:
-            removed = store.remove(name, force=force, in_use=in_use)
+            if wanted:
+                of_platform(store.find(name), wanted, name)
+            removed = store.remove(name, force=force, in_use=lambda image_id: users(session.roots, image_id))
         except NotFound as error:
             if not force:
                 raise

@@ -1,0 +1,75 @@
+"""``image prune``, ``container prune`` and ``system prune``: removing what nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.engine import containers
+from pycontainer.engine.disk_usage import ALIVE, stored, written
+from pycontainer.errors import Conflict, NotFound
+from pycontainer.image.store import Removed, Store
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+    from pycontainer.image.store import Image
+
+
+class Pruned(NamedTuple):
+    """What was removed: names of what, as docker prints it, and how many bytes that gave back."""
+
+    removed: tuple[str, ...] = ()
+    size: int = 0
+
+
+def users(roots: Roots, image_id: str) -> list[str]:
+    """Names of the containers that an image must stay for: made from it, or with its files mounted."""
+    return [
+        container.name
+        for container in containers.listing(roots)
+        if container.image_id == image_id
+        or any(list(mount[:2]) == ["image", image_id] for mount in container.options.get("mounts", ()))
+    ]
+
+
+def prune_images(roots: Roots, *, every: bool = False, wanted: Callable[[Image], bool] = lambda image: True) -> Pruned:
+    """Remove the images that no container uses: those without a tag, or with ``every`` all; and what is no image's.
+
+    Args:
+        wanted: whether an image passes the user's filters.
+    """
+    store = Store(roots.root)
+    before = sum(stored(store).values())
+    removed: list[str] = []
+    for image in store.images():
+        if (image.tags and not every) or not wanted(image) or users(roots, image.id):
+            continue
+        try:
+            gone = store.remove(image.id, force=True, in_use=lambda image_id: users(roots, image_id))
+        except (NotFound, Conflict):
+            continue  # somebody was quicker, or uses it now
+        removed += lines_of(gone)
+    removed += [f"deleted: {digest}" for digest in store.collect()]
+    return Pruned(tuple(removed), max(0, before - sum(stored(store).values())))
+
+
+def lines_of(removed: Removed) -> list[str]:
+    """What docker prints about an image that was removed by ``prune``."""
+    return [f"untagged: {name}" for name in removed.untagged] + [f"deleted: {digest}" for digest in removed.deleted]
+
+
+def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda container: True) -> Pruned:
+    """Remove the containers that don't run."""
+    removed, size = [], 0
+    for container in containers.listing(roots):
+        if container.state in ALIVE or not wanted(container):
+            continue
+        took = written(roots, container.id)
+        try:
+            containers.remove(roots, container.id)
+        except (NotFound, Conflict):
+            continue  # somebody was quicker, or it runs now
+        removed.append(container.id)
+        size += took
+    return Pruned(tuple(removed), size)
