@@ -69,10 +69,11 @@ def fchmodat(dirfd: Fd, path: str, mode: int, *, tolerate: Errnos = ()) -> Call:
     return Call("fchmodat", (dirfd, path, mode), None, tolerate)
 
 
-def write(fd: Fd, data: str | bytes, *, tolerate: Errnos = ()) -> Call:
+def write(fd: Fd, data: str | bytes | Struct, *, tolerate: Errnos = ()) -> Call:
     """write(2): all of ``data`` in one call, as files of the kernel's want it."""
     raw = data.encode() if isinstance(data, str) else data
-    return Call("write", (fd, raw, len(raw)), None, tolerate, expect=len(raw))
+    size = len(raw.data if isinstance(raw, Struct) else raw)
+    return Call("write", (fd, raw, size), None, tolerate, expect=size)
 
 
 def read(fd: Fd, count: int, *, expect: int, report: bool = False) -> Call:
@@ -262,6 +263,16 @@ def recvfrom(socket: Fd, count: int, flags: int, *, out: Slot, tolerate: Errnos 
 def execveat(dirfd: Fd, path: str, argv: tuple[str, ...], env: tuple[str, ...]) -> Call:
     """execveat(2)."""
     return Call("execveat", (dirfd, path, Strings(argv), Strings(env), 0))
+
+
+def bind_to(socket: Slot, address: bytes) -> Call:
+    """bind(2); ``address`` is a struct sockaddr_in or its sister for IPv6."""
+    return Call("bind", (socket, address, len(address)))
+
+
+def setsockopt(socket: Slot, level: int, option: int, value: int) -> Call:
+    """setsockopt(2), of an int."""
+    return Call("setsockopt", (socket, level, option, pack("i", value), 4))
 
 
 def rt_sigprocmask(how: int, mask: int) -> Call:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pycontainer.core.performer import PlanFailed
 from pycontainer.core.step import Call
-from pycontainer.errors import CommandNotExecutable, CommandNotFound, HostLacks, KernelError, PycError
+from pycontainer.errors import CommandNotExecutable, CommandNotFound, Conflict, HostLacks, KernelError, PycError
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
         return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
     if failed.call.name == "execve":
         return _exec_failure(failed, bundle)
+    if failed.call.name == "bind" and failed.record.error == errno.EADDRINUSE:
+        return _port_taken(failed.call)
     from pycontainer.cgroups import refusal  # only for a failure
     from pycontainer.explain.render import render
 
@@ -122,6 +124,18 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
         path = next((arg for arg in call.args if isinstance(arg, str)), "")
         return _path_cause(path, number, bundle)
     return ""
+
+
+def _port_taken(call: Call) -> PycError:
+    from pycontainer.network import addresses
+
+    address = call.args[1]
+    assert isinstance(address, bytes)
+    host, port = address[4:8] if len(address) == 16 else address[8:24], int.from_bytes(address[2:4], "big")
+    return Conflict(
+        f"port {port} of {addresses.unpack(host)} is already in use by another process of this host",
+        hint=f"'ss -ltunp sport = {port}' shows whose it is; choose another port with -p OTHER:{port}",
+    )
 
 
 def _may_administer() -> bool:

@@ -35,6 +35,21 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
+class Networking(NamedTuple):
+    """The steps of plan/network.py, which a container without a network need not load.
+
+    Attributes:
+        connect: by the monitor, before init goes on.
+        trust_nobody, configure: by init.
+        give_back: by the monitor, at the end.
+    """
+
+    connect: tuple[Step, ...] = ()
+    trust_nobody: tuple[Step, ...] = ()
+    configure: tuple[Step, ...] = ()
+    give_back: tuple[Step, ...] = ()
+
+
 class Setting(NamedTuple):
     """What a plan depends on beside the spec.
 
@@ -53,6 +68,7 @@ class Setting(NamedTuple):
         kept: how many descriptors of the caller's from 3 on the program gets; only if held.
         pivot: change the root by pivot_root; if not, by covering it.
         keyring: give it a session keyring of its own.
+        network: how it gets into its networks.
     """
 
     container: str
@@ -69,6 +85,7 @@ class Setting(NamedTuple):
     kept: int = 0
     pivot: bool = True
     keyring: bool = True
+    network: Networking = Networking()
 
 
 def container(spec: Spec, setting: Setting) -> Plan:
@@ -92,6 +109,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
+    yield from setting.network.connect
     yield from namespaces.held_handshake() if held else namespaces.handshake()
     yield from program.let_go(given)
     yield from monitor.settle(setting.watch)
@@ -108,6 +126,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=tty)
     yield from devices.nodes(spec)
     yield from sysctls.write_all(spec)
+    yield from setting.network.trust_nobody
     yield from terminal.session(spec, given, inherited=held)
     if held and spec.get("hooks"):
         yield from program.wait_for_hooks()
@@ -122,6 +141,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # What the process is called, may use, and may do
     yield from namespaces.name(spec)
     yield from namespaces.loopback(spec)
+    yield from setting.network.configure
     yield from scheduling.steps(spec)
     yield from limits.rlimits(spec)
     if setting.keyring:
@@ -146,5 +166,6 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # The monitor again
     if not held:
         yield from program.supervise(tty=tty, given=given, counters=setting.group.counters, watch=setting.watch)
+        yield from setting.network.give_back
         yield from setting.group.remove()
         yield from monitor.follow(setting.watch)

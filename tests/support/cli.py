@@ -63,6 +63,7 @@ class Pyc:
     def env(self, **more: str) -> dict[str, str]:
         """Nothing of the developer's environment but the search path."""
         clean = {"PATH": os.environ.get("PATH", os.defpath), "HOME": os.path.join(self.scratch, "home")}
+        clean["PYC_NETWORK"] = "none"  # tests of networks have a host of their own
         return {**clean, "LANG": "C.UTF-8", "TERM": "xterm", **self.environment, **more}
 
     def __call__(
