@@ -81,6 +81,7 @@ COMMANDS |= {
     "system": (
         {
             "info": COMMANDS["info"],
+            "check": ("check", "Verify what is on disk, and mend it"),
             "df": ("df", "Show what takes how much space"),
             "prune": ("prune:system", "Remove everything that nobody uses"),
         },

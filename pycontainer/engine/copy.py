@@ -158,7 +158,7 @@ def _find(root: int, path: bytes, follow: bool, problem: str) -> Iterator[_Found
 
 
 def _walk(found: _Found, called: bytes, container: Container | None = None) -> Iterator[Item]:
-    kernels = _pseudo_devices(container.pid) if container and container.state == "running" else frozenset()
+    kernels = _pseudo_devices(container.pid) if container and container.pid else frozenset()
     return walk(found.place.parent, found.place.name, called, not_into=kernels)
 
 

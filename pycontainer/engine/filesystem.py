@@ -33,7 +33,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
 
     Raises Conflict if ``write`` is asked for where the container may not write itself.
     """
-    if container.state == "running":
+    if container.state in ("running", "paused"):
         root = _root_of_process(roots, container)
         try:
             yield root, os.fsencode(path)

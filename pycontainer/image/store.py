@@ -114,8 +114,15 @@ class Removed(NamedTuple):
     deleted: tuple[str, ...]
 
 
-class _Entry(NamedTuple):
-    """One line of index.json."""
+class Entry(NamedTuple):
+    """One line of index.json.
+
+    Attributes:
+        name: canonical, "" for an image that is known by its id only.
+        image_id: digest of its config, "" in a line of another tool's.
+        source: digest of what its registry has under the name.
+        manifest: its manifest.
+    """
 
     name: str
     image_id: str
@@ -123,21 +130,24 @@ class _Entry(NamedTuple):
     manifest: Descriptor
 
     @classmethod
-    def read(cls, item: dict[str, Any]) -> _Entry:
+    def read(cls, item: dict[str, Any]) -> Entry:
+        """A line, from its JSON."""
         notes = item.get("annotations") or {}
         manifest = Descriptor(item["mediaType"], item["digest"], item["size"])
         return cls(notes.get(REF_NAME, ""), notes.get(IMAGE_ID, ""), notes.get(SOURCE) or item["digest"], manifest)
 
     def to_json(self) -> dict[str, Any]:
+        """The line as JSON."""
         notes = {REF_NAME: self.name, IMAGE_ID: self.image_id, SOURCE: self.source}
         return self.manifest._replace(annotations={k: v for k, v in notes.items() if v}).to_json()
 
-    def demoted(self) -> _Entry:
+    def demoted(self) -> Entry:
         """The entry once its tag belongs to another image."""
         return self._replace(name=f"{Reference.parse(self.name).name}@{self.source}")
 
     @property
     def has_tag(self) -> bool:
+        """Whether its name has a tag."""
         return "@" not in self.name and bool(self.name)
 
 
@@ -164,13 +174,13 @@ class Store:
             StoreError: the store can't be read, or the image is damaged.
         """
         staging.drop_unsynced(self)
-        entries = self._entries()
+        entries = self.entries()
         return self._image(self._match(entries, name_or_id)[0], entries)
 
     def images(self) -> list[Image]:
         """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
         staging.drop_unsynced(self)
-        entries = self._entries()
+        entries = self.entries()
         found = []
         for entry in {entry.image_id: entry for entry in reversed(entries)}.values():
             try:
@@ -179,7 +189,7 @@ class Store:
                 continue
         return sorted(found, key=lambda image: image.created, reverse=True)
 
-    def _match(self, entries: list[_Entry], name_or_id: str) -> list[_Entry]:
+    def _match(self, entries: list[Entry], name_or_id: str) -> list[Entry]:
         """The entries that a user's word means; names come before ids, as in docker."""
         try:
             wanted = Reference.parse(name_or_id)
@@ -197,7 +207,7 @@ class Store:
             raise NotFound(f"no such image: {name_or_id}", hint=f"pyc pull {name_or_id}")
         return found
 
-    def _image(self, entry: _Entry, entries: list[_Entry]) -> Image:
+    def _image(self, entry: Entry, entries: list[Entry]) -> Image:
         manifest = self.manifest(entry.manifest)
         config = parse_config(self.read_blob(manifest.config.digest))
         layers = tuple(map(self._layer, config.diff_ids))
@@ -272,9 +282,9 @@ class Store:
                 f"blob {digest} is missing", hint="pull the image again: only what is missing is fetched"
             ) from None
 
-    def _entries(self) -> list[_Entry]:
+    def entries(self) -> list[Entry]:
         """The entries of index.json that are ours: another tool may have added some that have no unpacked layers."""
-        return [entry for entry in map(_Entry.read, self._read_index()["manifests"]) if entry.image_id]
+        return [entry for entry in map(Entry.read, self._read_index()["manifests"]) if entry.image_id]
 
     def _read_index(self) -> dict[str, Any]:
         try:
@@ -285,7 +295,9 @@ class Store:
         except FileNotFoundError:
             return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{self._index} is damaged: {error}") from None
+            raise StoreError(
+                f"{self._index} is damaged: {error}", hint="'pyc system check --repair' makes it anew"
+            ) from None
         return document  # type: ignore[no-any-return]
 
     # ---- writing
@@ -322,13 +334,13 @@ class Store:
             os.close(fd)
 
     @contextmanager
-    def _editing(self) -> Iterator[list[_Entry]]:
+    def _editing(self) -> Iterator[list[Entry]]:
         """The entries of index.json under its lock; what the block leaves in the list is written back."""
         self.prepare()
         with self.locked("index.lock", fcntl.LOCK_EX):
             document = self._read_index()
-            foreign = [item for item in document["manifests"] if not _Entry.read(item).image_id]
-            before = [entry for entry in map(_Entry.read, document["manifests"]) if entry.image_id]
+            foreign = [item for item in document["manifests"] if not Entry.read(item).image_id]
+            before = [entry for entry in map(Entry.read, document["manifests"]) if entry.image_id]
             entries = list(before)
             yield entries
             if entries != before:
@@ -349,7 +361,7 @@ class Store:
             canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
         with self._editing() as entries:
             if canonical or all(entry.image_id != image_id for entry in entries):
-                _enter(entries, _Entry(canonical, image_id, source, manifest))
+                _enter(entries, Entry(canonical, image_id, source, manifest))
         return self.find(canonical or image_id)
 
     def tag(self, name_or_id: str, name: Reference) -> Image:
@@ -415,7 +427,8 @@ class Store:
     def collect(self) -> tuple[str, ...]:
         """Delete every blob and layer that no image reaches, and what dead processes left half made.
 
-        Does nothing while a pull or a start is under way: the next call finds the same garbage.
+        Does nothing while a pull or a start is under way: the next call finds the same garbage. Nor while an image
+        lacks its manifest or config.
 
         Returns:
             the diff IDs of deleted layers.
@@ -423,7 +436,10 @@ class Store:
         with self.locked("gc.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
             if not alone:
                 return ()
-            blobs, layers = self._reachable()
+            try:
+                blobs, layers = self._reachable()
+            except (NotFound, ImageError):
+                return ()  # of a damaged image we can't tell what it needs: rather keep too much
             for algorithm in ("sha256", "sha512"):
                 for name in _listdir(f"{self.oci}/blobs/{algorithm}"):
                     if f"{algorithm}:{name}" not in blobs:
@@ -436,12 +452,52 @@ class Store:
         staging.sweep(self)
         return tuple(filter(None, deleted))
 
+    def rebuild(self) -> int:
+        """Make a damaged index.json anew: what is left of its lines, and all other images that are here, nameless.
+
+        Returns how many images there are. The damaged file is kept beside it.
+        """
+        self.prepare()
+        with self.locked("index.lock", fcntl.LOCK_EX):
+            try:
+                text = _read(self._index, 64 << 20).decode(errors="replace")
+                os.rename(self._index, f"{self._index}.damaged")
+            except FileNotFoundError:
+                text = ""
+            entries = [entry for entry in _salvaged(text) if self._is_whole(entry)]
+            named = {entry.manifest.digest for entry in entries}
+            entries += [entry for entry in self._manifests() if entry.manifest.digest not in named]
+            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json() for entry in entries]}
+            staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
+        return len({entry.image_id for entry in entries})
+
+    def _is_whole(self, entry: Entry) -> bool:
+        try:
+            self._image(entry, [])
+        except (NotFound, ImageError, StoreError):
+            return False
+        return True
+
+    def _manifests(self) -> Iterator[Entry]:
+        """A nameless line for every manifest among the blobs whose image is whole."""
+        for name in _listdir(f"{self.oci}/blobs/sha256"):
+            path, digest = f"{self.oci}/blobs/sha256/{name}", f"sha256:{name}"
+            size = os.stat(path).st_size
+            try:
+                document = parse_document(_read(path, DOCUMENT_MAX)) if size <= DOCUMENT_MAX else None
+            except ImageError:
+                continue
+            if isinstance(document, Manifest):
+                entry = Entry("", document.config.digest, digest, Descriptor(document.media_type, digest, size))
+                if self._is_whole(entry):
+                    yield entry
+
     def _reachable(self) -> tuple[set[str], set[str]]:
         """Digests of blobs and names of layer directories that index.json leads to."""
         blobs: set[str] = set()
         layers: set[str] = set()
         pending = [(item["digest"], item["mediaType"]) for item in self._read_index()["manifests"]]
-        blobs.update(entry.source for entry in self._entries())
+        blobs.update(entry.source for entry in self.entries())
         while pending:
             digest, media_type = pending.pop()
             blobs.add(digest)
@@ -464,14 +520,26 @@ def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     return layers[bottom:]
 
 
-def _is_named(entry: _Entry, wanted: Reference) -> bool:
+def _salvaged(text: str) -> Iterator[Entry]:
+    """The lines of a damaged index.json that can still be read."""
+    decoder, at = json.JSONDecoder(), 0
+    while (at := text.find("{", at + 1)) >= 0:
+        try:
+            item, _ = decoder.raw_decode(text, at)
+            if is_digest(item["digest"]) and (entry := Entry.read(item)).image_id:
+                yield entry
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _is_named(entry: Entry, wanted: Reference) -> bool:
     if wanted.digest:  # the repository must fit too: a digest alone would find another repository's image
         repository = entry.name.partition("@")[0].rpartition(":")[0] if entry.has_tag else entry.name.partition("@")[0]
         return repository == wanted.name and wanted.digest in (entry.source, entry.manifest.digest)
     return entry.name == str(wanted)
 
 
-def _enter(entries: list[_Entry], new: _Entry) -> None:
+def _enter(entries: list[Entry], new: Entry) -> None:
     """Put an entry in; the image that had its name, if it loses its last one, stays under its digest."""
     for old in list(entries):
         if old.name != new.name if old.name else old.image_id != new.image_id:  # an image without a name gets one
