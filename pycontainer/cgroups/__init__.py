@@ -70,6 +70,18 @@ class Cgroups:
 
         return frozen(self.hierarchies, path)
 
+    def freeze(self, path: str) -> None:
+        """Stop everybody in the group at ``path``, until :meth:`thaw`. Raises HostLacks where that can't be done."""
+        from pycontainer.cgroups.freezer import freeze
+
+        freeze(self.hierarchies, path)
+
+    def thaw(self, path: str) -> None:
+        """Let them go on."""
+        from pycontainer.cgroups.freezer import thaw
+
+        thaw(self.hierarchies, path)
+
 
 def detect() -> Cgroups:
     """Look at this host, in 0.1 ms."""

@@ -37,6 +37,35 @@ def frozen(hierarchies: Hierarchies, path: str) -> Iterator[None]:
         raise HostLacks("this host has no cgroup freezer", hint="--no-pause does without")
 
 
+def freeze(hierarchies: Hierarchies, path: str) -> None:
+    """Stop everybody in the cgroup at ``path``, until :func:`thaw`. Raises HostLacks as :func:`frozen` does."""
+    v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
+    if v2 and os.path.exists(f"{v2.mount}{path}/cgroup.freeze") and _pids(v2.mount + path):
+        _write(f"{v2.mount}{path}/cgroup.freeze", "1")
+        _wait(lambda: "frozen 1" in _read(f"{v2.mount}{path}/cgroup.events"), v2.mount + path)
+    elif v1:
+        directory, members = v1.mount + path, [home.mount + path for home in hierarchies.v1.values() if home is not v1]
+        os.makedirs(directory, exist_ok=True)
+        _write(f"{directory}/freezer.state", "FROZEN")
+        _wait(lambda: not _move(members, directory), directory)
+        _wait(lambda: "FROZEN" in _read(f"{directory}/freezer.state"), directory)
+    else:
+        raise HostLacks("this host has no cgroup freezer")
+
+
+def thaw(hierarchies: Hierarchies, path: str) -> None:
+    """Let them go on; in v1 they leave the freezer's cgroup for our own there, and it is removed."""
+    v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
+    with contextlib.suppress(FileNotFoundError):
+        if v2:
+            _write(f"{v2.mount}{path}/cgroup.freeze", "0")
+    directory = v1.mount + path if v1 else ""
+    if v1 and os.path.isdir(directory):
+        home = v1.mount + own_cgroup(v1, _read("/proc/self/cgroup"))
+        _write(f"{directory}/freezer.state", "THAWED")
+        _wait(lambda: not _move([directory], home) and _is_removed(directory), directory)
+
+
 @contextlib.contextmanager
 def _by_v2(directory: str) -> Iterator[None]:
     try:

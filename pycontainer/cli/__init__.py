@@ -79,6 +79,10 @@ def _dispatch(args: list[str]) -> int:
         from pycontainer.cli.run import start
 
         return start(session, rest[1:])
+    if rest[:1] in (["ended"], ["health"]) and len(rest) == 2:  # a monitor calls
+        from pycontainer.cli.monitor import after
+
+        return after(session, *rest)
     from pycontainer.cli.front import start as start_other  # click: +10 ms
 
     return start_other(session, ["--help"] if values.get("help") else rest)

@@ -13,6 +13,17 @@ from pycontainer.errors import PycError, UsageError
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "run": ("flag_command:run", "Create a container from an image and run it"),
+    "create": ("create", "Create a container without starting it"),
+    "start": ("start", "Start containers that don't run"),
+    "stop": ("stop", "Ask containers to end, and kill those that don't"),
+    "restart": ("stop:restart", "Stop containers and start them again"),
+    "kill": ("kill", "Send a signal to the first process of containers"),
+    "wait": ("wait", "Wait until containers have ended"),
+    "pause": ("pause", "Let every process of containers stand still"),
+    "unpause": ("pause:unpause", "Let paused containers go on"),
+    "attach": ("attach", "Connect this terminal to a container that runs"),
+    "logs": ("logs", "Show what a container has written"),
+    "rename": ("rename", "Give a container another name"),
     "ps": ("ps", "List containers"),
     "cp": ("cp", "Copy files into a container and out of it"),
     "commit": ("commit", "Make an image of a container"),
@@ -41,6 +52,10 @@ COMMANDS |= {
     "container": (
         {
             "run": COMMANDS["run"],
+            **{
+                verb: COMMANDS[verb] for verb in "create start stop restart kill wait pause unpause attach logs".split()
+            },
+            "rename": COMMANDS["rename"],
             "ls": COMMANDS["ps"],
             "cp": COMMANDS["cp"],
             "commit": COMMANDS["commit"],
@@ -67,6 +82,29 @@ COMMANDS |= {
             "prune": ("prune:images", "Remove the images that nobody uses"),
         },
         "The commands about images",
+    ),
+    "network": (
+        {
+            "create": ("network:create", "Make a network"),
+            "ls": ("network:ls", "List networks"),
+            "inspect": ("network:inspect", "Show all that is known about networks"),
+            "connect": ("network:connect", "Connect a container to a network"),
+            "disconnect": ("network:disconnect", "Take a container out of a network"),
+            "rm": ("network:rm", "Remove networks"),
+            "prune": ("network:prune", "Remove the networks that no container is in"),
+            "reload": ("network:reload", "Repair bridges and packet filter"),
+        },
+        "The commands about networks, which connect containers",
+    ),
+    "volume": (
+        {
+            "create": ("volume:create", "Make a volume"),
+            "ls": ("volume:ls", "List volumes"),
+            "inspect": ("volume:inspect", "Show all that is known about volumes"),
+            "rm": ("volume:rm", "Remove volumes"),
+            "prune": ("volume:prune", "Remove the volumes that no container has"),
+        },
+        "The commands about volumes, which outlive containers",
     ),
     "manifest": (
         {

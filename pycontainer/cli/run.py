@@ -46,10 +46,10 @@ def start(session: Session, args: list[str]) -> int:
 
             observer = narrator(options.explain, step=options.step)
             stack.callback(observer.close)
-        return run(session.roots, options, observer=observer, progress=_progress(options, observer, stack))
+        return run(session.roots, options, observer=observer, progress=progress_of(options, observer, stack))
 
 
-def _progress(options: RunOptions, observer: Narrator | None, stack: ExitStack) -> Callable[[Event], None] | None:
+def progress_of(options: RunOptions, observer: Narrator | None, stack: ExitStack) -> Callable[[Event], None] | None:
     """Who shows a pull, if there is one. On stderr, as docker does: stdout is the container's."""
     made: list[Listener] = []
 

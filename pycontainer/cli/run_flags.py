@@ -13,7 +13,16 @@ _PULL = choice("always", "missing", "never")
 _STREAM = choice("stdin", "stdout", "stderr")
 _INT64 = integer(0, grammar.INT64_MAX)
 _QUOTA = integer(-1, grammar.INT64_MAX)
+_LOG_DRIVER = choice("json-file", "k8s-file", "local", "none")
 _IPC = namespace("ipc", "private", "shareable", "none", "host")
+
+
+def keys(text: str) -> str:
+    """Check what ``--detach-keys`` says."""
+    from pycontainer.engine.keys import parse  # only for that flag
+
+    parse(text)
+    return text
 
 
 def _explain(text: str) -> str:
@@ -31,6 +40,8 @@ def _platform(text: str) -> str:
 THIS_COMMAND = (
     switch("--help", "help", "Print this page"),
     Flag("--name", "string", "name", grammar.container_name, "The container's name"),
+    switch("-d, --detach", "detach", "Leave it running and print its ID"),
+    Flag("--detach-keys", "string", "detach_keys", keys, "What to type to leave it running (default ctrl-p,ctrl-q)"),
     switch("--rm", "rm", "Remove the container when it exits"),
     Flag("--cidfile", "string", "cidfile", grammar.no_nul, "Write the container's ID to a new file"),
     Flag("--pull", "string", "pull", _PULL, "Pull the image first: always, missing (default) or never"),
@@ -62,6 +73,25 @@ PROCESS = (
     ),
 )
 
+LIFE = (
+    Flag("--restart", "string", "restart", grammar.restart_policy, "When it ends: no, on-failure[:N], always, ..."),
+    Flag("--log-driver", "string", "log_driver", _LOG_DRIVER, "json-file (a file, as the CRI's) or none"),
+    each("--log-opt", "list", "log_opts", grammar.log_option, "max-size=10m, max-file=3"),
+    Flag("--health-cmd", "string", "health_cmd", grammar.no_nul, "A command whose exit code says whether it is well"),
+    Flag("--health-interval", "duration", "health_interval", grammar.duration, "Time between checks (default 30s)"),
+    Flag("--health-timeout", "duration", "health_timeout", grammar.duration, "Longest a check may take (default 30s)"),
+    Flag("--health-start-period", "duration", "health_start_period", grammar.duration, "Failures before do not count"),
+    Flag(
+        "--health-start-interval",
+        "duration",
+        "health_start_interval",
+        grammar.duration,
+        "Time between checks until then",
+    ),
+    Flag("--health-retries", "int", "health_retries", integer(0, 2**31 - 1), "Failures until unhealthy (default 3)"),
+    switch("--no-healthcheck", "no_healthcheck", "Make no check, whatever the image says"),
+)
+
 NAMES = (
     Flag("-h, --hostname", "string", "hostname", grammar.host_name, "The host name inside"),
     Flag("--domainname", "string", "domainname", grammar.host_name, "The NIS domain name inside"),
@@ -76,10 +106,10 @@ NAMES = (
 )
 
 FILES = (
-    each("-v, --volume", "list", "mounts", grammar.volume, "Bind a host path: /host:/container[:ro,...]"),
-    each(
-        "--mount", "mount", "mounts", grammar.mount, "type=bind,source=/x,target=/y[,readonly] or type=tmpfs,target=/y"
-    ),
+    each("-v, --volume", "list", "mounts", grammar.volume, "A volume or host path: [NAME|/host:]/container[:ro,...]"),
+    each("--mount", "mount", "mounts", grammar.mount, "type=bind|volume|image|tmpfs,source=X,target=/y[,readonly]..."),
+    each("--volumes-from", "list", "volumes_from", grammar.volumes_from, "All mounts of another container: NAME[:ro]"),
+    Flag("--volume-driver", "string", "", grammar.volume_driver, ""),
     each("--tmpfs", "list", "mounts", grammar.tmpfs, "A tmpfs: /path[:size=64m,mode=1777,...]"),
     switch("--read-only", "read_only", "Make the root filesystem read-only"),
     Flag("--shm-size", "bytes", "shm_size", grammar.size, "Size of /dev/shm (default 64m)"),
@@ -87,9 +117,27 @@ FILES = (
     each("--sysctl", "map", "sysctls", grammar.key_value, "A kernel parameter of its own namespaces: name=value"),
 )
 
+NETWORK = (
+    each(
+        "--network",
+        "network",
+        "network",
+        grammar.network,
+        "bridge (default), a network's name, none, host or container:X; or name=X,alias=A,ip=I,...; repeatable",
+    ),
+    each("--net", "network", "network", grammar.network, ""),
+    each("-p, --publish", "list", "publish", grammar.publish, "Publish a port: [address:][host port:]port[/udp]"),
+    switch("-P, --publish-all", "publish_all", "Publish all exposed ports on ports that are free"),
+    each("--expose", "list", "expose", grammar.exposed, "A port that --publish-all publishes"),
+    Flag("--ip", "string", "ip", grammar.ipv4_address, "Its IPv4 address in the (first) network"),
+    Flag("--ip6", "string", "ip6", grammar.ipv6_address, "Its IPv6 address there"),
+    Flag("--mac-address", "string", "mac", grammar.mac_address, "Its hardware address there"),
+    each("--link-local-ip", "list", "link_local", grammar.ip_address, "One more address there"),
+    each("--network-alias", "list", "aliases", grammar.host_name, "One more name for the others there"),
+    each("--net-alias", "list", "aliases", grammar.host_name, ""),
+)
+
 ISOLATION = (
-    Flag("--network", "network", "network", grammar.network, "none (default: loopback only) or host"),
-    Flag("--net", "network", "network", grammar.network, ""),
     Flag("--pid", "string", "pid", namespace("pid", "host"), "Processes: its own (default) or host"),
     Flag("--ipc", "string", "ipc", _IPC, "IPC and /dev/shm: private (default), shareable, none or host"),
     Flag("--uts", "string", "uts", namespace("uts", "host"), "Host name: its own (default) or host"),
@@ -144,29 +192,16 @@ LIMITS = (
     Flag("--cgroup-parent", "string", "cgroup_parent", grammar.cgroup_parent, "The cgroup to make the container's in"),
 )
 
-_NO_NETWORKS = "pycontainer has no networks yet (only --network none and host)"
-_NO_HEALTH = "health checks come with --detach"
-_NO_VOLUMES = "pycontainer has no volumes yet: use -v /host/path:/container/path"
 
 REFUSED = (
-    *refused("containers run in the foreground until start, stop and attach are here", "-d, --detach"),
-    *refused("it comes with --detach", "--detach-keys string", "--restart string"),
-    *refused("output goes to this terminal; logs come with --detach", "--log-driver string", "--log-opt list"),
-    *refused(_NO_NETWORKS, "-p, --publish list", "-P, --publish-all", "--expose list", "--link list"),
-    *refused(_NO_NETWORKS, "--link-local-ip list", "--ip string", "--ip6 string", "--mac-address string"),
-    *refused(_NO_NETWORKS, "--network-alias list", "--net-alias list"),
-    *refused(_NO_VOLUMES, "--volume-driver string", "--volumes-from list"),
-    *refused(_NO_HEALTH, "--health-cmd string", "--health-interval duration", "--health-retries int"),
-    *refused(_NO_HEALTH, "--health-start-interval duration", "--health-start-period duration"),
-    *refused(_NO_HEALTH, "--health-timeout duration"),
+    *refused("make a network, and its containers know each other by name", "--link list"),
     *refused("it needs a vendor's hooks; --device gives a plain node of /dev", "--gpus gpu-request"),
     *refused("overlay has no size limit here", "--storage-opt list"),
     *refused("pycontainer has no API socket yet", "--use-api-socket"),
     *refused("the kernel dropped it in Linux 5.4", "--kernel-memory bytes"),
     *refused("it is for Windows", "--isolation string", "--cpu-count int", "--cpu-percent int"),
     *refused("it is for Windows", "--io-maxbandwidth bytes", "--io-maxiops uint"),
-    # these two ask for what is so already
-    switch("--no-healthcheck", "", ""),
+    # this asks for what is so already
     Flag("--disable-content-trust", "", "", choice("true"), "", bare="true"),
 )
 
@@ -174,8 +209,10 @@ FLAGS = Flags(
     {
         "This command": THIS_COMMAND,
         "The process": PROCESS,
+        "Its life": LIFE,
         "Names": NAMES,
         "Files": FILES,
+        "Network": NETWORK,
         "Isolation": ISOLATION,
         "Security": SECURITY,
         "Limits": LIMITS,
@@ -201,6 +238,7 @@ def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
     values["command"] = [grammar.no_nul(word) for word in command]
     _join_repeated(values)
     _join_security(values)
+    _join_network(values)
     container = ContainerOptions(**chosen(values, ContainerOptions._fields))
     check(container)
     return RunOptions(image, container, **chosen(values, RunOptions._fields[2:]))
@@ -210,7 +248,7 @@ def _join_repeated(values: dict[str, Any]) -> None:
     """Files come first, so that a flag overrides them; of equal keys the last wins."""
     values["env"] = [entry for file in values.get("env_file", ()) for entry in file] + values.get("env", [])
     values["labels"] = [pair for file in values.get("label_file", ()) for pair in file] + values.get("labels", [])
-    for field in ("labels", "annotations", "sysctls"):
+    for field in ("labels", "annotations", "sysctls", "log_opts"):
         values[field] = dict(values.get(field, ()))
     values["ulimits"] = list({limit.type: limit for limit in values.get("ulimits", ())}.values())
 
@@ -223,3 +261,33 @@ def _join_security(values: dict[str, Any]) -> None:
             values["seccomp"] = "" if value in ("builtin", "default") else value
         elif name in ("mask", "unmask"):
             values.setdefault(name, []).extend(value.split(":"))
+
+
+def _join_network(values: dict[str, Any]) -> None:
+    """The flags about one network are about the first."""
+    asked = {name: values.pop(name) for name in ("ip", "ip6", "mac", "link_local", "aliases") if name in values}
+    named = values.pop("network", None) or [_default_network()]
+    modes = [endpoint.name for endpoint in named if not _is_network(endpoint.name)]
+    if modes and (len(named) > 1 or (asked.keys() - {"aliases"}) or "aliases" in asked):
+        raise UsageError(f"conflicting options: network {modes[0]} goes with no other network and no address")
+    if modes:
+        values["network"] = modes[0]
+        return
+    first, *others = named
+    for name in ("link_local", "aliases"):
+        if name in asked:
+            asked[name] = (*getattr(first, name), *asked[name])
+    names = [endpoint.name for endpoint in named]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise UsageError(f"network {twice} is named twice")
+    values["network"], values["endpoints"] = "bridge", [first._replace(**asked), *others]
+
+
+def _is_network(name: str) -> bool:
+    return name not in ("none", "host") and not name.startswith("container:")
+
+
+def _default_network() -> grammar.Endpoint:
+    from pycontainer.engine import settings  # reads a file, if there is one
+
+    return grammar.network(settings.network("default_network", "bridge"))

@@ -395,8 +395,8 @@ def supervise(
 ) -> Call:
     """Carry the container's bytes until it ends, then record how; the result is its wait status (monitor.c).
 
-    ``log`` is a file, its directory, how many bytes it may have and how many files there may be; ``once`` lets stdin end
-    with the client; ``container`` is the ID to announce the end of; ``check`` is a command for every so many seconds.
+    ``log`` is a file, its directory, how many bytes it may have and how many files there may be; ``once`` lets stdin
+    end with the client; ``container`` is the ID to announce the end of; ``check`` is (seconds, path, argv, envp).
     """
     file, directory, size, files = log or (None, None, 0, 0)
     slots = (pid, pidfd, None, *stdio, client, exit_file, counters, listener, file, directory)

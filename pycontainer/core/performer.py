@@ -232,6 +232,10 @@ class Performance:
     def close(self) -> None:
         """Wait for the monitor's end and release its descriptors."""
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        self.leave()
+
+    def leave(self) -> None:
+        """Release the descriptors of a monitor that goes on."""
         for fd in (self.pidfd, self.status, *(gate for gate in self._gates.values() if gate >= 0)):
             os.close(fd)
 

@@ -9,11 +9,13 @@ import contextlib
 import os
 import select
 import signal
+import sys
 from types import FrameType
 
 from pycontainer.core.performer import Performance
+from pycontainer.engine import keys as keys_module
 
-TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR = range(5)
+TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE = range(7)
 CHUNK = 32768
 # Signals that say something about us, not about the container
 _OURS = {"SIGCHLD", "SIGPIPE", "SIGURG", "SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP"}
@@ -98,26 +100,49 @@ def window_size() -> bytes | None:
 
 
 class Attachment:
-    """Carries bytes and signals until the container has ended and everything it wrote is delivered."""
+    """Carries bytes and signals until the container has ended and everything it wrote is delivered.
+
+    Attributes:
+        detached: the detach keys were pressed; the container goes on.
+        status: the wait status of its first process, or None if the monitor has not said it.
+    """
 
     def __init__(
         self,
         client: int,
-        performance: Performance,
+        performance: Performance | None,
         signals: Signals,
         *,
         stdin: int | None,
         tty: bool,
         proxy: bool,
+        outputs: tuple[bool, bool] = (True, True),
+        keys: bytes = b"",
+        ends: bool = True,
     ) -> None:
+        """Be the client of the monitor behind the socket ``client``.
+
+        Args:
+            performance: the monitor, if it is a child of ours.
+            stdin: what is read for the container; None for nothing.
+            outputs: whether its stdout and stderr are shown.
+            keys: the sequence that lets go of it, where it has a terminal.
+            ends: the end of our stdin is the end of the container's.
+        """
         self.client, self.performance, self.signals = client, performance, signals
-        self.stdin, self.tty, self.proxy = stdin, tty, proxy
-        self.outputs: dict[int, int | None] = {FROM_STDOUT: 1, FROM_STDERR: 2}
+        self.stdin, self.tty, self.proxy, self.ends = stdin, tty, proxy, ends
+        self.outputs: dict[int, int | None] = {
+            FROM_STDOUT: 1 if outputs[0] else None,
+            FROM_STDERR: 2 if outputs[1] else None,
+        }
+        self.detached = False
+        self.status: int | None = None
+        self._matcher = keys_module.Matcher(keys if tty else b"")
         self._waiting: list[bytes] = []  # what the monitor is not ready for
         self._poll = select.poll()
 
     def run(self) -> None:
-        """Return when the monitor has closed its end."""
+        """Return when the monitor has closed its end, or the detach keys were pressed."""
         raw = RawTerminal(self.stdin) if self.tty and self.stdin is not None and os.isatty(self.stdin) else None
         with raw or contextlib.nullcontext():
             if self.tty:
@@ -127,16 +152,17 @@ class Attachment:
     def _loop(self) -> None:
         poll = self._poll
         poll.register(self.client, select.POLLIN)
-        poll.register(self.performance.status, select.POLLIN)
+        if self.performance:
+            poll.register(self.performance.status, select.POLLIN)
         poll.register(self.signals.descriptor, select.POLLIN)
         self._listen_to_stdin()
-        while True:
+        while not self.detached:
             for descriptor, event in poll.poll():
                 if descriptor == self.signals.descriptor:
                     self._forward_signals()
                 elif descriptor == self.stdin:
                     self._pull_stdin()
-                elif descriptor == self.performance.status:
+                elif self.performance and descriptor == self.performance.status:
                     if not self.performance.read_records():
                         poll.unregister(descriptor)
                 elif descriptor == self.client:
@@ -158,7 +184,12 @@ class Attachment:
         if not data:
             self._poll.unregister(self.stdin)
             self.stdin = None
-        self._send(bytes([TO_STDIN]) + data)
+            if self.ends:
+                self._send(bytes([TO_STDIN]))
+            return
+        data, self.detached = self._matcher.feed(data)
+        if data:
+            self._send(bytes([TO_STDIN]) + data)
 
     def _send(self, message: bytes) -> None:
         self._waiting.append(message)
@@ -191,7 +222,9 @@ class Attachment:
             return True
         except ConnectionResetError:
             message = b""
-        if message:
+        if message and message[0] == EXITED:
+            self.status = int.from_bytes(message[1:], sys.byteorder)
+        elif message:
             self._deliver(message[0], message[1:])
         return bool(message)
 

@@ -20,10 +20,10 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.engine import events
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.image.tree import remove_tree
@@ -41,7 +41,8 @@ class Container(NamedTuple):
         image, image_id: the name it was asked for by, and the digest of the image's config.
         command: the program and its arguments.
         created, started, finished: seconds since the epoch, 0.0 where it has not happened.
-        state: ``created``, ``running``, ``exited``, or ``dead``: it ran and nobody saw how it ended.
+        state: ``created``, ``running``, ``paused``, ``restarting``, ``exited``, or ``dead``: it ran and nobody saw how
+            it ended.
         exit_code: as a shell gives it; 128 + n after signal n.
         oom_killed: the kernel killed one of its processes for memory.
         pid: of its first process in this pid namespace, while it runs.
@@ -99,13 +100,21 @@ def reserve(roots: Roots, container_id: str, name: str) -> None:
     for path in (roots.root, roots.root + "/containers", roots.root + "/names"):
         _make_directory(path)
     os.mkdir(directory(roots, container_id), 0o700)
+    try:
+        take_name(roots, container_id, name)
+    except Conflict:
+        os.rmdir(directory(roots, container_id))
+        raise
+
+
+def take_name(roots: Roots, container_id: str, name: str) -> None:
+    """Make the link that says whose name it is. Raises Conflict if it is another container's."""
     link, target = f"{roots.root}/names/{name}", f"../containers/{container_id}"
     try:
         os.symlink(target, link)
     except FileExistsError:
         owner = os.readlink(link).rpartition("/")[2]
         if os.path.isdir(directory(roots, owner)):
-            os.rmdir(directory(roots, container_id))
             raise Conflict(
                 f"the name {name} is already in use by container {owner[:12]}",
                 hint=f"remove it with 'pyc rm {name}', or choose another name",
@@ -138,13 +147,13 @@ def _make_directory(path: str) -> None:
             os.mkdir(path, 0o700)
 
 
-def take_lock(roots: Roots, container_id: str) -> int:
+def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     """The descriptor of the locked file that says the container lives; the monitor inherits it.
 
     It is taken before anything else is made, so that whatever is found without a lock is somebody's remains.
     Raises Conflict if the container is alive already.
     """
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + patience
     while True:
         for path in (roots.runroot, roots.runroot + "/containers", live_directory(roots, container_id)):
             _make_directory(path)
@@ -178,10 +187,63 @@ def open_life(roots: Roots, container_id: str) -> int:
     return life
 
 
-def record_start(roots: Roots, container_id: str, pid: int) -> None:
-    """Record the pid of the first process, for people and for ``exec``."""
-    with open(live_directory(roots, container_id) + "/pid", "w") as file:
-        file.write(str(pid))
+def keep(roots: Roots, container_id: str) -> None:
+    """Say that the container is to be kept, though it may never run: somebody has made it on purpose."""
+    with open(directory(roots, container_id) + "/kept", "w"):
+        pass
+
+
+def is_kept(roots: Roots, container_id: str) -> bool:
+    """Whether :func:`keep` said so."""
+    return os.path.exists(directory(roots, container_id) + "/kept")
+
+
+def ask_to_stop(roots: Roots, container_id: str, *, stop: bool = True) -> None:
+    """Record that somebody wants it not to run, so that no policy starts it again; or that it is to run."""
+    path = directory(roots, container_id) + "/stopped"
+    with contextlib.suppress(FileNotFoundError):
+        if stop:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        else:
+            os.unlink(path)
+
+
+def is_asked_to_stop(roots: Roots, container_id: str) -> bool:
+    """Whether that is so."""
+    return os.path.exists(directory(roots, container_id) + "/stopped")
+
+
+def await_pid(roots: Roots, container_id: str) -> int:
+    """The pid of the first process, which the monitor writes a moment after the program runs; 0 if it has ended."""
+    while True:
+        if pid := _pid(roots, container_id):
+            return pid
+        if has_run(roots, container_id) or not is_alive(roots, container_id):
+            return 0
+        time.sleep(0.0002)
+
+
+def _pid(roots: Roots, container_id: str) -> int:
+    try:
+        with open(live_directory(roots, container_id) + "/pid") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def mark(roots: Roots, container_id: str, what: str, *, present: bool = True) -> None:
+    """Make or remove an empty file of that name among the live state: ``paused``, ``restarting``, ``stopping``."""
+    path = f"{live_directory(roots, container_id)}/{what}"
+    with contextlib.suppress(FileNotFoundError):
+        if present:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        else:
+            os.unlink(path)
+
+
+def is_marked(roots: Roots, container_id: str, what: str) -> bool:
+    """Whether that file is there."""
+    return os.path.exists(f"{live_directory(roots, container_id)}/{what}")
 
 
 # --- looking --------------------------------------------------------------------------------------------------------
@@ -230,17 +292,17 @@ def with_state(roots: Roots, container: Container) -> Container:
     life = _life(roots, container.id)
     if life is None:
         return container
-    if life.status is None and is_alive(roots, container.id):
-        pid = 0
-        with contextlib.suppress(OSError, ValueError), open(live_directory(roots, container.id) + "/pid") as file:
-            pid = int(file.read())
-        return container._replace(state="running", started=life.started, pid=pid)
+    alive = is_alive(roots, container.id)
+    if life.status is None and alive:
+        pid = _pid(roots, container.id)
+        state = "created" if not pid else "paused" if is_marked(roots, container.id, "paused") else "running"
+        return container._replace(state=state, started=life.started, pid=pid)
     if life.status is None:
         return container._replace(state="dead", exit_code=255, started=life.started, finished=life.changed)
     from pycontainer.cgroups import oom_killed
 
     return container._replace(
-        state="exited",
+        state="restarting" if alive and is_marked(roots, container.id, "restarting") else "exited",
         exit_code=exit_code(life.status),
         oom_killed=oom_killed(life.counters),
         started=life.started,
@@ -297,46 +359,38 @@ def _entries(path: str) -> list[str]:
 # --- unmaking -------------------------------------------------------------------------------------------------------
 
 
-def remove(roots: Roots, name_or_id: str, *, force: bool = False) -> Container:
-    """Remove a container; with ``force`` kill it first.
+def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool = False) -> Container:
+    """Remove a container; with ``force`` kill it first, with ``volumes`` take along those without a name.
 
     Raises NotFound, or Conflict if it runs.
     """
     container = find(roots, name_or_id)
-    if container.state == "running":
+    if container.state in ("running", "paused", "restarting"):
         if not force:
             raise Conflict(
-                f"container {container.name} is running", hint="stop it before, or 'pyc rm -f' to kill and remove it"
+                f"container {container.name} is {container.state}",
+                hint="stop it before, or 'pyc rm -f' to kill and remove it",
             )
-        _kill(roots, container)
-    clear_remains(container)
-    discard(roots, container.id, container.name)
+        from pycontainer.engine.stop import stop  # the others need no signals
+
+        stop(roots, container.id, sign="SIGKILL")
+    ask_to_stop(roots, container.id)
+    lock = take_lock(roots, container.id, patience=10)
+    try:
+        clear_remains(container)
+        discard(roots, container.id, container.name, keep_volumes=not volumes and not container.rm)
+    finally:
+        os.close(lock)
     empty_trash(roots)
+    events.write(roots, "destroy", container)
     return container
 
 
-def _kill(roots: Roots, container: Container) -> None:
-    """Kill the first process and wait until the monitor has let go of the lock."""
-    with contextlib.suppress(ProcessLookupError):
-        pidfd = os.pidfd_open(container.pid)
-        try:
-            if is_alive(roots, container.id):  # the monitor has not reaped it, so the number is still its own
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
-    deadline = time.monotonic() + 10
-    while is_alive(roots, container.id):
-        if time.monotonic() > deadline:
-            raise Conflict(
-                f"container {container.name} has not ended 10 s after SIGKILL", hint="look for state D in ps"
-            )
-        time.sleep(0.002)
-
-
-def discard(roots: Roots, container_id: str, name: str = "") -> None:
+def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bool = False) -> None:
     """Delete what belongs to a container that does not run. It is no error if parts of it are missing.
 
-    Without a ``name``, of a container that was killed before it was recorded, its name is looked for.
+    Without a ``name``, of a container that was killed before it was recorded, its name is looked for. Its volumes
+    without a name go too, unless ``keep_volumes``.
     """
     for link in [name] if name else _entries(roots.root + "/names"):
         with contextlib.suppress(OSError):
@@ -349,6 +403,10 @@ def discard(roots: Roots, container_id: str, name: str = "") -> None:
         os.rename(where, f"{trash}/{container_id}")
     if wrote:
         _delete(trash, container_id)
+    if not keep_volumes and os.path.isdir(roots.root + "/volumes"):
+        from pycontainer.engine import volumes
+
+        volumes.drop(roots, container_id)
     forget_live(roots, container_id)
 
 
@@ -374,8 +432,12 @@ def _delete(trash: str, container_id: str) -> None:
 
 
 def forget_live(roots: Roots, container_id: str) -> None:
-    """Delete the live state of a container that has ended."""
+    """Delete the live state of a container that has ended, and give back what it had of networks."""
     live = live_directory(roots, container_id)
+    if os.path.exists(live + "/network.json"):
+        from pycontainer.engine import networks
+
+        networks.release(roots, container_id)
     for name in _entries(live):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
@@ -415,7 +477,8 @@ def _repair(roots: Roots, container_id: str) -> None:
         discard(roots, container_id)  # its maker was killed
         return
     clear_remains(container)
-    if container.rm or not has_run(roots, container_id):
+    ran = has_run(roots, container_id) or _pid(roots, container_id) or is_kept(roots, container_id)
+    if container.rm or not ran:
         discard(roots, container_id, container.name)
     else:
         forget_live(roots, container_id)

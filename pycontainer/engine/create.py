@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.engine import containers, facts, files
+from pycontainer.engine import containers, facts, files, health, recall
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
@@ -32,6 +33,8 @@ class Bundle(NamedTuple):
         spec: its runtime-spec, as in its config.json.
         rootfs: what its root filesystem is made of.
         init: whether our own init is PID 1.
+        asked: the options that it is made of.
+        exposed: the ports that the image speaks of, as ``80/tcp``.
     """
 
     container: Container
@@ -40,6 +43,8 @@ class Bundle(NamedTuple):
     init: bool
     defaults: tuple[str, ...] = ()  # limits that nobody asked for: where the host can't keep them, so be it
     lock: int = -1  # the descriptor of the lock that says it lives
+    asked: ContainerOptions = ContainerOptions()
+    exposed: tuple[str, ...] = ()
 
 
 def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
@@ -58,15 +63,16 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
             os.mkdir(f"{where}/{directory}", 0o755)
         make_skeleton(roots.root)
         hostname = hostname_of(container_id, options)
-        bundle = describe(
-            roots,
-            image,
-            options,
-            container_id,
-            name,
-            file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container),
-        )
-        containers.write(roots, bundle.container)
+        with _volumes(roots, image, options.container, container_id):
+            bundle = describe(
+                roots,
+                image,
+                options,
+                container_id,
+                name,
+                file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container),
+            )
+            containers.write(roots, bundle.container)
         write_cidfile(options.cidfile, container_id)
     except BaseException as error:
         containers.discard(roots, container_id, name)
@@ -90,13 +96,18 @@ def describe(
     user: User | None = None,
 ) -> Bundle:
     """What the container would be; touches nothing. Without ``user``, the image's files say who that is."""
-    asked = options.container
+    asked = shown = options.container
     container_options.check(asked)
+    if _has_volumes(image, asked):
+        from pycontainer.engine import volumes  # most containers have none
+
+        asked = volumes.named(roots, image.config, asked, container_id)
+        shown = volumes.concrete(roots, asked)
     lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
-    for mount in asked.mounts:
-        if mount.type == "bind" and not os.path.exists(mount.source):
+    for mount in shown.mounts:
+        if mount.type == "bind" and not os.path.exists(mount.source) and mount in asked.mounts:
             raise NotFound(f"bind source path does not exist: {mount.source}", hint=f"mkdir -p {mount.source}")
     if user is None:
         with MergedView(lowers) as view:
@@ -104,7 +115,7 @@ def describe(
     seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
     spec = build_spec(
         image.config,
-        asked,
+        shown,
         user=user,
         hostname=hostname_of(container_id, options),
         cgroups_path=f"{asked.cgroup_parent or '/pyc'}/{container_id}",
@@ -112,6 +123,9 @@ def describe(
         files=file_binds or {f"/etc/{name}": f"/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
         seccomp=_filter(image, asked, seen),
     )
+    if shown.mounts and _has_volumes(image, asked):
+        volumes.map_owners(spec, shown.mounts, user)
+        volumes.check_propagation(shown.mounts)
     container = Container(
         id=container_id,
         name=name,
@@ -124,6 +138,7 @@ def describe(
         rm=options.rm,
         cgroup=spec["linux"]["cgroupsPath"],
         options={
+            **recall.stored(asked),
             "tty": asked.tty,
             "interactive": asked.interactive,
             "init": asked.init,
@@ -132,10 +147,42 @@ def describe(
             "env": asked.env,
             "entrypoint": asked.entrypoint,
             "command": asked.command,
+            "stop_signal": asked.stop_signal or image.config.stop_signal or "SIGTERM",
+            "stdin_once": asked.interactive and not options.detach,
+            "health": health.wanted(image.config.healthcheck, asked),
         },
     )
     defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
-    return Bundle(container, spec, _rootfs(roots, container_id, lowers, volatile=options.rm), asked.init, defaults)
+    rootfs = _rootfs(roots, container_id, lowers, volatile=options.rm)
+    return Bundle(container, spec, rootfs, asked.init, defaults, asked=asked, exposed=image.config.exposed_ports)
+
+
+def _has_volumes(image: Image, asked: ContainerOptions) -> bool:
+    """Whether a mount is more than a bind or a tmpfs, or has to be looked at before."""
+    return bool(
+        image.config.volumes
+        or asked.volumes_from
+        or any(
+            mount.type in ("volume", "image")
+            or mount.idmap
+            or "shared" in mount.options
+            or "rshared" in mount.options
+            or "slave" in mount.options
+            or "rslave" in mount.options
+            for mount in asked.mounts
+        )
+    )
+
+
+def _volumes(
+    roots: Roots, image: Image, asked: ContainerOptions, container_id: str
+) -> contextlib.AbstractContextManager[None]:
+    """What keeps the container's volumes from being removed until it is recorded; they are made and filled."""
+    if not _has_volumes(image, asked):
+        return contextlib.nullcontext()
+    from pycontainer.engine import volumes
+
+    return volumes.prepared(roots, image, asked, container_id)
 
 
 def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | None:

@@ -46,6 +46,8 @@ class RunOptions(NamedTuple):
         dry_run: print the plan instead of carrying it out.
         explain: "" (don't), ``text``, or ``json:FILE``.
         step: wait for the user before each step.
+        detach: leave it running and return.
+        detach_keys: what to type to leave it; "" for ctrl-p,ctrl-q.
     """
 
     image: str
@@ -61,3 +63,5 @@ class RunOptions(NamedTuple):
     dry_run: bool = False
     explain: str = ""
     step: bool = False
+    detach: bool = False
+    detach_keys: str = ""

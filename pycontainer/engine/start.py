@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,13 +13,14 @@ from pycontainer import cgroups
 from pycontainer.core import kernel
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers
+from pycontainer.engine import containers, events
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
-from pycontainer.plan import slots
-from pycontainer.plan.container import Setting, container
+from pycontainer.plan import namespaces, slots
+from pycontainer.plan.container import Networking, Setting, container
+from pycontainer.plan.monitor import Command, Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
 
@@ -26,8 +28,14 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Seccomp
 
 
+NO_NETWORK = Networking()
+
+
 class Stdio(NamedTuple):
-    """Which of the three streams the client wants. With a terminal they are one."""
+    """Which of the three streams the client wants. With a terminal they are one.
+
+    The container writes to the monitor in any case, for the log; without ``stdin`` it reads from /dev/null.
+    """
 
     stdin: bool = False
     stdout: bool = True
@@ -47,8 +55,15 @@ class Started(NamedTuple):
     client: int
     group: cgroups.Group
 
+    def leave(self) -> None:
+        """Let go of it: it runs on, and what is left to do at its end is done by others."""
+        os.close(self.client)
+        self.performance.leave()
 
-def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot]) -> Plan:
+
+def plan_for(
+    roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot], network: Networking = NO_NETWORK
+) -> Plan:
     """Every step from here to execve, and to the container's end."""
     where = containers.directory(roots, bundle.container.id)
     return container(
@@ -63,8 +78,37 @@ def plan_for(roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozense
             filter=filter_for(roots, bundle),
             given=given,
             init=bundle.init,
+            watch=watch(roots, bundle),
+            network=network,
         ),
     )
+
+
+def watch(roots: Roots, bundle: Bundle) -> Watch:
+    """How its monitor watches over it."""
+    container_ = bundle.container
+    asked, health = container_.options, container_.options.get("health")
+    logs = asked.get("log_opts", {})
+    policy = asked.get("restart", "no") not in ("", "no")
+    decides = policy or container_.rm or not namespaces.has(bundle.spec, "pid")
+    return Watch(
+        directory="" if asked.get("log_driver") == "none" else containers.directory(roots, container_.id),
+        live=containers.live_directory(roots, container_.id),
+        container=container_.id,
+        log_files=int(logs.get("max-file", 3)),
+        log_bytes=int(logs.get("max-size", 10_000_000)),
+        once=asked.get("stdin_once", False),
+        check=command(roots, "health", container_.id) if health else None,
+        interval=health["interval"] if health else 0.0,
+        afterwards=command(roots, "ended", container_.id) if decides else None,
+    )
+
+
+def command(roots: Roots, *words: str) -> Command:
+    """A command of ours, for the monitor to start. Nothing is imported from the directory that it is in."""
+    python = (sys.executable, "-P", "-m", "pycontainer")
+    path = f"PATH={os.environ.get('PATH', os.defpath)}"
+    return Command((*python, "--root", roots.root, "--runroot", roots.runroot, *words), (path,))
 
 
 def group_for(bundle: Bundle) -> cgroups.Group:
@@ -95,8 +139,7 @@ def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
     return frozenset(
         [slots.MONITOR_END, slots.INIT_END, slots.CLIENT, slots.LIFE, slots.LOCK]
         + ([slots.STDIN, slots.TO_STDIN] if stdio.stdin and not tty else [])
-        + ([slots.STDOUT, slots.FROM_STDOUT] if stdio.stdout and not tty else [])
-        + ([slots.STDERR, slots.FROM_STDERR] if stdio.stderr and not tty else [])
+        + ([slots.STDOUT, slots.FROM_STDOUT, slots.STDERR, slots.FROM_STDERR] if not tty else [])
     )
 
 
@@ -107,7 +150,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
     """
     tty = bundle.spec["process"].get("terminal", False)
     group = group_for(bundle)
-    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty))
+    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle))
     try:
         with contextlib.ExitStack() as ours:
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
@@ -119,7 +162,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         containers.write_spec(roots, bundle.container.id, bundle.spec)
         containers.empty_trash(roots)
         performance.wait_started()
-        containers.record_start(roots, bundle.container.id, performance.init)
+        events.write(roots, "start", bundle.container)
     except BaseException as error:
         os.close(client)
         performance.kill()
@@ -131,6 +174,15 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
     return Started(performance, client, group)
+
+
+def _network(roots: Roots, bundle: Bundle) -> Networking:
+    if bundle.asked.network in ("none", "host"):
+        return NO_NETWORK
+    from pycontainer.engine import networks  # +5 ms
+    from pycontainer.plan import network
+
+    return network.steps(networks.attach(roots, bundle))
 
 
 def _descriptors(
@@ -164,6 +216,10 @@ def _descriptors(
             reader, writer = map(keep, os.pipe2(os.O_CLOEXEC))
             given[inner], given[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
             os.set_blocking(given[outer], False)
+    if any("uidMappings" in mount for mount in bundle.spec.get("mounts") or ()):
+        from pycontainer.engine import idmap  # few mounts show other owners
+
+        given |= idmap.namespaces(bundle.spec, keep)
     return given, client
 
 

@@ -250,6 +250,13 @@ def _ifreq(arg: Arg) -> Value:
     return {"ifr_name": name.rstrip(b"\0").decode(), "ifr_flags": _or(flags, "IFF_")}
 
 
+def _socket_type(arg: Arg, slots: Slots) -> Value:
+    """Types are numbers, to which flags are added: SOCK_RAW is not SOCK_STREAM and SOCK_DGRAM."""
+    kind, rest = _number(arg) & 0xF, _number(arg) & ~0xF
+    name = _one_of("SOCK_STREAM", "SOCK_DGRAM", "SOCK_RAW")(kind, slots)
+    return Symbol(f"{name}|{_or(rest, 'SOCK_CLOEXEC')}") if rest else name
+
+
 def _message(arg: Arg, slots: Slots) -> Value:
     """The bytes that :func:`~pycontainer.core.calls.sendmsg` sends, and the descriptor that goes with them."""
     pointers = dict(arg.pointers) if isinstance(arg, Struct) else {}
@@ -274,15 +281,22 @@ _SUPERVISION = (
 
 def _supervision(arg: Arg, slots: Slots) -> Value:
     *numbers, container = unpack("12iiIii64s", _raw(arg))
-    values: dict[str, Value] = {
-        name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)
-    }
+    values: dict[str, Value] = {name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)}
     return values | {"id": container.rstrip(b"\0").decode()}
 
 
 def _socket_path(arg: Arg, slots: Slots) -> Value:
     raw = _raw(arg)
-    return {"sun_family": _one_of("AF_UNIX")(raw[0], slots), "sun_path": raw[2:].rstrip(b"\0").decode()}
+    return {"sa_family": _one_of("AF_UNIX")(raw[0], slots), "sun_path": raw[2:].rstrip(b"\0").decode()}
+
+
+def _socket_address(arg: Arg, slots: Slots) -> Value:
+    """struct sockaddr_in or sockaddr_in6."""
+    raw = _raw(arg)
+    port = Symbol(f"htons({int.from_bytes(raw[2:4], 'big')})")
+    if len(raw) == 16:
+        return {"sa_family": Symbol("AF_INET"), "sin_port": port, "sin_addr": Symbol(".".join(map(str, raw[4:8])))}
+    return {"sa_family": Symbol("AF_INET6"), "sin6_port": port, "sin6_addr": Symbol(raw[8:24].hex(":", 2))}
 
 
 _BPF_COMMAND = _one_of("BPF_PROG_", without="BPF_PROG_TYPE_")
@@ -367,7 +381,15 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     ),
     "sethostname": (_NAME, _LEN),
     "setdomainname": (_NAME, _LEN),
-    "socket": (Param("domain", _one_of("AF_")), Param("type", _flags("SOCK_")), Param("protocol", _plain)),
+    "socket": (Param("domain", _one_of("AF_")), Param("type", _socket_type), Param("protocol", _plain)),
+    "bind": (_FD, Param("addr", _socket_address), Param("addrlen", _plain)),
+    "setsockopt": (
+        _FD,
+        Param("level", _one_of("IPPROTO_", "SOL_")),
+        Param("optname", _one_of("IPV6_")),
+        Param("optval", lambda arg, slots: list(unpack("i", _raw(arg)))),
+        Param("optlen", _plain),
+    ),
     "rt_sigprocmask": (
         Param("how", _one_of("SIG_")),
         Param("set", _signal_set),
@@ -464,7 +486,19 @@ def _bpf(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]
     return values
 
 
-_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf}
+def _write(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
+    """What goes to a netlink socket is messages, with what they are about."""
+    fd, data = call.args[0], call.args[1]
+    if isinstance(fd, Slot) and fd.name.startswith("netlink") and isinstance(data, bytes | Struct):
+        from pycontainer.explain.messages import messages  # only for a container with a network
+
+        values["data"] = [
+            {"nlmsg_type": Symbol(kind), "nlmsg_flags": Symbol(flags), **told} for kind, flags, told in messages(data)
+        ]
+    return values
+
+
+_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf, "write": _write}
 
 
 def decode(call: Call, slots: Slots | None = None) -> dict[str, Value]:

@@ -93,7 +93,7 @@ def _open_log(watch: Watch) -> tuple[Step, ...]:
 
 
 def follow(watch: Watch | None) -> tuple[Step, ...]:
-    """At the very end. The call that looks for pyc fails while it is there, and what depends on its result is skipped."""
+    """At the very end. The call that looks for pyc fails while it is there; what depends on its result is skipped."""
     if watch is None or watch.afterwards is None:
         return ()
     program = watch.afterwards

@@ -127,6 +127,10 @@ _SPELLINGS = {
 def canonical_told(entry: dict[str, Any]) -> str:
     """A line of the narration."""
     args = list(entry["args"].values())
+    if entry["call"] == "write" and isinstance(args[1], list):
+        args[1] = "messages"  # what is in them is compared as bytes, by tests of their own
+    if entry["call"] == "bind":
+        args[1] = "address"
     if entry["call"] == "ioctl" and args[1] == "TIOCGPTPEER":  # strace shows a plain number
         args[2] = sum(getattr(os, name) for name in args[2].split("|"))
     return _line(entry["call"], args, entry["value"], entry["error"] or "")
@@ -135,8 +139,12 @@ def canonical_told(entry: dict[str, Any]) -> str:
 def canonical_seen(call: Seen) -> str:
     """A line of strace's."""
     args: list[Any] = list(call.args)
-    if call.name == "read":
+    if call.name in ("read", "recvfrom"):
         args[1] = "buf"
+    elif call.name == "write" and isinstance(args[0], Fd) and args[0].path.startswith(("NETLINK", "socket:")):
+        args[1] = "messages"
+    elif call.name == "bind":
+        args[1] = "address"
     elif call.name == "clone":
         args = [args[-1]["flags"]]  # the stack is C's own business
     elif call.name == "rt_sigprocmask" and isinstance(args[1], list):

@@ -1,0 +1,23 @@
+"""``pyc create``: all of ``run`` but the running."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from pycontainer.cli import Session
+from pycontainer.cli.flag_command import FlagCommand
+from pycontainer.cli.run import progress_of
+from pycontainer.cli.run_flags import FLAGS, assemble
+from pycontainer.engine.again import make
+
+
+def start(session: Session, args: list[str]) -> int:
+    """Make the container and print its ID."""
+    options = assemble(*FLAGS.parse(args))
+    with ExitStack() as stack:
+        container = make(session.roots, options, progress_of(options, None, stack))
+    print(container.id)
+    return 0
+
+
+command = FlagCommand("create", FLAGS, "IMAGE [COMMAND] [ARG...]", "Create a container without starting it.", start)

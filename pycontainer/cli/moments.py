@@ -1,0 +1,39 @@
+"""Times as docker's ``--since`` and ``--until`` take them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime, timezone
+
+from pycontainer.errors import UsageError
+from pycontainer.oci.grammar import duration
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch: ``10m`` (ago), ``1700000000.5``, ``2026-11-24T19:24:45Z``, or a part of that, local.
+
+    Raises UsageError.
+    """
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
+        return float(text)
+    try:
+        return time.time() - duration(text)
+    except UsageError:
+        pass
+    try:
+        # Python reads six digits of a second, docker writes nine
+        when = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))
+    except ValueError:
+        raise UsageError(f"{text!r} is no time (examples: 10m, 2026-11-24, 2026-11-24T19:24:45Z)") from None
+    return (when if when.tzinfo else when.astimezone()).timestamp()
+
+
+def stamp(text: str) -> str:
+    """The same as RFC 3339 in UTC with nanoseconds; "" stays that."""
+    if not text:
+        return ""
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{9}Z", text, re.ASCII):
+        return text
+    when = datetime.fromtimestamp(moment(text), timezone.utc)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"

@@ -1,0 +1,18 @@
+"""What a monitor calls, and no person: it holds no policy of its own."""
+
+from __future__ import annotations
+
+from pycontainer.cli import Session
+
+
+def after(session: Session, what: str, container_id: str) -> int:
+    """``ended ID`` when a container has ended; ``health ID`` to see how it is."""
+    if what == "ended":
+        from pycontainer.engine import ended
+
+        ended.settle(session.roots, container_id, ended.LOCK)
+    else:
+        from pycontainer.engine.checkup import check
+
+        check(session.roots, container_id)
+    return 0

@@ -1,0 +1,31 @@
+"""``pyc start``."""
+
+from __future__ import annotations
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.cli.listing import for_each
+from pycontainer.cli.verbs import detach_keys, names
+from pycontainer.engine.again import begin
+from pycontainer.errors import UsageError
+
+
+@click.command("start", help="Start containers that don't run.")
+@click.option("-a", "--attach", is_flag=True, help="Show its output, pass signals on and exit with its exit code")
+@click.option("-i", "--interactive", is_flag=True, help="Connect standard input")
+@detach_keys
+@names
+@click.pass_obj
+def command(session: Session, /, names: tuple[str, ...], attach: bool, interactive: bool, keys: bytes) -> int:
+    """Start them."""
+    if attach or interactive:
+        if len(names) > 1:
+            raise UsageError("only one container can be started with its streams connected")
+        return begin(session.roots, names[0], attach=True, stdin=interactive, keys=keys)
+
+    def do(name: str) -> None:
+        begin(session.roots, name)
+        click.echo(name)
+
+    return for_each(names, do)

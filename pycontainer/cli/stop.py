@@ -1,0 +1,42 @@
+"""``pyc stop`` and ``pyc restart``: they differ in what comes after."""
+
+from __future__ import annotations
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.cli.listing import for_each
+from pycontainer.cli.verbs import Signal, names
+from pycontainer.engine.options import Roots
+from pycontainer.engine.stop import stop
+
+
+def _restart(roots: Roots, name: str, *, sign: str, timeout: float | None) -> None:
+    from pycontainer.engine.again import begin
+
+    stop(roots, name, sign=sign, timeout=timeout)
+    begin(roots, name)
+
+
+def _make(title: str, help: str) -> click.Command:
+    act = stop if title == "stop" else _restart
+
+    @click.command(title, help=help)
+    @click.option(
+        "-s", "--signal", "sign", type=Signal(), default=None, help="How to ask (default: as it was made with)"
+    )
+    @click.option("-t", "--timeout", "--time", type=int, default=None, help="Seconds until it is killed; -1 for ever")
+    @names
+    @click.pass_obj
+    def command(session: Session, /, names: tuple[str, ...], sign: str | None, timeout: int | None) -> int:
+        def do(name: str) -> None:
+            act(session.roots, name, sign=sign or "", timeout=timeout)
+            click.echo(name)
+
+        return for_each(names, do)
+
+    return command
+
+
+command = _make("stop", "Ask containers to end, and kill those that don't.")
+restart = _make("restart", "Stop containers and start them again.")

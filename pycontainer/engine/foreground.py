@@ -1,0 +1,116 @@
+"""Being with a container: start it, carry its bytes and our signals, and clear up when it has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from pycontainer.engine import containers, events
+from pycontainer.engine.attach import Attachment, Signals
+from pycontainer.engine.create import Bundle
+from pycontainer.engine.start import Started, Stdio, start
+from pycontainer.plan import namespaces
+
+if TYPE_CHECKING:
+    from pycontainer.core.performer import Observer
+    from pycontainer.engine.options import Roots
+
+
+class View(NamedTuple):
+    """What of a container its client sees, and how it lets go.
+
+    Attributes:
+        stdio: which streams.
+        tty: it has a terminal, so ours becomes raw.
+        detach: leave at once.
+        sig_proxy: our signals are for the container.
+        keys: the sequence that leaves it running; b"" for none.
+        reads: our stdin is for the container, if it has one.
+    """
+
+    stdio: Stdio = Stdio()
+    tty: bool = False
+    detach: bool = False
+    sig_proxy: bool = True
+    keys: bytes = b""
+    reads: bool = True
+
+
+def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: Observer | None = None) -> int:
+    """Start the container and stay with it until it has ended or we are to leave it; returns its exit code.
+
+    Takes over the bundle's lock. Raises PycError, with nothing left behind.
+    """
+    stays = False
+    try:
+        if number := signals.fatal():
+            return 128 + number
+        started = start(roots, bundle, view.stdio, observer)
+        if view.detach:
+            started.leave()
+            code = None
+        else:
+            code = _attend(started, bundle, view, signals)
+        stays = code is None
+        return code or 0
+    finally:
+        if stays:
+            containers.await_pid(roots, bundle.container.id)
+            os.close(bundle.lock)
+        else:
+            leave(roots, bundle)
+
+
+def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> int | None:
+    """Be its client until it ends: its exit code, or None if the detach keys were pressed."""
+    performance, detached = started.performance, False
+    try:
+        if number := signals.fatal():
+            performance.kill()
+            return 128 + number
+        attachment = Attachment(
+            started.client,
+            performance,
+            signals,
+            stdin=0 if view.stdio.stdin and view.reads else None,
+            tty=view.tty,
+            proxy=view.sig_proxy,
+            outputs=(view.stdio.stdout, view.stdio.stderr),
+            keys=view.keys,
+        )
+        attachment.run()
+        detached = attachment.detached
+        while not detached and performance.read_records():
+            pass
+    except BaseException:
+        performance.kill()
+        raise
+    finally:
+        if detached:
+            started.leave()
+        else:
+            os.close(started.client)
+            performance.close()
+            if performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
+                started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
+    if detached:
+        return None
+    status = performance.wait_status()
+    return containers.exit_code(signal.SIGKILL if status is None else status)
+
+
+def leave(roots: Roots, bundle: Bundle) -> None:
+    """What is left to do at the end; only then let go of our copy of the container's lock."""
+    container = bundle.container
+    if container.options.get("restart", "no") not in ("", "no") and containers.has_run(roots, container.id):
+        from pycontainer.engine.ended import settle
+
+        settle(roots, container.id, bundle.lock)
+        return
+    if container.rm or not (containers.has_run(roots, container.id) or containers.is_kept(roots, container.id)):
+        containers.discard(roots, container.id, container.name)
+        events.write(roots, "destroy", container)
+    else:
+        containers.forget_live(roots, container.id)
+    os.close(bundle.lock)

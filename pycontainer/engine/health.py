@@ -1,0 +1,54 @@
+"""Health checks: the monitor starts ``pyc health ID`` every so often, which runs the check inside and decides."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pycontainer.image.manifest import Healthcheck
+    from pycontainer.oci.options import ContainerOptions
+
+KEPT = 5  # results, as docker keeps them
+
+
+def wanted(image: Healthcheck | None, asked: ContainerOptions) -> dict[str, Any]:
+    """The check to make, {} for none; durations in seconds, with docker's defaults."""
+    test = ["CMD-SHELL", asked.health_cmd] if asked.health_cmd else list(image.test) if image else []
+    if asked.no_healthcheck or not test or test[0] == "NONE":
+        return {}
+
+    def choose(name: str, default: float) -> float:
+        nanoseconds = getattr(image, name, 0) if image else 0
+        return float(getattr(asked, "health_" + name) or nanoseconds / 1e9 or default)
+
+    retries = asked.health_retries or (image.retries if image else 0) or 3
+    return {
+        "test": test,
+        "retries": retries,
+        "interval": choose("interval", 30),
+        "timeout": choose("timeout", 30),
+        "start_period": choose("start_period", 0),
+        "start_interval": choose("start_interval", 5),
+    }
+
+
+def read(live: str) -> dict[str, Any]:
+    """What is known of a container's health: ``Status``, ``FailingStreak`` and ``Log``, as docker's inspect says it."""
+    try:
+        with open(live + "/health.json") as file:
+            record: dict[str, Any] = json.load(file)
+    except (OSError, ValueError):
+        return {"Status": "starting", "FailingStreak": 0, "Log": []}
+    return record
+
+
+def write(live: str, record: dict[str, Any]) -> None:
+    """Replace the record."""
+    with open(f"{live}/health.{os.getpid()}", "w") as file:
+        file.write(json.dumps(record))
+    os.rename(file.name, live + "/health.json")
+
+
+UNHEALTHY = "unhealthy"

@@ -1,0 +1,40 @@
+"""``pause`` and ``unpause``: every process of a container stands still, and goes on as if nothing had been."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pycontainer import cgroups
+from pycontainer.engine import containers, events
+from pycontainer.errors import Conflict
+
+if TYPE_CHECKING:
+    from pycontainer.engine.options import Roots
+
+
+def pause(roots: Roots, name: str) -> None:
+    """Let it stand still. Raises Conflict if it does not run."""
+    container = containers.find(roots, name)
+    if container.state != "running":
+        raise Conflict(
+            f"container {container.name} is {'paused already' if container.state == 'paused' else 'not running'}"
+        )
+    containers.mark(
+        roots, container.id, "paused"
+    )  # before: who is killed here has left a container that may be unpaused
+    try:
+        cgroups.detect().freeze(container.cgroup)
+    except BaseException:
+        containers.mark(roots, container.id, "paused", present=False)
+        raise
+    events.write(roots, "pause", container)
+
+
+def unpause(roots: Roots, name: str) -> None:
+    """Let it go on. Raises Conflict if it is not paused."""
+    container = containers.find(roots, name)
+    if container.state != "paused":
+        raise Conflict(f"container {container.name} is not paused")
+    cgroups.detect().thaw(container.cgroup)
+    containers.mark(roots, container.id, "paused", present=False)
+    events.write(roots, "unpause", container)

@@ -1,0 +1,112 @@
+"""Ending a container: ``stop`` asks and then kills, ``kill`` signals. Always through a pidfd, never by a number."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pycontainer.engine import containers
+from pycontainer.engine.again import ALIVE
+from pycontainer.errors import Conflict
+from pycontainer.oci.grammar import signal_number
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+
+DEFAULT_TIMEOUT = 10  # seconds, as docker's
+AFTER_KILL = 10
+
+
+@contextlib.contextmanager
+def process(roots: Roots, container: Container) -> Iterator[int | None]:
+    """A pidfd of the container's first process; None if it has ended.
+
+    Its number can't have become another's: until the monitor has recorded the end the process stays a zombie, and that
+    nothing is recorded is looked at after the descriptor was opened.
+    """
+    pidfd = None
+    if container.pid:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(container.pid)
+    try:
+        yield pidfd if pidfd is not None and containers.with_state(roots, container).pid == container.pid else None
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = None) -> None:
+    """Send the stop signal, and SIGKILL if it has not ended ``timeout`` seconds later; -1 waits for ever."""
+    container = containers.find(roots, name)
+    containers.ask_to_stop(roots, container.id)
+    if container.state not in ALIVE:
+        return
+    options = container.options
+    if timeout is None:
+        timeout = options.get("stop_timeout")
+    seconds = DEFAULT_TIMEOUT if timeout is None else timeout
+    with process(roots, container) as pidfd:
+        if pidfd is not None:
+            _send(pidfd, signal_number(sign or options.get("stop_signal", "SIGTERM")))
+            _thaw(roots, container)
+            if not _ends(pidfd, seconds):
+                _send(pidfd, signal.SIGKILL)
+                if not _ends(pidfd, AFTER_KILL):
+                    raise Conflict(
+                        f"container {container.name} has not ended {AFTER_KILL} s after SIGKILL",
+                        hint="look for state D in ps",
+                    )
+    await_end(roots, container)
+
+
+def kill(roots: Roots, name: str, sign: str = "SIGKILL") -> None:
+    """Send a signal to its first process. Raises Conflict if it does not run."""
+    container = containers.find(roots, name)
+    number = signal_number(sign)
+    if container.state == "restarting":
+        containers.ask_to_stop(roots, container.id)
+        return
+    with process(roots, container) as pidfd:
+        if container.state not in ALIVE or pidfd is None:
+            raise Conflict(f"container {container.name} is not running")
+        if number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
+            containers.ask_to_stop(roots, container.id)
+        _send(pidfd, number)
+        if number == signal.SIGKILL:
+            _thaw(roots, container)
+            if _ends(pidfd, AFTER_KILL):
+                await_end(roots, container)
+
+
+def await_end(roots: Roots, container: Container) -> None:
+    """Wait until its end is recorded and its monitor is gone, or has begun to decide what follows."""
+    deadline = time.monotonic() + AFTER_KILL
+    while containers.is_alive(roots, container.id) and not containers.has_run(roots, container.id):
+        if time.monotonic() > deadline:
+            raise Conflict(f"the monitor of container {container.name} does not end")
+        time.sleep(0.0005)
+
+
+def _send(pidfd: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+def _ends(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(None if seconds < 0 else seconds * 1000))
+
+
+def _thaw(roots: Roots, container: Container) -> None:
+    """What stands still takes no signal."""
+    if container.state == "paused":
+        from pycontainer.engine.pause import unpause
+
+        unpause(roots, container.id)
