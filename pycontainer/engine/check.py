@@ -23,11 +23,11 @@ from pycontainer.image.manifest import Descriptor, parse_config
 from pycontainer.image.pack import Item, walk
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
-from pycontainer.image.tar import FILE
+from pycontainer.image.tar import FILE, Entry
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
-    from pycontainer.image.store import Entry
+    from pycontainer.image import store as images
 
 _PIECE = 1 << 20
 _NO_LIMIT = 1 << 50
@@ -87,7 +87,7 @@ class _Check:
             done = f"made anew: {self._store.rebuild()} images" if self._repair else ""
             yield Problem("list of images", error.message, done)
 
-    def _image(self, entry: Entry) -> Iterator[Problem]:
+    def _image(self, entry: images.Entry) -> Iterator[Problem]:
         """An image's manifest, config, layers and their blobs; each is looked at once, whoever has it."""
         name = entry.name or entry.image_id
         before = set(self._blobs) | set(self._layers)
@@ -102,7 +102,7 @@ class _Check:
             mended = self._unpack_again(entry, [diff_id for diff_id, _ in lost])
             yield from (Problem(f"layer {diff_id} of {name}", wrong, mended) for diff_id, wrong in lost)
 
-    def _bad_blobs(self, entry: Entry) -> Iterator[tuple[str, str]]:
+    def _bad_blobs(self, entry: images.Entry) -> Iterator[tuple[str, str]]:
         """Digests of blobs that are missing or wrong. Without a manifest nothing can be said about the others."""
         blobs = [entry.manifest]
         if not self._wrong_blob(entry.manifest):
@@ -133,7 +133,7 @@ class _Check:
         with open(self._store.blob_path(digest), "rb") as file:
             return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
-    def _bad_layers(self, entry: Entry) -> Iterator[tuple[str, str]]:
+    def _bad_layers(self, entry: images.Entry) -> Iterator[tuple[str, str]]:
         manifest = self._store.manifest(entry.manifest)
         config = parse_config(self._store.read_blob(manifest.config.digest))
         for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=False):
@@ -167,7 +167,7 @@ class _Check:
 
     # ---- mending
 
-    def _fetch_again(self, entry: Entry, digests: list[str]) -> str:
+    def _fetch_again(self, entry: images.Entry, digests: list[str]) -> str:
         """Ask the registry for what is missing; by digest, as the tag may mean another image by now."""
         if not self._repair or not entry.name:
             return ""
@@ -191,7 +191,7 @@ class _Check:
         self._blobs.update(dict.fromkeys(digests, ""))
         return "fetched again"
 
-    def _unpack_again(self, entry: Entry, diff_ids: list[str]) -> str:
+    def _unpack_again(self, entry: images.Entry, diff_ids: list[str]) -> str:
         if not self._repair or self._users(entry.image_id):
             return ""
         from pycontainer.engine.pull import fetch
@@ -240,16 +240,23 @@ class _Check:
 
 
 def difference(expected: int, found: int) -> str:
-    """The first difference between two directories, from owners to content; "" if there is none."""
+    """The first difference between two directories, from owners to content; "" if there is none.
+
+    One of times only is told if there is no other, as a directory's time often follows from what happened in it.
+    """
+    of_time = ""
     for one, other in itertools.zip_longest(walk(expected, b".", b""), walk(found, b".", b"")):
         if one is None or other is None or one.entry.name != other.entry.name:
             return _only_in_one(one, other)
-        for field, left, right in zip(one.entry._fields, one.entry, other.entry, strict=True):
-            if left != right:
-                return f"{_show(one.entry.name)} has another {field}"
+        different = [name for name in Entry._fields if getattr(one.entry, name) != getattr(other.entry, name)]
+        told = f"{_show(one.entry.name)} has another "
+        if different == ["mtime"]:
+            of_time = of_time or told + "mtime"
+        elif different:
+            return told + different[0]
         if one.entry.kind == FILE and not _same_content(one, other):
-            return f"{_show(one.entry.name)} has another content"
-    return ""
+            return told + "content"
+    return of_time
 
 
 def _only_in_one(one: Item | None, other: Item | None) -> str:
