@@ -17,6 +17,7 @@ whether a container runs.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -374,16 +375,27 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
         from pycontainer.engine.stop import stop  # the others need no signals
 
         stop(roots, container.id, sign="SIGKILL")
+    try:
+        _remove(roots, container, keep_volumes=not volumes and not container.rm)
+    except OSError as error:
+        from pycontainer.image import staging
+
+        if not staging.is_full(error) or not staging.drop_ballast(roots.root):
+            raise
+        _remove(roots, container, keep_volumes=not volumes and not container.rm)
+    empty_trash(roots)
+    events.write(roots, "destroy", container)
+    return container
+
+
+def _remove(roots: Roots, container: Container, *, keep_volumes: bool) -> None:
     ask_to_stop(roots, container.id)
     lock = take_lock(roots, container.id, patience=10)
     try:
         clear_remains(container)
-        discard(roots, container.id, container.name, keep_volumes=not volumes and not container.rm)
+        discard(roots, container.id, container.name, keep_volumes=keep_volumes)
     finally:
         os.close(lock)
-    empty_trash(roots)
-    events.write(roots, "destroy", container)
-    return container
 
 
 def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bool = False) -> None:
@@ -397,10 +409,16 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
             if os.readlink(f"{roots.root}/names/{link}").endswith("/" + container_id):
                 os.unlink(f"{roots.root}/names/{link}")
     trash, where = roots.root + "/trash", directory(roots, container_id)
-    _make_directory(trash)
     wrote = bool(_entries(where + "/upper"))
-    with contextlib.suppress(FileNotFoundError):  # somebody else is at it
+    try:
+        _make_directory(trash)
         os.rename(where, f"{trash}/{container_id}")
+    except FileNotFoundError:
+        pass  # somebody else is at it
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        trash, wrote = roots.root + "/containers", True  # not even room for a name in another directory
     if wrote:
         _delete(trash, container_id)
     if not keep_volumes and os.path.isdir(roots.root + "/volumes"):

@@ -11,6 +11,7 @@ and the marked blobs hashed again, so no power cut makes us use a file of zeros 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -43,27 +44,72 @@ def _unique(store: Store, kind: str) -> str:
     return f"{directory(store)}/{kind}.{os.getpid()}.{time.monotonic_ns()}"
 
 
+BALLAST = (8, 1 << 15)
+"""Files and bytes of each that are set aside, so that on a full disk what frees space can write down what is left."""
+
+
+def keep_ballast(store: Store) -> None:
+    """Set the ballast aside, unless it is or there is no room for it."""
+    path = f"{store.root}/ballast"
+    if os.path.isdir(path):
+        return
+    files, size = BALLAST
+    try:
+        os.mkdir(path, 0o700)
+        for number in range(files):
+            fd = os.open(f"{path}/{number}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+    except OSError:
+        drop_ballast(store.root)
+
+
+def drop_ballast(root: str) -> bool:
+    """Give it up; whether there was any."""
+    path = f"{root}/ballast"
+    try:
+        for name in os.listdir(path):
+            _unlink(f"{path}/{name}")
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a call failed because the disk has no byte or no inode left for us."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> None:
-    """Make or replace a small file, all or nothing.
+    """Make or replace a small file, all or nothing; on a full disk with the help of the ballast.
 
     Raises:
         StoreError: the disk is full, read-only, ...
     """
     temporary = _unique(store, "file")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    while True:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except OSError as error:
-        _unlink(temporary)
-        raise StoreError(f"can't write {path}: {error.strerror}") from None
+            return _write_file(temporary, path, data, sync=sync)
+        except OSError as error:
+            _unlink(temporary)
+            if not is_full(error) or not drop_ballast(store.root):
+                raise StoreError(f"can't write {path}: {error.strerror}") from None
+
+
+def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
 
 
 def _unlink(path: str) -> None:

@@ -310,6 +310,7 @@ class Store:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"can't make {path}: {error.strerror}") from None
+        staging.keep_ballast(self)
         if not os.path.exists(f"{self.oci}/oci-layout"):
             staging.write_file(self, f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
 
