@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from pycontainer.engine import containers
+from pycontainer.engine import containers, networks
 from pycontainer.engine.volumes import mount_points
 from pycontainer.image.reference import Reference
 
@@ -111,7 +111,7 @@ def container_document(roots: Roots, container: Container) -> Document:
         },
         "Mounts": mount_points(roots, container),
         "Config": _container_config(container, spec),
-        "NetworkSettings": {"Ports": {}, "Networks": {}},
+        "NetworkSettings": networks.settings_document(roots, container),
     }
 
 
@@ -167,7 +167,7 @@ def _host_config(container: Container, spec: Document) -> Document:
     kinds = {namespace["type"] for namespace in linux.get("namespaces", ())}
     return {
         "AutoRemove": container.rm,
-        "NetworkMode": "none" if "network" in kinds else "host",
+        "NetworkMode": _network_mode(container.options),
         "IpcMode": "private" if "ipc" in kinds else "host",
         "PidMode": "" if "pid" in kinds else "host",
         "UTSMode": "" if "uts" in kinds else "host",
@@ -196,6 +196,13 @@ def _host_config(container: Container, spec: Document) -> Document:
         "LogConfig": {"Type": "none", "Config": {}},
         "Runtime": "pyc",
     }
+
+
+def _network_mode(options: Document) -> str:
+    mode: str = options.get("network", "bridge")
+    if mode == "bridge" and options.get("endpoints"):
+        mode = options["endpoints"][0][0]
+    return mode
 
 
 def rfc3339(moment: float) -> str:

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pycontainer.engine import containers, settings
 from pycontainer.errors import Conflict, NotFound, UsageError
@@ -26,6 +26,7 @@ from pycontainer.network.names import Member
 from pycontainer.network.store import DEFAULT, Network
 
 if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
     from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots
     from pycontainer.network.addresses import Subnet
@@ -82,17 +83,18 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
             note(f"published ports are discarded with --network {mode}")
         return Attachment()
     container_id = bundle.container.id
-    wanted = [(endpoint, _network(roots, endpoint.name)) for endpoint in endpoints(options)]
-    _write_record(roots, Attachment(container_id, table_of(roots), directory(roots)))
+    wanted = [(endpoint, network_called(roots, endpoint.name)) for endpoint in endpoints(options)]
+    write_record(roots, Attachment(container_id, table_of(roots), directory(roots)))
     ready(roots, [network for _, network in wanted], publishing=bool(options.publish or options.publish_all))
     connections = tuple(
-        _connection(roots, bundle, network, endpoint, number) for number, (endpoint, network) in enumerate(wanted)
+        _connection(roots, bundle.container, network, endpoint, number, options.hostname)
+        for number, (endpoint, network) in enumerate(wanted)
     )
     connections = _ranked(connections, [endpoint.gw_priority for endpoint, _ in wanted])
     attachment = Attachment(container_id, table_of(roots), directory(roots), connections)
     attachment = attachment._replace(ports=_ports(roots, bundle, attachment, [network for _, network in wanted]))
     _await_link(attachment)
-    _write_record(roots, attachment)
+    write_record(roots, attachment)
     _describe_in_files(roots, bundle, attachment, [network for _, network in wanted])
     return attachment
 
@@ -104,7 +106,8 @@ def endpoints(options: ContainerOptions) -> tuple[Endpoint, ...]:
     return options.endpoints or (Endpoint(DEFAULT),)
 
 
-def _network(roots: Roots, name: str) -> Network:
+def network_called(roots: Roots, name: str) -> Network:
+    """By name or ID; the default network is made where it is missing. Raises NotFound."""
     try:
         return store.find(roots.root, name) if name != DEFAULT else store.load(roots.root, name)
     except NotFound:
@@ -115,9 +118,10 @@ def _network(roots: Roots, name: str) -> Network:
     return store.load(roots.root, DEFAULT)
 
 
-def _connection(roots: Roots, bundle: Bundle, network: Network, endpoint: Endpoint, number: int) -> Connection:
+def _connection(
+    roots: Roots, container: Container, network: Network, endpoint: Endpoint, number: int, hostname: str
+) -> Connection:
     """Take the addresses of a container in one network."""
-    container = bundle.container
     where = directory(roots, network.name)
     if endpoint.ip and not network.ipv4:
         raise UsageError(f"network {network.name} has no IPv4")
@@ -131,8 +135,8 @@ def _connection(roots: Roots, bundle: Bundle, network: Network, endpoint: Endpoi
     mac = endpoint.mac or addresses.mac_of(addresses.pack(four or six)).hex(":")
     user_network = network.name != DEFAULT
     called = (container.name, *endpoint.aliases, container.id[:12]) if user_network else endpoint.aliases
-    if bundle.asked.hostname and user_network:
-        called = (*called, bundle.asked.hostname)
+    if hostname and user_network:
+        called = (*called, hostname)
     return Connection(
         network.name,
         number,
@@ -145,6 +149,19 @@ def _connection(roots: Roots, bundle: Bundle, network: Network, endpoint: Endpoi
         tuple(f"{address}/{16 if ':' not in address else 64}" for address in endpoint.link_local),
         tuple(dict.fromkeys(called)),
     )
+
+
+def extend(roots: Roots, container: Container, attachment: Attachment, endpoint: Endpoint) -> Attachment:
+    """Take what one more network needs, as the last connection, and write it down."""
+    network = network_called(roots, endpoint.name)
+    ready(roots, [network])
+    used = {connection.number for connection in attachment.connections}
+    number = next(n for n in range(len(used) + 1) if n not in used)
+    made = _connection(roots, container, network, endpoint, number, container.options.get("hostname", ""))
+    metric = max([connection.metric for connection in attachment.connections], default=0) + 100
+    extended = attachment._replace(connections=(*attachment.connections, made._replace(metric=metric)))
+    write_record(roots, extended)
+    return extended
 
 
 def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: str) -> str:
@@ -341,7 +358,8 @@ def _record_path(roots: Roots, container_id: str) -> str:
     return f"{containers.live_directory(roots, container_id)}/{RECORD}"
 
 
-def _write_record(roots: Roots, attachment: Attachment) -> None:
+def write_record(roots: Roots, attachment: Attachment) -> None:
+    """Write down what a container has of its networks."""
     path = _record_path(roots, attachment.container)
     with open(path + ".new", "w") as file:
         file.write(json.dumps(attachment.record()))
@@ -509,6 +527,119 @@ def remove(roots: Roots, name: str) -> Network:
                 os.unlink(f"{where}/{entry}")
             os.rmdir(where)
     return network
+
+
+BUILT_IN = (DEFAULT, *store.MODES)
+"""The networks that are always there."""
+
+
+def documents(roots: Roots) -> list[dict[str, Any]]:
+    """All networks, in docker's shape."""
+    every = store.names(roots.root)
+    return [document(roots, name) for name in sorted({*every, *BUILT_IN})]
+
+
+def document(roots: Roots, name: str) -> dict[str, Any]:
+    """What ``docker network inspect`` says of a network (Engine API, Network). Raises NotFound."""
+    from pycontainer.engine.inspect import ZERO_TIME, rfc3339
+
+    used: list[Attachment] = []
+    if name in store.MODES:
+        network, driver = Network("0" * 64, name, "", 0, ()), {"none": "null"}.get(name, name)
+    elif name == DEFAULT and DEFAULT not in store.names(roots.root):
+        network, driver = Network("0" * 64, name, "", 0, ()), "bridge"
+    else:
+        network, driver = store.find(roots.root, name), "bridge"
+        used = members(roots, network)
+    pools = [_pool(subnet) for subnet in network.subnets]
+    options = {"bridge": network.bridge, **network.options} if network.bridge else dict(network.options)
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": rfc3339(network.created) if network.created else ZERO_TIME,
+        "Scope": "local",
+        "Driver": driver,
+        "EnableIPv4": bool(network.ipv4),
+        "EnableIPv6": bool(network.ipv6),
+        "IPAM": {"Driver": "default", "Options": {}, "Config": pools},
+        "Internal": network.internal,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {a.container: _endpoint(roots, a, network.name) for a in used},
+        "Options": options,
+        "Labels": network.labels,
+    }
+
+
+def _pool(subnet: Subnet) -> dict[str, Any]:
+    pool: dict[str, Any] = {"Subnet": subnet.subnet, "Gateway": subnet.gateway}
+    if subnet.ip_range:
+        pool["IPRange"] = subnet.ip_range
+    if subnet.aux:
+        pool["AuxiliaryAddresses"] = subnet.aux
+    return pool
+
+
+def _endpoint(roots: Roots, attachment: Attachment, name: str) -> dict[str, Any]:
+    connection = next(c for c in attachment.connections if c.network == name)
+    try:
+        called = containers.find(roots, attachment.container).name
+    except NotFound:
+        called = ""
+    return {
+        "Name": called,
+        "EndpointID": f"{attachment.container[:32]}{connection.number:032x}",
+        "MacAddress": connection.mac,
+        "IPv4Address": connection.ipv4,
+        "IPv6Address": connection.ipv6,
+    }
+
+
+def wanted_by(roots: Roots, name: str) -> list[str]:
+    """The containers, running or not, that were made for a network."""
+    found = []
+    for container in containers.listing(roots):
+        mode, asked = container.options.get("network", "bridge"), container.options.get("endpoints") or [[DEFAULT]]
+        if mode == "bridge" and any(endpoint[0] == name for endpoint in asked):
+            found.append(container.id)
+    return found
+
+
+def settings_document(roots: Roots, container: Container) -> dict[str, Any]:
+    """The part ``NetworkSettings`` of what ``docker inspect`` says of a container."""
+    attachment = attachment_of(roots, container.id) if container.state in ("running", "paused") else None
+    attachment = attachment or Attachment(container.id)
+    ports: dict[str, Any] = {}
+    for port in attachment.ports:
+        bound = ports.setdefault(f"{port.target_port}/{port.protocol}", [])
+        bound.append({"HostIp": port.host, "HostPort": str(port.port)})
+    every = {connection.network: _settings(roots, attachment, connection) for connection in attachment.connections}
+    return {"Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports, "Networks": every}
+
+
+def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> dict[str, Any]:
+    four, _, prefix = connection.ipv4.partition("/")
+    six, _, length = connection.ipv6.partition("/")
+    gateways = {":" in gateway: gateway for gateway in connection.gateways}
+    return {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": list(connection.names) or None,
+        "MacAddress": connection.mac,
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": store.load(roots.root, connection.network).id,
+        "EndpointID": f"{attachment.container[:32]}{connection.number:032x}",
+        "Gateway": gateways.get(False, ""),
+        "IPAddress": four,
+        "IPPrefixLen": int(prefix or 0),
+        "IPv6Gateway": gateways.get(True, ""),
+        "GlobalIPv6Address": six,
+        "GlobalIPv6PrefixLen": int(length or 0),
+        "DNSNames": list(connection.names) or None,
+    }
 
 
 def members(roots: Roots, network: Network) -> list[Attachment]:

@@ -291,8 +291,10 @@ def _socket_path(arg: Arg, slots: Slots) -> Value:
 
 
 def _socket_address(arg: Arg, slots: Slots) -> Value:
-    """struct sockaddr_in or sockaddr_in6."""
+    """struct sockaddr_un, sockaddr_in or sockaddr_in6."""
     raw = _raw(arg)
+    if raw[0] == k.AF_UNIX:
+        return _socket_path(arg, slots)
     port = Symbol(f"htons({int.from_bytes(raw[2:4], 'big')})")
     if len(raw) == 16:
         return {"sa_family": Symbol("AF_INET"), "sin_port": port, "sin_addr": Symbol(".".join(map(str, raw[4:8])))}
@@ -369,7 +371,7 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "sendmsg": (_FD, Param("msg", _message), Param("flags", _flags("MSG_"))),
     "setns": (_FD, Param("nstype", _NS)),
     "setsid": (),
-    "bind": (_FD, Param("addr", _socket_path), Param("addrlen", _plain)),
+    "bind": (_FD, Param("addr", _socket_address), Param("addrlen", _plain)),
     "listen": (_FD, Param("backlog", _plain)),
     "recvfrom": (
         _FD,
@@ -382,7 +384,6 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "sethostname": (_NAME, _LEN),
     "setdomainname": (_NAME, _LEN),
     "socket": (Param("domain", _one_of("AF_")), Param("type", _socket_type), Param("protocol", _plain)),
-    "bind": (_FD, Param("addr", _socket_address), Param("addrlen", _plain)),
     "setsockopt": (
         _FD,
         Param("level", _one_of("IPPROTO_", "SOL_")),
@@ -493,7 +494,8 @@ def _write(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Valu
         from pycontainer.explain.messages import messages  # only for a container with a network
 
         values["data"] = [
-            {"nlmsg_type": Symbol(kind), "nlmsg_flags": Symbol(flags), **told} for kind, flags, told in messages(data)
+            {"nlmsg_type": Symbol(kind), "nlmsg_flags": Symbol(flags), **told}
+            for kind, flags, told in messages(data, filters=fd.name.endswith("filters"))
         ]
     return values
 

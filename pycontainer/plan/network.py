@@ -147,7 +147,7 @@ def configure(attachment: Attachment, where: str = INIT) -> tuple[Step, ...]:
             where,
             _ask(ROUTING, k.NETLINK_ROUTE, join(*messages[:-1], acknowledged(last))),
             "rtnetlink(7)",
-            Proof("/proc/{pid}/net/fib_trie"),
+            Proof("/proc/{pid}/net/route", "eth"),
         ),
     )
 
@@ -172,7 +172,7 @@ _QUIET = {
 }
 
 
-def trust_nobody(attachment: Attachment) -> tuple[Step, ...]:
+def trust_nobody(attachment: Attachment, where: str = INIT) -> tuple[Step, ...]:
     """Routes come from us, not from neighbours; and a network without IPv6 has none, not even link-local."""
     if not attachment.connections:
         return ()
@@ -184,7 +184,9 @@ def trust_nobody(attachment: Attachment) -> tuple[Step, ...]:
         for name, value in values.items():
             path = "sys/net/" + name.format(inner_end(connection.number).name)
             made += [
-                calls.openat2(PROC, path, k.O_WRONLY, resolve=resolve, out=file, tolerate=(ENOENT,)),
+                calls.openat2(PROC, path, k.O_WRONLY, resolve=resolve, out=file, tolerate=(ENOENT,))
+                if where == INIT
+                else calls.openat(k.AT_FDCWD, "/proc/" + path, k.O_WRONLY, out=file, tolerate=(ENOENT,)),
                 calls.write(file, value),
                 calls.close(file),
             ]
@@ -192,7 +194,7 @@ def trust_nobody(attachment: Attachment) -> tuple[Step, ...]:
         Step(
             "Take no routes from neighbours",
             "Any machine on a network may announce itself as a router; who believes it sends it all packets",
-            INIT,
+            where,
             tuple(made),
             "ip(7)",
         ),

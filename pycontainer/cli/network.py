@@ -1,0 +1,254 @@
+"""``pyc network``: bridges, and the containers behind them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from pycontainer.cli import Session, listing
+from pycontainer.cli.listing import for_each
+from pycontainer.cli.template import Template, to_json
+from pycontainer.engine import connect as connecting
+from pycontainer.engine import networks
+from pycontainer.engine.inspect import rfc3339
+from pycontainer.errors import NotFound, Unsupported, UsageError
+from pycontainer.network.addresses import Subnet, inside
+from pycontainer.oci import grammar
+
+HEADERS = {
+    "ID": "NETWORK ID",
+    "Name": "NAME",
+    "Driver": "DRIVER",
+    "Scope": "SCOPE",
+    "IPv4": "IPV4",
+    "IPv6": "IPV6",
+    "Internal": "INTERNAL",
+    "Labels": "LABELS",
+    "CreatedAt": "CREATED AT",
+    "Label": lambda name: name,
+}
+DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+
+
+# --- create -----------------------------------------------------------------------------------------------------------
+
+
+@click.command("create", help="Make a network: a bridge, with addresses for its containers.")
+@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge, the only one there is")
+@click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="Its addresses, as 10.9.0.0/24")
+@click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The bridge's own (default: the first)")
+@click.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="The part of the subnet to give away")
+@click.option("--aux-address", "aux", multiple=True, metavar="NAME=ADDRESS", help="Somebody else's: not to give away")
+@click.option("--ipv6/--no-ipv6", "ipv6", default=False, help="IPv6 too; without a subnet, a private one")
+@click.option("--ipv4", "ipv4", type=click.BOOL, default=True, is_flag=False, flag_value=True, hidden=True)
+@click.option("--internal", is_flag=True, help="Nothing leaves it, and nothing comes in")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
+@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="mtu, bridge.name, masquerade, ...")
+@click.option("--ipam-driver", default="default", hidden=True)
+@click.option("--attachable", is_flag=True, expose_value=False, hidden=True)
+@click.argument("name")
+@click.pass_obj
+def create(session: Session, /, name: str, **asked: Any) -> None:
+    """Make a network and print its ID."""
+    if asked["driver"] != "bridge":
+        raise Unsupported(f"network driver {asked['driver']!r} is not supported: there is only bridge")
+    if asked["ipam_driver"] != "default":
+        raise Unsupported(f"IPAM driver {asked['ipam_driver']!r} is not supported")
+    if not asked["ipv4"]:
+        raise Unsupported("networks without IPv4 are not supported")
+    if ":" in grammar.network_name(name):
+        raise UsageError(f"{name!r} can't be the name of a network")
+    made = networks.create(
+        session.roots,
+        name,
+        _subnets(asked["subnets"], asked["gateways"], asked["ranges"], dict(map(grammar.key_value, asked["aux"]))),
+        ipv6=asked["ipv6"],
+        internal=asked["internal"],
+        labels=dict(map(grammar.key_value, asked["labels"])),
+        options=dict(map(grammar.key_value, asked["options"])),
+    )
+    click.echo(made.id)
+
+
+def _subnets(
+    subnets: tuple[str, ...], gateways: tuple[str, ...], ranges: tuple[str, ...], aux: dict[str, str]
+) -> list[Subnet]:
+    """Give each subnet what is inside of it."""
+    left = [*gateways, *ranges, *aux.values()]
+    made = []
+    for text in subnets:
+        of_it = [value for value in left if inside(value.partition("/")[0], text)]
+        left = [value for value in left if value not in of_it]
+        made.append(
+            Subnet(
+                text,
+                next((gateway for gateway in gateways if gateway in of_it), ""),
+                next((part for part in ranges if part in of_it), ""),
+                {name: address for name, address in aux.items() if address in of_it},
+            )
+        )
+    if left:
+        raise UsageError(f"{left[0]} is in none of the subnets", hint="name the subnet with --subnet")
+    return made
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+@click.command("ls", help="List networks.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, id, label, ...")
+@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@click.option("--no-trunc", is_flag=True, help="Show whole IDs")
+@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@click.pass_obj
+def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool, quiet: bool) -> None:
+    """List networks, those without a bridge too."""
+    chosen = listing.Filters(filters, frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"]))
+    documents = [document for document in networks.documents(session.roots) if _passes(document, chosen)]
+    rows = [_row(document, no_trunc) for document in documents]
+    listing.write(rows, HEADERS, DEFAULT, form or ("{{.ID}}" if quiet else ""))
+
+
+def _passes(document: dict[str, Any], filters: listing.Filters) -> bool:
+    built_in = document["Name"] in networks.BUILT_IN
+    kind, dangling = "builtin" if built_in else "custom", not document["Containers"] and not built_in
+    return (
+        filters.any("dangling", lambda text: grammar.boolean(text) == dangling)
+        and filters.any("driver", lambda text: text == document["Driver"])
+        and filters.any("id", lambda text: document["Id"].startswith(text))
+        and filters.any("name", lambda text: text in document["Name"])
+        and filters.any("scope", lambda text: text == "local")
+        and filters.any(
+            "type", lambda text: grammar.choice("builtin", "custom")(text) == ("builtin" if built_in else "custom")
+        )
+        and filters.labels(document["Labels"])
+    )
+
+
+def _row(document: dict[str, Any], whole: bool) -> dict[str, Any]:
+    return {
+        "ID": document["Id"] if whole else document["Id"][:12],
+        "Name": document["Name"],
+        "Driver": document["Driver"],
+        "Scope": "local",
+        "IPv4": str(document["EnableIPv4"]).lower(),
+        "IPv6": str(document["EnableIPv6"]).lower(),
+        "Internal": str(document["Internal"]).lower(),
+        "Labels": listing.join_labels(document["Labels"]),
+        "CreatedAt": document["Created"],
+        "Label": lambda name: document["Labels"].get(name, ""),
+    }
+
+
+@click.command("inspect", help="Show all that is known about networks.")
+@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, hidden=True)
+@click.argument("names", metavar="NETWORK...", nargs=-1, required=True)
+@click.pass_obj
+def inspect(session: Session, /, form: str, names: tuple[str, ...]) -> int:
+    """Show networks as JSON, or through a template."""
+    template = Template(form) if form not in ("", "json") else None
+    found: list[dict[str, Any]] = []
+    status = for_each(names, lambda name: found.append(networks.document(session.roots, name)))
+    if not form:
+        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+    for document in found if form else ():
+        click.echo(template.render(document) if template else to_json(document))
+    return status
+
+
+# --- removing ---------------------------------------------------------------------------------------------------------
+
+
+@click.command("rm", help="Remove networks.")
+@click.option("-f", "--force", is_flag=True, help="Don't mind those that are not there")
+@click.argument("names", metavar="NETWORK...", nargs=-1, required=True)
+@click.pass_obj
+def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
+    """Remove networks without containers."""
+
+    def remove(name: str) -> None:
+        try:
+            networks.remove(session.roots, name)
+        except NotFound:
+            if not force:
+                raise
+            return
+        click.echo(name)
+
+    return for_each(names, remove)
+
+
+@click.command("prune", help="Remove the networks that no container is in.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label, until")
+@click.option("-f", "--force", is_flag=True, help="Don't ask")
+@click.pass_obj
+def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
+    """Remove what nobody uses."""
+    chosen = listing.Filters(filters, frozenset(["label", "label!", "until"]))
+    warning = "WARNING! This will remove all custom networks not used by at least one container.\n"
+    if not force and not click.confirm(warning + "Are you sure you want to continue?"):
+        return
+    removed = []
+    for document in networks.documents(session.roots):
+        unused = document["Name"] not in networks.BUILT_IN and not networks.wanted_by(session.roots, document["Name"])
+        if unused and chosen.labels(document["Labels"]) and _old_enough(document, chosen):
+            removed.append(networks.remove(session.roots, document["Name"]).name)
+    if removed:
+        click.echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
+
+
+def _old_enough(document: dict[str, Any], filters: listing.Filters) -> bool:
+    limits = [time.time() - grammar.duration(text) for text in filters.get("until")]
+    return all(document["Created"] < rfc3339(limit) for limit in limits)
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+@click.command("connect", help="Connect a container to a network, while it runs or before.")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name for the others there")
+@click.option("--ip", default="", metavar="ADDRESS", help="Its IPv4 address")
+@click.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address")
+@click.option("--link-local-ip", "link_local", multiple=True, metavar="ADDRESS", help="One more address")
+@click.option("--driver-opt", "driver_opts", multiple=True, metavar="KEY=VALUE", hidden=True)
+@click.option("--gw-priority", default=0, type=int, help="The network of the highest is the way elsewhere")
+@click.argument("network")
+@click.argument("container")
+@click.pass_obj
+def connect(session: Session, /, network: str, container: str, **asked: Any) -> None:
+    """Connect a container to one more network."""
+    endpoint = grammar.Endpoint(
+        grammar.network_name(network),
+        tuple(map(grammar.host_name, asked["aliases"])),
+        grammar.ipv4_address(asked["ip"]) if asked["ip"] else "",
+        grammar.ipv6_address(asked["ip6"]) if asked["ip6"] else "",
+        link_local=tuple(map(grammar.ip_address, asked["link_local"])),
+        driver_opts=tuple(map(grammar.key_value, asked["driver_opts"])),
+        gw_priority=asked["gw_priority"],
+    )
+    connecting.connect(session.roots, container, endpoint)
+
+
+@click.command("disconnect", help="Take a container out of a network.")
+@click.option("-f", "--force", is_flag=True, help="Don't mind if it is not in it")
+@click.argument("network")
+@click.argument("container")
+@click.pass_obj
+def disconnect(session: Session, /, force: bool, network: str, container: str) -> None:
+    """Disconnect a container from a network."""
+    try:
+        connecting.disconnect(session.roots, container, network)
+    except NotFound:
+        if not force:
+            raise
+
+
+@click.command("reload", help="Make bridges and packet filter as they should be, whatever was done to them.")
+@click.pass_obj
+def reload(session: Session, /) -> None:
+    """Repair everything at once; each start repairs what it needs."""
+    networks.reload(session.roots)

@@ -1,0 +1,146 @@
+"""``network connect`` and ``disconnect``: the same steps as at a start, for a container that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.core.performer import Performance, PlanFailed
+from pycontainer.core.step import MONITOR, Plan, Slot, Step
+from pycontainer.engine import containers, networks
+from pycontainer.engine.recall import recalled
+from pycontainer.engine.run import require_root
+from pycontainer.errors import Conflict, KernelError, NotFound, UsageError
+from pycontainer.network import addresses, bridge, store
+from pycontainer.network.connection import host_end
+from pycontainer.oci.grammar import Endpoint
+from pycontainer.plan import network as steps
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+    from pycontainer.network.connection import Attachment
+
+ALIVE = ("running", "paused")
+NAMESPACE = Slot("network namespace")
+
+
+def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
+    """Connect a container to a network. Raises NotFound, Conflict, KernelError."""
+    require_root()
+    containers.repair(roots)
+    container = containers.find(roots, name)
+    network = networks.network_called(roots, endpoint.name)
+    endpoint = endpoint._replace(name=network.name)
+    asked = _asked(container, "connect")
+    if network.name in [one.name for one in asked]:
+        raise Conflict(f"container {container.name} is in network {network.name} already")
+    if network.name == store.DEFAULT and (endpoint.ip or endpoint.ip6 or endpoint.aliases):
+        raise UsageError("addresses and aliases are for networks that you have made")
+    if container.state in ALIVE:
+        _plug(roots, container, endpoint)
+    _remember(roots, container, (*asked, endpoint))
+
+
+def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
+    before = networks.attachment_of(roots, container.id)
+    if before is None:
+        raise Conflict(f"container {container.name} has no network of its own")
+    after = networks.extend(roots, container, before, endpoint)
+    added = after._replace(connections=after.connections[-1:], ports=())
+    try:
+        perform(_plan(added, container.pid))
+    except BaseException:
+        networks.write_record(roots, before)
+        _let_go(added)
+        raise
+    networks.refresh_names(roots, {endpoint.name})
+
+
+def _plan(added: Attachment, pid: int) -> Plan:
+    """The cable from here, and its other end from the container's namespace."""
+    return (
+        *steps.connect(added, pid),
+        Step(
+            "Enter the container's network namespace",
+            "Addresses and routes belong to a namespace: who sets them must be in it",
+            MONITOR,
+            (
+                calls.openat(k.AT_FDCWD, f"/proc/{pid}/ns/net", k.O_RDONLY, out=NAMESPACE),
+                calls.setns(NAMESPACE, k.CLONE_NEWNET),
+            ),
+            "setns(2)",
+        ),
+        *steps.trust_nobody(added, MONITOR),
+        *steps.configure(added, MONITOR),
+    )
+
+
+def perform(plan: Plan) -> None:
+    """Carry out a plan that makes no container. Raises KernelError."""
+    performance = Performance(plan, {}, name="network")
+    try:
+        while performance.read_records():
+            pass
+    except PlanFailed as failed:
+        from pycontainer.explain.render import render
+
+        raise KernelError(
+            render(failed.call), failed.record.error, step=failed.step.title, read=failed.step.man
+        ) from None
+    finally:
+        performance.close()
+
+
+def disconnect(roots: Roots, name: str, network_name: str) -> None:
+    """Take a container out of a network. Raises NotFound where it is not in it."""
+    require_root()
+    containers.repair(roots)
+    container = containers.find(roots, name)
+    network = networks.network_called(roots, network_name)
+    asked = _asked(container, "disconnect")
+    left = tuple(endpoint for endpoint in asked if endpoint.name != network.name)
+    if len(left) == len(asked):
+        raise NotFound(f"container {container.name} is not connected to network {network.name}")
+    if container.state in ALIVE and (attachment := networks.attachment_of(roots, container.id)):
+        gone = tuple(c for c in attachment.connections if c.network == network.name)
+        kept = tuple(c for c in attachment.connections if c.network != network.name)
+        targets = {address for connection in gone for address in connection.addresses}
+        networks.write_record(
+            roots,
+            attachment._replace(
+                connections=kept, ports=tuple(port for port in attachment.ports if port.target not in targets)
+            ),
+        )
+        _let_go(attachment._replace(connections=gone, ports=tuple(p for p in attachment.ports if p.target in targets)))
+        networks.refresh_names(roots, {c.network for c in attachment.connections})
+    _remember(roots, container, left)
+
+
+def _let_go(attachment: Attachment) -> None:
+    """Pull out the cables, and give the addresses back."""
+    from pycontainer.network import nftables
+
+    for connection in attachment.connections:
+        with contextlib.suppress(OSError):
+            bridge.remove(host_end(attachment.container, connection.number).name)
+    with contextlib.suppress(OSError):
+        nftables.change(attachment.table, [port.element() for port in attachment.ports], add=False)
+    for path in attachment.taken():
+        addresses.release(os.path.dirname(path), [os.path.basename(path)])
+
+
+def _asked(container: Container, verb: str) -> tuple[Endpoint, ...]:
+    options = recalled(container.options)
+    if options.network != "bridge":
+        raise Conflict(f"can't {verb}: container {container.name} was made with --network {options.network}")
+    return networks.endpoints(options)
+
+
+def _remember(roots: Roots, container: Container, endpoints: tuple[Endpoint, ...]) -> None:
+    """What it is connected to when it starts again. No network at all is the mode `none`."""
+    options = {**container.options, "endpoints": endpoints, "network": "bridge" if endpoints else "none"}
+    containers.write(roots, container._replace(options=options))
