@@ -10,6 +10,7 @@ import click
 from pycontainer.cli import GLOBAL, Session
 from pycontainer.cli.flags import Flags
 from pycontainer.errors import PycError, UsageError
+from pycontainer.oci import grammar
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "run": ("flag_command:run", "Create a container from an image and run it"),
@@ -114,7 +115,7 @@ COMMANDS |= {
             "push": ("manifest:push", "Send a list to its registry"),
             "rm": ("manifest:rm", "Forget lists"),
         },
-        "The commands about lists of manifests, which serve several platforms under one name",
+        "The commands about names that serve several platforms",
     ),
     "system": (
         {
@@ -161,7 +162,7 @@ class Commands(click.Group):
         command = self.get_command(ctx, args[0])
         if command is None:
             raise UsageError(f"unknown command: {ctx.command_path} {args[0]}", hint=f"see '{ctx.command_path} --help'")
-        return args[0], command, args[1:]
+        return args[0], command, plain_switches(command, args[1:])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options of the group; without any arguments, show the help."""
@@ -171,6 +172,25 @@ class Commands(click.Group):
         """Write the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
+
+
+def plain_switches(command: click.Command, args: list[str]) -> list[str]:
+    """``--force=true`` and ``--pause=false``, as docker takes them, in the words that click has for them."""
+    plain: dict[str, tuple[str, str]] = {}
+    for option in command.params:
+        if isinstance(option, click.Option) and option.is_flag:
+            plain |= {name: (name, next(iter(option.secondary_opts), "")) for name in option.opts}
+    result: list[str] = []
+    for number, arg in enumerate(args):
+        if arg == "--":
+            return result + args[number:]
+        name, equals, text = arg.partition("=")
+        if equals and name in plain:
+            on, off = plain[name]
+            arg = on if grammar.boolean(text) else off
+        if arg or not equals:
+            result.append(arg)
+    return result
 
 
 class _Pyc(Commands):

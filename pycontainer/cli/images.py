@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -86,13 +85,13 @@ def select(everything: list[Image], filters: listing.Filters) -> list[Name]:
     """The names of the images that pass the filters, the image made last first."""
     before = [moment(_named(everything, name).created) for name in filters.get("before")]
     since = [moment(_named(everything, name).created) for name in filters.get("since")]
-    until = [until(text) for text in filters.get("until")]
+    ends = [until(text) for text in filters.get("until")]
     found = []
     for image in everything:
         created = moment(image.created)
         if not (
             filters.labels(image.config.labels)
-            and all(created < other for other in [*before, *until])
+            and all(created < other for other in [*before, *ends])
             and all(created > other for other in since)
         ):
             continue
@@ -119,7 +118,7 @@ def names(image: Image) -> list[Name]:
 def _matches(name: Name, pattern: str) -> bool:
     """As docker: a shell pattern over the repository or the repository and tag."""
     full = f"{name.repository}:{name.tag}"
-    return any(fnmatchcase(text, pattern) for text in (full, name.repository)) and (
+    return name.repository != NONE and any(fnmatchcase(text, pattern) for text in (full, name.repository)) and (
         "/" in pattern or "/" not in name.repository or pattern in ("*", "**")
     )
 
@@ -139,14 +138,10 @@ def _spellings(image: Image) -> set[str]:
 
 def until(text: str) -> float:
     """The time that ``--filter until=`` means: a moment, or how long ago."""
-    from pycontainer.oci.grammar import duration
+    from pycontainer.cli import moments
 
-    if re.fullmatch(r"\d+", text):
-        return float(text)
-    if re.match(r"\d{4}-", text):
-        return moment(text)
     try:
-        return time.time() - duration(text)
+        return moments.moment(text)
     except UsageError as error:
         raise UsageError(f"invalid filter until={text}: {error.message}") from None
 
