@@ -24,6 +24,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.engine import events
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
@@ -99,7 +100,7 @@ def reserve(roots: Roots, container_id: str, name: str) -> None:
         Conflict: another container has the name.
     """
     for path in (roots.root, roots.root + "/containers", roots.root + "/names"):
-        _make_directory(path)
+        make_private(path)
     os.mkdir(directory(roots, container_id), 0o700)
     try:
         take_name(roots, container_id, name)
@@ -137,16 +138,6 @@ def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
         file.write(json.dumps(spec))
 
 
-def _make_directory(path: str) -> None:
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-
 
 def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     """The descriptor of the locked file that says the container lives; the monitor inherits it.
@@ -157,7 +148,7 @@ def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     deadline = time.monotonic() + patience
     while True:
         for path in (roots.runroot, roots.runroot + "/containers", live_directory(roots, container_id)):
-            _make_directory(path)
+            make_private(path)
         with contextlib.suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
             if (lock := _try_lock(roots, container_id, os.O_CREAT)) is not None:
                 return lock
@@ -411,7 +402,7 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
     trash, where = roots.root + "/trash", directory(roots, container_id)
     wrote = bool(_entries(where + "/upper"))
     try:
-        _make_directory(trash)
+        make_private(trash)
         os.rename(where, f"{trash}/{container_id}")
     except FileNotFoundError:
         pass  # somebody else is at it

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.engine.push import Event, Pushed, destination, repositories, send
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import events, staging
@@ -164,7 +165,7 @@ def members(store: Store, text: str) -> list[Member]:
 def _editing(store: Store, name: Reference) -> Iterator[None]:
     """While a list is changed, nobody else changes one."""
     store.prepare()
-    os.makedirs(os.path.dirname(_path(store, name)), mode=0o700, exist_ok=True)
+    make_private(os.path.dirname(_path(store, name)))
     with store.locked("manifests.lock", fcntl.LOCK_EX):
         yield
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pycontainer.core.directories import make_private
 from pycontainer.engine import containers, settings
 from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.network import addresses, bridge, links, names, nftables, resolver, store
@@ -53,7 +54,7 @@ def directory(roots: Roots, name: str = "") -> str:
 @contextlib.contextmanager
 def locked(roots: Roots) -> Iterator[None]:
     """One at a time: who makes what is missing, and who tells the members of a network of each other."""
-    os.makedirs(directory(roots), mode=0o700, exist_ok=True)
+    make_private(directory(roots))
     lock = os.open(directory(roots) + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -295,7 +296,7 @@ def ready(roots: Roots, networks: list[Network], *, publishing: bool = False) ->
             restore(roots, networks, closed=closed)
     if any(not os.path.isdir(directory(roots, network.name)) for network in networks):
         for network in networks:
-            os.makedirs(directory(roots, network.name), mode=0o700, exist_ok=True)
+            make_private(directory(roots, network.name))
     if firewall.drops_forward and any(not network.internal for network in networks):
         note(
             f"the host's firewall (nftables table {', '.join(firewall.drops_forward)}) drops forwarded packets that it "
@@ -316,7 +317,7 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
     every = store.listing(roots.root)
     for network in every:
         if network in needed or network.name in used:
-            os.makedirs(directory(roots, network.name), mode=0o700, exist_ok=True)
+            make_private(directory(roots, network.name))
             _restore_bridge(network, live)
     before = [bridge.forward(network) for network in every if not network.internal]
     if any(before):

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.errors import RegistryError, StoreError
 
 TOKEN_USER = "<token>"
@@ -227,7 +228,7 @@ def _editing(path: str) -> Iterator[dict[str, Any]]:
     path = os.path.realpath(path)  # a link to it stays a link
     folder = os.path.dirname(path)
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_private(folder)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreError(f"can't make {folder}: {error.strerror}") from None

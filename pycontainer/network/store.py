@@ -8,6 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.network import addresses
 from pycontainer.network.addresses import Subnet
@@ -130,7 +131,7 @@ def record(network: Network) -> dict[str, Any]:
 
 def save(root: str, network: Network) -> None:
     """Write a new network down. Raises Conflict if there is one of that name."""
-    os.makedirs(root + "/networks", mode=0o700, exist_ok=True)
+    make_private(root + "/networks")
     scratch = f"{root}/networks/.{network.id}"
     with open(scratch, "w") as file:
         file.write(json.dumps(record(network), indent=1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci import text
 
@@ -61,7 +62,7 @@ class Home(NamedTuple):
         """Make the directory. Raises Conflict."""
         where = self.directory(container)
         try:
-            os.makedirs(self.root, 0o700, exist_ok=True)
+            make_private(self.root)
             os.mkdir(where, 0o700)
         except FileExistsError:
             raise Conflict(f"container with id {container} exists already in {self.root}") from None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pycontainer import __version__
 from pycontainer.core import calls
 from pycontainer.core import constants as k
+from pycontainer.core.directories import make_private
 from pycontainer.core.step import INIT, Proof, Slot, Step
 from pycontainer.errors import HostLacks, Unsupported, UsageError
 
@@ -156,7 +157,7 @@ def _write(path: str, program: bytes) -> None:
     """Keep a program for the next time; a cache that can't be written only costs time."""
     temporary = f"{path}.{os.getpid()}.{id(program)}"  # two threads may compile the same
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.write(fd, program)

@@ -1,0 +1,19 @@
+"""Directories of our state: nobody but their owner may look into them."""
+
+from __future__ import annotations
+
+import os
+
+
+def make_private(path: str) -> None:
+    """Make a directory, and those above it that are missing, with mode 0700; os.makedirs opens those above to all.
+
+    Raises OSError.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        make_private(path)
