@@ -71,7 +71,7 @@ def drop_ballast(root: str) -> bool:
     path = f"{root}/ballast"
     try:
         for name in os.listdir(path):
-            _unlink(f"{path}/{name}")
+            unlink(f"{path}/{name}")
         os.rmdir(path)
     except OSError:
         return False
@@ -94,7 +94,7 @@ def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> N
         try:
             return _write_file(temporary, path, data, sync=sync)
         except OSError as error:
-            _unlink(temporary)
+            unlink(temporary)
             if not is_full(error) or not drop_ballast(store.root):
                 raise StoreError(f"can't write {path}: {error.strerror}") from None
 
@@ -112,7 +112,8 @@ def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
     os.rename(temporary, path)
 
 
-def _unlink(path: str) -> None:
+def unlink(path: str) -> None:
+    """Remove a file, if it is there."""
     with suppress(FileNotFoundError):
         os.unlink(path)
 
@@ -169,7 +170,7 @@ class PartialBlob:
 
     def discard(self) -> None:
         """Throw away bytes that turned out wrong."""
-        _unlink(self._path)
+        unlink(self._path)
 
     def close(self) -> None:
         """Release the lock; what is there stays for whoever continues."""
@@ -275,7 +276,7 @@ def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None
             elif name.startswith("trash."):
                 _remove(store, name)
             elif age > (partial_blob_life if name.startswith("blob.") else 60):
-                _unlink(path)
+                unlink(path)
         except BlockingIOError:
             continue
         finally:
@@ -311,7 +312,7 @@ def settle(store: Store) -> None:
     boot = boot_id()
     for name in names:
         if name.startswith(boot):
-            _unlink(f"{unsynced(store)}/{name}")
+            unlink(f"{unsynced(store)}/{name}")
 
 
 def settle_later(store: Store) -> None:
@@ -341,14 +342,14 @@ def drop_unsynced(store: Store) -> None:
         for name in os.listdir(unsynced(store)):
             if not name.startswith(boot):
                 _drop_one(store, *name[len(boot) + 1 :].split(".", 1))
-                _unlink(f"{unsynced(store)}/{name}")
+                unlink(f"{unsynced(store)}/{name}")
 
 
 def _drop_one(store: Store, kind: str, digest: str) -> None:
     if kind == "layer":
         trash(store, store.layer_path(digest))
     elif not _is_whole(store.blob_path(digest), digest):
-        _unlink(store.blob_path(digest))
+        unlink(store.blob_path(digest))
 
 
 def _is_whole(path: str, digest: str) -> bool:

@@ -4,6 +4,7 @@
 
     ROOT/oci/oci-layout, index.json, blobs/sha256/<hex>   what skopeo and umoci read (image-spec, image-layout.md)
     ROOT/layers/<24 hex of the diff ID>/fs, layer.json    a layer's files, shared by every image that has it
+    ROOT/cache/layers/<hex of the image ID>               layer.json of all layers of an image that has many
     ROOT/tmp/, ROOT/unsynced/                             staging.py: what is not whole, or not surely on disk yet
 
 ``index.json`` is the only list of images. It has one entry per name, pointing at a manifest for one platform, so a
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import staging
 from pycontainer.image.manifest import (
@@ -39,6 +41,8 @@ IMAGE_ID = "io.pycontainer.image.id"
 SOURCE = "io.pycontainer.image.source"
 """Annotation: digest of what the name pointed to in the registry, an index or the manifest itself."""
 
+_MANY_LAYERS = 8
+_SMALL = 16 << 10
 NAME_OF_LAYER = 24
 """Hex digits of the diff ID that name a layer's directory: 96 bits; overlay's option string must stay short."""
 
@@ -61,6 +65,12 @@ class LayerFacts(NamedTuple):
     elf32: bool = False
     whiteouts: int = 0
     hides_all: bool = False
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> LayerFacts:
+        """From layer.json. Raises KeyError or TypeError if it is not one."""
+        facts = cls(*(document[name] for name in cls._fields))
+        return facts._replace(setuid=tuple(facts.setuid))
 
 
 class Layer(NamedTuple):
@@ -163,6 +173,7 @@ class Store:
         self.oci = f"{root}/oci"
         self.layers = f"{root}/layers"
         self._index = f"{self.oci}/index.json"
+        self._summaries = f"{root}/cache/layers"
 
     # ---- reading: the path of `run`, json only
 
@@ -208,9 +219,13 @@ class Store:
         return found
 
     def _image(self, entry: Entry, entries: list[Entry]) -> Image:
-        manifest = self.manifest(entry.manifest)
-        config = parse_config(self.read_blob(manifest.config.digest))
-        layers = tuple(map(self._layer, config.diff_ids))
+        if not self.has_blob(entry.manifest):
+            raise NotFound(
+                f"manifest {entry.manifest.digest} is missing",
+                hint="pull the image again: only what is missing is fetched",
+            )
+        config = parse_config(self.read_blob(entry.image_id))
+        layers = self._from_summary(entry.image_id, config.diff_ids) or tuple(map(self._layer, config.diff_ids))
         return Image(
             id=entry.image_id,
             digest=entry.source,
@@ -235,12 +250,34 @@ class Store:
             document = json.loads(_read(f"{path}/layer.json", DOCUMENT_MAX))
             if document["diff_id"] != diff_id:
                 raise StoreError(f"{path} holds another layer whose diff ID begins alike: {document['diff_id']}")
-            facts = LayerFacts(*(document[name] for name in LayerFacts._fields))
+            return Layer(diff_id, f"{path}/fs", LayerFacts.read(document))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}/layer.json is damaged: {error}") from None
-        return Layer(diff_id, f"{path}/fs", facts._replace(setuid=tuple(facts.setuid)))
+
+    def _from_summary(self, image_id: str, diff_ids: tuple[str, ...]) -> tuple[Layer, ...]:
+        """The layers of an image that has many, from one file; nothing if one is not here, or the file no good."""
+        if len(diff_ids) < _MANY_LAYERS:
+            return ()
+        try:
+            documents = json.loads(_read(f"{self._summaries}/{image_id.partition(':')[2]}", 64 << 20))
+            layers = []
+            for diff_id, document in zip(diff_ids, documents, strict=True):
+                path = f"{self.layer_path(diff_id)}/fs"
+                if document["diff_id"] != diff_id or not os.path.isdir(path):
+                    return ()
+                layers.append(Layer(diff_id, path, LayerFacts.read(document)))
+        except (FileNotFoundError, StoreError, ValueError, KeyError, TypeError):
+            return ()
+        return tuple(layers)
+
+    def _summarise(self, layers: tuple[Layer, ...], image_id: str) -> None:
+        """Describe all layers of an image in one file, as what every start needs should not take a hundred reads."""
+        if len(layers) >= _MANY_LAYERS:
+            make_private(self._summaries)
+            documents = [{"diff_id": layer.diff_id, **layer.facts._asdict()} for layer in layers]
+            staging.write_file(self, f"{self._summaries}/{image_id.partition(':')[2]}", json.dumps(documents).encode())
 
     def layer_path(self, diff_id: str) -> str:
         """The directory of a layer, there or not."""
@@ -307,7 +344,7 @@ class Store:
         for path in (self.root, self.oci, f"{self.oci}/blobs", f"{self.oci}/blobs/sha256", f"{self.oci}/blobs/sha512",
                      self.layers, staging.directory(self), staging.unsynced(self)):  # fmt: skip
             try:
-                os.makedirs(path, mode=0o700, exist_ok=True)
+                make_private(path)
             except OSError as error:
                 raise StoreError(f"can't make {path}: {error.strerror}") from None
         staging.keep_ballast(self)
@@ -363,6 +400,7 @@ class Store:
         with self._editing() as entries:
             if canonical or all(entry.image_id != image_id for entry in entries):
                 _enter(entries, Entry(canonical, image_id, source, manifest))
+        self._summarise(tuple(map(self._layer, parse_config(self.read_blob(image_id)).diff_ids)), image_id)
         return self.find(canonical or image_id)
 
     def tag(self, name_or_id: str, name: Reference) -> Image:
@@ -450,6 +488,9 @@ class Store:
                 if name not in layers:
                     deleted.append(_diff_id(f"{self.layers}/{name}"))
                     staging.trash(self, f"{self.layers}/{name}")
+            for name in _listdir(self._summaries):
+                if f"sha256:{name}" not in blobs:
+                    staging.unlink(f"{self._summaries}/{name}")
         staging.sweep(self)
         return tuple(filter(None, deleted))
 
@@ -566,7 +607,9 @@ def _read(path: str, limit: int) -> bytes:
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            data = file.read(limit + 1)
+            data = file.read(_SMALL)  # most are, and to make room for more costs 30 us
+            if len(data) == _SMALL:
+                data += file.read(limit + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
