@@ -92,7 +92,7 @@ class Machine:
             self._qemu = None
 
     def _command(self) -> list[str]:
-        forward = f"user,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22"
+        forward = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self._port}-:22"
         # restrict: no way out, so no test can depend on a network. writethrough would hide what a power cut loses.
         disk = f"file={self.disk},if=virtio,format=raw,cache=writeback,discard=unmap"
         return [
@@ -100,7 +100,16 @@ class Machine:
             *("-smp", str(self.cpus), "-m", str(self.memory), "-nographic", "-no-reboot", "-nodefaults", "-no-hpet"),
             *("-serial", "stdio", "-kernel", self.image.kernel, "-initrd", self.image.initrd),
             *("-append", "root=/dev/vda rw console=ttyS0 quiet mitigations=off tsc=reliable"),
-            *("-drive", disk, "-nic", f"{forward},model=virtio-net-pci,romfile=", "-device", "virtio-rng-pci"),
+            *(
+                "-drive",
+                disk,
+                "-netdev",
+                forward,
+                "-device",
+                "virtio-net-pci,netdev=net,romfile=",
+                "-device",
+                "virtio-rng-pci",
+            ),
         ]
 
     def _answers(self) -> bool:

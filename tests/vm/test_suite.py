@@ -19,10 +19,8 @@ ALLOWED = ("needs cgroup v1", "needs the v1 devices controller", "this kernel ha
 def test_the_root_tests_pass(vm: Machine, pytestconfig: pytest.Config) -> None:
     about = vm(f"uname -r; {PYTHON} -V; stat -f -c %T /sys/fs/cgroup; systemctl --version | head -1", check=True)
     say(pytestconfig, ", ".join(about.lines))
-    code = _stream(
-        vm,
-        f"cd /opt/tests && {PYTHON} -m pytest -p no:cacheprovider -m 'not peers' --durations=15 --junitxml=/root/junit.xml {TESTS}",
-    )
+    options = "-p no:cacheprovider -m 'not peers' --durations=15 --junitxml=/root/junit.xml"
+    code = _stream(vm, f"cd /opt/tests && {PYTHON} -m pytest {options} {TESTS}")
     vm.fetch("/root/junit.xml", junit := os.path.join(OUT, SUITE, "junit.xml"))
     say(pytestconfig, _last_line())
     unexpected = [reason for reason in _skipped(junit) if not reason.startswith(ALLOWED)]
