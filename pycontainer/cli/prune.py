@@ -12,6 +12,7 @@ from pycontainer.cli.confirm import confirmed
 from pycontainer.cli.images import moment, until
 from pycontainer.cli.listing import Filters
 from pycontainer.engine.prune import Pruned, prune_containers, prune_images
+from pycontainer.errors import Conflict, NotFound
 from pycontainer.oci import grammar
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def containers(session: Session, /, filters: tuple[str, ...], force: bool) -> No
         _total(_report("Deleted Containers", prune_containers(session.roots, chosen.container)))
 
 
-@click.command("prune", help="Remove containers that don't run, and images that nobody uses.")
+@click.command("prune", help="Remove containers that don't run, networks and images that nobody uses.")
 @click.option("-a", "--all", "every", is_flag=True, help="Remove all images that no container uses, with a tag or not")
 @click.option("--volumes", is_flag=True, help="Remove volumes without a name that nobody uses, too")
 @_FILTER
@@ -96,6 +97,7 @@ def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, 
     chosen = Chosen(filters)
     lines = [
         "all stopped containers",
+        "all networks not used by at least one container",
         *(["all anonymous volumes not used by at least one container"] if volumes else []),
         "all images without at least one container associated to them" if every else "all dangling images",
     ]
@@ -105,10 +107,25 @@ def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, 
     if not force and not confirmed(text):
         return
     total = _report("Deleted Containers", prune_containers(session.roots, chosen.container))
+    _report("Deleted Networks", _networks(session, chosen))
     if volumes:
         total += _report("Deleted Volumes", _volumes(session, chosen))
     total += _report("Deleted Images", prune_images(session.roots, every=every, wanted=chosen.image))
     _total(total)
+
+
+def _networks(session: Session, chosen: Chosen) -> Pruned:
+    from pycontainer.engine import networks
+
+    removed = []
+    for document in networks.documents(session.roots):
+        name, fits = document["Name"], chosen.passes(moment(document["Created"]), document["Labels"])
+        if fits and name not in networks.BUILT_IN and not networks.wanted_by(session.roots, name):
+            try:
+                removed.append(networks.remove(session.roots, name).name)
+            except (NotFound, Conflict):
+                continue  # somebody was quicker, or uses it now
+    return Pruned(tuple(removed))
 
 
 def _volumes(session: Session, chosen: Chosen) -> Pruned:

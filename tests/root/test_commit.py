@@ -119,7 +119,7 @@ def test_a_running_container_stands_still_while_it_is_committed(stocked: Pyc, im
     script = "i=0; while true; do i=$((i+1)); echo $i > /a; cp /a /b; done"
     with stocked.start("run", "--name", "busy", image, *sh(script)) as busy:
         try:
-            while not diff_has(stocked, "busy", "/b"):
+            while busy.poll() is None and not diff_has(stocked, "busy", "/b"):
                 pass
             for number in range(3):
                 stocked("commit", "busy", f"busy:{number}").ok()

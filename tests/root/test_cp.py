@@ -35,7 +35,7 @@ def box(request: pytest.FixtureRequest, stocked: Pyc, image: str) -> Iterator[Py
         yield stocked
         return
     with stocked.start("run", "--name", "box", image, *sh(MAKE + "touch /ready; sleep 60")) as process:
-        while stocked("cp", "box:/ready", "-").code:
+        while process.poll() is None and stocked("cp", "box:/ready", "-").code:
             time.sleep(0.02)
         yield stocked
         stocked("rm", "-f", "box").ok()

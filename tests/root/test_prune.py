@@ -131,8 +131,10 @@ def test_container_prune_removes_those_that_do_not_run(full: Pyc, image: str) ->
 
 
 def test_system_prune_removes_all_that_nobody_uses(full: Pyc) -> None:
+    full("network", "create", "unused").ok()
     result = full("system", "prune", "-a", "-f", "--volumes").ok()
     assert "Deleted Containers:" in result.stdout and "Deleted Images:" in result.stdout
+    assert "Deleted Networks:\nunused\n" in result.stdout and "unused" not in full("network", "ls").stdout
     assert names(full) == [] and full("ps", "-aq").stdout == ""
     reclaimed = re.search(r"Total reclaimed space: ([\d.]+)MB", result.stdout)
     assert reclaimed and float(reclaimed[1]) > 3
