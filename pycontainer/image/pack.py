@@ -25,6 +25,8 @@ _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PIECE = 1 << 20
+_HOLES_MIN = 1 << 16
+_PIECES_MAX = 10_000
 _KINDS = {
     stat.S_IFREG: FILE,
     stat.S_IFDIR: DIRECTORY,
@@ -184,26 +186,46 @@ def archive(items: Iterable[Item]) -> Iterator[bytes]:
     A file that shrinks while it is read is filled up with zeros; of one that grows, what it had when it was found.
     """
     for item in items:
-        header = encode(item.entry)
-        if item.entry.kind != FILE or not item.entry.size:
-            yield header
+        entry = item.entry
+        if entry.kind != FILE or not entry.size:
+            yield encode(entry)
             continue
-        yield header
-        yield from _content(item.fd, item.entry.size)
-        if rest := padding(item.entry.size):
-            yield rest
+        file = os.open(f"/proc/self/fd/{item.fd}", _READ)
+        try:
+            pieces = _pieces(file, entry.size)
+            yield encode(entry._replace(sparse=pieces))
+            for offset, length in pieces if pieces is not None else [(0, entry.size)]:
+                yield from _content(file, offset, length)
+            if rest := padding(sum(length for _, length in pieces) if pieces is not None else entry.size):
+                yield rest  # an empty piece would mean the end
+        finally:
+            os.close(file)
     yield END
 
 
-def _content(fd: int, size: int) -> Iterator[bytes]:
-    file = os.open(f"/proc/self/fd/{fd}", _READ)
+def _pieces(file: int, size: int) -> list[tuple[int, int]] | None:
+    """The pieces of a file between its holes (lseek(2), SEEK_DATA); None if leaving those out is hardly worth it."""
+    if size - os.fstat(file).st_blocks * 512 < _HOLES_MIN:
+        return None
+    pieces: list[tuple[int, int]] = []
+    end = 0
     try:
-        while size and (piece := os.read(file, min(size, _PIECE))):
-            size -= len(piece)
-            yield piece
-    finally:
-        os.close(file)
-    while size:
-        piece = bytes(min(size, _PIECE))
-        size -= len(piece)
+        while end < size and len(pieces) < _PIECES_MAX:
+            start = os.lseek(file, end, os.SEEK_DATA)
+            end = min(os.lseek(file, start, os.SEEK_HOLE), size)
+            if start >= size:
+                return pieces
+            pieces.append((start, end - start))
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # that is: there are no more data
+            return None
+        return pieces
+    return pieces if end >= size else None
+
+
+def _content(file: int, offset: int, length: int) -> Iterator[bytes]:
+    end = offset + length
+    while offset < end:
+        piece = os.pread(file, min(end - offset, _PIECE), offset) or bytes(min(end - offset, _PIECE))
+        offset += len(piece)
         yield piece

@@ -6,6 +6,8 @@ same bytes, so that a layer's digest depends on its files alone. Source: POSIX.1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pycontainer.image.tar import BLOCK, DIRECTORY, FILE, Entry
 
 END = bytes(2 * BLOCK)
@@ -20,10 +22,31 @@ _XATTR = b"SCHILY.xattr."
 def encode(entry: Entry) -> bytes:
     """The header of an entry, which its content follows, padded by :func:`padding`.
 
-    An extended attribute whose name has a ``=`` is left out, as a PAX record can't name it.
+    Of a sparse file the pieces that are stored follow, one directly after the other (GNU tar manual, "PAX Format,
+    Version 1.0"). An extended attribute whose name has a ``=`` is left out, as a PAX record can't name it.
     """
+    if entry.sparse is not None:
+        return _sparse(entry, entry.sparse)
     name = (entry.name or b".") + b"/" if entry.kind == DIRECTORY else entry.name
     return _extended(entry, name) + _ustar(entry, name)
+
+
+def _sparse(entry: Entry, pieces: list[tuple[int, int]]) -> bytes:
+    """The headers of a sparse file, and the map of its pieces, which counts as the beginning of its content."""
+    listed = b"".join(b"%d\n" % number for number in (len(pieces), *(number for piece in pieces for number in piece)))
+    listed += padding(len(listed))
+    stored = entry._replace(
+        name=b"GNUSparseFile.0/" + entry.name[:80].replace(b"/", b"_"),
+        size=len(listed) + sum(length for _, length in pieces),
+        sparse=None,
+    )
+    real = [
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", entry.name),
+        (b"GNU.sparse.realsize", b"%d" % entry.size),
+    ]
+    return _extended(stored, stored.name, real) + _ustar(stored, stored.name) + listed
 
 
 def padding(size: int) -> bytes:
@@ -31,10 +54,10 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
-def _extended(entry: Entry, name: bytes) -> bytes:
+def _extended(entry: Entry, name: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
     """The extended header with all that does not fit into the plain one, or nothing."""
     seconds, nanoseconds = divmod(entry.mtime, 10**9)
-    records: list[tuple[bytes, bytes]] = []
+    records = list(more)
     if len(name) > _NAME_MAX:
         records.append((b"path", name))
     if len(entry.target) > _NAME_MAX:

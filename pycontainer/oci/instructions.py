@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pycontainer.errors import UsageError
-from pycontainer.oci.grammar import duration
+from pycontainer.oci import grammar
 
 Config = dict[str, Any]
 """The ``config`` object of an image's config (image-spec, config.md), with docker's additions."""
@@ -154,7 +154,9 @@ def _healthcheck(config: Config, text: str) -> None:
         key = _CHECK_OPTIONS.get(match[1])
         if key is None:
             raise UsageError(f"HEALTHCHECK has no option --{match[1]}")
-        check[key] = int(match[2]) if key == "Retries" else round(duration(match[2]) * 1e9)
+        check[key] = (
+            grammar.integer(0, 1 << 31)(match[2]) if key == "Retries" else round(grammar.duration(match[2]) * 1e9)
+        )
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE":
