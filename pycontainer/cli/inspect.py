@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from pycontainer.cli import Session
+from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.template import Template, to_json
-from pycontainer.engine import containers
+from pycontainer.engine import containers, disk_usage
 from pycontainer.engine.inspect import Document, container_document, image_document
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound
 from pycontainer.image.store import Store
 
 
-def _container(roots: Roots, name: str) -> Document:
-    return container_document(roots, containers.find(roots, name))
+class Looking(NamedTuple):
+    """Where to look, and what for.
+
+    Attributes:
+        kind: ``container``, ``image``, or "" for either.
+        size: of containers, tell how much they have written.
+        platform: of images, the one that they must be for.
+    """
+
+    roots: Roots
+    kind: str
+    size: bool = False
+    platform: str = ""
+
+    def find(self, name: str) -> Document:
+        """What there is to say about a thing. Raises NotFound."""
+        if self.kind != "image":
+            try:
+                return self._container(name)
+            except NotFound:
+                if self.kind:
+                    raise
+        try:
+            return self._image(name)
+        except NotFound:
+            if self.kind:
+                raise
+            raise NotFound(f"no such container or image: {name}") from None
+
+    def _container(self, name: str) -> Document:
+        container = containers.find(self.roots, name)
+        document = container_document(self.roots, container)
+        if self.size:
+            written = disk_usage.written(self.roots, container.id)
+            document |= {
+                "SizeRw": written,
+                "SizeRootFs": written + Store(self.roots.root).find(container.image_id).size,
+            }
+        return document
+
+    def _image(self, name: str) -> Document:
+        image = Store(self.roots.root).find(name)
+        return image_document(of_platform(image, (self.platform,) if self.platform else (), name))
 
 
-def _image(roots: Roots, name: str) -> Document:
-    return image_document(Store(roots.root).find(name))
-
-
-def _either(roots: Roots, name: str) -> Document:
-    try:
-        return _container(roots, name)
-    except NotFound:
-        pass
-    try:
-        return _image(roots, name)
-    except NotFound:
-        raise NotFound(f"no such container or image: {name}") from None
-
-
-_FIND: dict[str, Callable[[Roots, str], Document]] = {"container": _container, "image": _image, "": _either}
-
-
-def show(roots: Roots, kind: str, names: tuple[str, ...], form: str) -> int:
+def show(looking: Looking, names: tuple[str, ...], form: str) -> int:
     """Print the documents; one that is missing does not stop the others."""
     template = Template(form) if form not in ("", "json") else None
     found: list[Document] = []
-    status = for_each(names, lambda name: found.append(_FIND[kind](roots, name)))
+    status = for_each(names, lambda name: found.append(looking.find(name)))
     if form == "":
         click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     for document in found if form else ():
@@ -52,21 +75,24 @@ def show(roots: Roots, kind: str, names: tuple[str, ...], form: str) -> int:
     return status
 
 
-def _make(name: str, kind: str, help: str) -> click.Command:
-    @click.command(name, help=help)
+def _make(kind: str, help: str, *options: click.Option) -> click.Command:
+    @click.command("inspect", help=help)
     @click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-    @click.option("-s", "--size", is_flag=True, expose_value=False, hidden=True)
     @click.argument("names", metavar="NAME...", nargs=-1, required=True)
     @click.pass_obj
-    def command(session: Session, /, names: tuple[str, ...], form: str, **options: Any) -> int:
-        return show(session.roots, options.get("kind", kind), names, form)
+    def command(session: Session, /, names: tuple[str, ...], form: str, **chosen: Any) -> int:
+        return show(Looking(session.roots, **{"kind": kind, **chosen}), names, form)
 
+    command.params += options
     return command
 
 
-of_containers = _make("inspect", "container", "Show all that is known about containers.")
-of_images = _make("inspect", "image", "Show all that is known about images.")
-command = _make("inspect", "", "Show all that is known about containers and images.")
-command.params.append(
-    click.Option(["--type", "kind"], type=click.Choice(["container", "image", ""]), default="", help="Look only there")
+_SIZE = click.Option(["-s", "--size"], is_flag=True, help="Of containers, tell how much they have written")
+_PLATFORM = click.Option(["--platform"], default="", metavar="OS/ARCH", help="Only if it is for that platform")
+_KIND = click.Option(
+    ["--type", "kind"], type=click.Choice(["container", "image", ""]), default="", help="Look only there"
 )
+
+of_containers = _make("container", "Show all that is known about containers.", _SIZE)
+of_images = _make("image", "Show all that is known about images.", _PLATFORM)
+command = _make("", "Show all that is known about containers and images.", _SIZE, _KIND)

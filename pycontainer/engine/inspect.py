@@ -35,6 +35,7 @@ def image_document(image: Image) -> Document:
         "Parent": "",
         "Comment": config.history[-1].comment if config.history else "",
         "Created": image.created or ZERO_TIME,
+        "DockerVersion": "",
         "Author": config.author,
         "Config": image_config(config),
         "Architecture": config.architecture,
@@ -47,6 +48,7 @@ def image_document(image: Image) -> Document:
         },
         "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
         "Metadata": {"LastTagTime": ZERO_TIME},
+        "Descriptor": image.manifest._replace(annotations={}).to_json(),
     }
 
 

@@ -207,6 +207,18 @@ def test_history_shows_the_last_step_first(full: Pyc) -> None:
     assert full("history", "--platform", "linux/s390x", "third:1").code == 1
 
 
+def test_an_image_is_described_as_docker_describes_it(full: Pyc, image: str) -> None:
+    """Every field of the Engine API's ImageInspect (1.50) that is not deprecated or another system's."""
+    (document,) = json.loads(full("image", "inspect", image).ok().stdout)
+    fields = "Id RepoTags RepoDigests Comment Created DockerVersion Author Config Architecture Os Size GraphDriver"
+    assert set(f"{fields} RootFS Metadata Descriptor".split()) <= set(document)
+    assert document["Descriptor"]["digest"] in document["RepoDigests"][0] and document["Descriptor"]["size"] > 0
+    assert full("image", "inspect", "--platform", "linux/s390x", image).code == 1
+    assert full("image", "inspect", "--platform", str(host()), "-f", "{{.Os}}", image).stdout == "linux\n"
+    assert full("inspect", "-s", "-f", "{{.SizeRw}}", "job").ok().stdout == "500000\n"
+    assert full("inspect", "--type", "image", "job").code == 1
+
+
 def test_images_are_chosen_by_every_filter(full: Pyc, image: str) -> None:
     def chosen(*filters: str) -> list[str]:
         flags = [word for text in filters for word in ("-f", text)]
