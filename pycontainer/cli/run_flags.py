@@ -241,7 +241,10 @@ def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
     _join_network(values)
     container = ContainerOptions(**chosen(values, ContainerOptions._fields))
     check(container)
-    return RunOptions(image, container, **chosen(values, RunOptions._fields[2:]))
+    options = RunOptions(image, container, **chosen(values, RunOptions._fields[2:]))
+    if options.rm and container.restart not in ("", "no"):
+        raise UsageError("--restart and --rm contradict each other: one keeps the container, the other removes it")
+    return options
 
 
 def _join_repeated(values: dict[str, Any]) -> None:

@@ -253,8 +253,8 @@ def _ifreq(arg: Arg) -> Value:
 def _socket_type(arg: Arg, slots: Slots) -> Value:
     """Types are numbers, to which flags are added: SOCK_RAW is not SOCK_STREAM and SOCK_DGRAM."""
     kind, rest = _number(arg) & 0xF, _number(arg) & ~0xF
-    name = _one_of("SOCK_STREAM", "SOCK_DGRAM", "SOCK_RAW")(kind, slots)
-    return Symbol(f"{name}|{_or(rest, 'SOCK_CLOEXEC')}") if rest else name
+    name = _one_of("SOCK_STREAM", "SOCK_DGRAM", "SOCK_RAW", "SOCK_SEQPACKET")(kind, slots)
+    return Symbol(f"{name}|{_or(rest, 'SOCK_CLOEXEC', 'SOCK_NONBLOCK')}") if rest else name
 
 
 def _message(arg: Arg, slots: Slots) -> Value:

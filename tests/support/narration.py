@@ -141,7 +141,7 @@ def canonical_seen(call: Seen) -> str:
     args: list[Any] = list(call.args)
     if call.name in ("read", "recvfrom"):
         args[1] = "buf"
-    elif call.name == "write" and isinstance(args[0], Fd) and args[0].path.startswith(("NETLINK", "socket:")):
+    elif call.name == "write" and isinstance(args[0], Fd) and _is_netlink(args[0].path, args[2]):
         args[1] = "messages"
     elif call.name == "bind":
         args[1] = "address"
@@ -150,6 +150,11 @@ def canonical_seen(call: Seen) -> str:
     elif call.name == "rt_sigprocmask" and isinstance(args[1], list):
         args[1] = "[" + " ".join(args[1]) + "]"
     return _line(call.name, args, call.result, call.error)
+
+
+def _is_netlink(path: str, length: Any) -> bool:
+    """strace may know the socket's family or not; a message of netlink's has a header of 16 bytes."""
+    return path.startswith("NETLINK") or (path.startswith("socket:") and int(str(length), 0) >= 16)
 
 
 def _line(name: str, args: list[Any], value: int | None, error: str) -> str:
