@@ -360,7 +360,12 @@ class Store:
     @contextmanager
     def locked(self, name: str, how: int) -> Iterator[bool]:
         """Take a lock file; yields False if ``how`` has LOCK_NB and somebody else has it."""
-        fd = os.open(f"{self.root}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path, flags = f"{self.root}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            fd = os.open(path, flags, 0o600)
+        except FileNotFoundError:  # the very first command
+            self.prepare()
+            fd = os.open(path, flags, 0o600)
         try:
             try:
                 fcntl.flock(fd, how)
