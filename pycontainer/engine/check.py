@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pycontainer.engine import containers
 from pycontainer.engine.disk_usage import ALIVE, stored
 from pycontainer.errors import ImageError, NotFound, PycError, StoreError
-from pycontainer.image import derive, staging
+from pycontainer.image import changes, derive, staging
 from pycontainer.image.compression import decompress
 from pycontainer.image.layer import unpack_layer
 from pycontainer.image.manifest import Descriptor, parse_config
@@ -248,7 +248,8 @@ def difference(expected: int, found: int) -> str:
     for one, other in itertools.zip_longest(walk(expected, b".", b""), walk(found, b".", b"")):
         if one is None or other is None or one.entry.name != other.entry.name:
             return _only_in_one(one, other)
-        different = [name for name in Entry._fields if getattr(one.entry, name) != getattr(other.entry, name)]
+        left, right = _meaning(one.entry), _meaning(other.entry)
+        different = [name for name in Entry._fields if getattr(left, name) != getattr(right, name)]
         told = f"{_show(one.entry.name)} has another "
         if different == ["mtime"]:
             of_time = of_time or told + "mtime"
@@ -257,6 +258,11 @@ def difference(expected: int, found: int) -> str:
         if one.entry.kind == FILE and not _same_content(one, other):
             return told + "content"
     return of_time
+
+
+def _meaning(entry: Entry) -> Entry:
+    """Of a whiteout only that it is one matters; its time is when it was unpacked."""
+    return entry._replace(mode=0, uid=0, gid=0, mtime=0) if changes.is_whiteout(entry) else entry
 
 
 def _only_in_one(one: Item | None, other: Item | None) -> str:

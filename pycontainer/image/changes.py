@@ -49,9 +49,9 @@ def changes(upper: int, below: int) -> list[Change]:
             hiding.add(path)
             found.update((gone, DELETED) for gone in _missing(item.fd, below, path))
         old = _status(below, path)
-        if not path or (_is_whiteout(entry) and not old):
+        if not path or (is_whiteout(entry) and not old):
             continue
-        if _is_whiteout(entry):
+        if is_whiteout(entry):
             found[path] = DELETED
         elif old is None:
             found[path] = ADDED
@@ -119,7 +119,7 @@ def _translate(items: Iterable[Item]) -> Iterator[Item]:
         parent, slash, name = entry.name.rpartition(b"/")
         if name.startswith(WHITEOUT):
             raise ImageError(f"/{os.fsdecode(entry.name)!r} can't be in a layer: its name means a deletion there")
-        if _is_whiteout(entry):
+        if is_whiteout(entry):
             yield _marker(parent + slash + WHITEOUT + name)
             continue
         yield item._replace(entry=entry._replace(xattrs=_layer_xattrs(entry.xattrs)))
@@ -140,7 +140,8 @@ def _layer_xattrs(xattrs: dict[bytes, bytes] | None) -> dict[bytes, bytes] | Non
     return kept or None
 
 
-def _is_whiteout(entry: Entry) -> bool:
+def is_whiteout(entry: Entry) -> bool:
+    """Whether overlayfs takes it for a deletion."""
     return entry.kind == CHAR and entry.device == (0, 0)
 
 

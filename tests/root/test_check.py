@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def same_time(change: Callable[[Path], object], path: Path) -> None:
     before = os.stat(path)
     change(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_deletions_in_a_layer_are_no_damage(pyc: Pyc, store: Path, image: str) -> None:
+    script = "rm -rf /var /etc/passwd; mkdir /var; rm -rf /home; mkdir /home; touch /home/x"
+    pyc("run", "--name", "job", image, "sh", "-c", script).ok()
+    pyc("commit", "job", "less:1").ok()
+    time.sleep(0.01)
+    assert pyc("system", "check").ok().stdout == "everything is as it should be\n"
 
 
 LAYER_DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
@@ -131,6 +140,7 @@ def test_a_damaged_list_of_images_is_made_anew(pyc: Pyc, store: Path, image: str
     assert pyc("run", "--rm", image, "true").code == 0
 
 
+@pytest.mark.slow
 def test_fifty_random_mutations_of_metadata_never_crash_a_command(
     pyc: Pyc, store: Path, image: str, tmp_path: Path
 ) -> None:
