@@ -114,7 +114,7 @@ def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool,
 
 def _passes(document: dict[str, Any], filters: listing.Filters) -> bool:
     built_in = document["Name"] in networks.BUILT_IN
-    kind, dangling = "builtin" if built_in else "custom", not document["Containers"] and not built_in
+    dangling = not document["Containers"] and not built_in
     return (
         filters.any("dangling", lambda text: grammar.boolean(text) == dangling)
         and filters.any("driver", lambda text: text == document["Driver"])

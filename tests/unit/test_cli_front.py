@@ -86,7 +86,7 @@ def test_the_version_is_told(pyc):
         (["ps", "--nope"], "pyc: no such option '--nope'"),
         (["rm"], "pyc: missing argument 'CONTAINER...'"),
         (["run", "--nope", "x"], "pyc: unknown flag: --nope\n"),
-        (["run", "-p", "80:80", "x"], "pyc: --publish is not supported: "),
+        (["run", "--gpus", "all", "x"], "pyc: --gpus is not supported: "),
         (["ps", "--format", "{{.Nope"], "pyc: template: unclosed action"),
     ],
 )

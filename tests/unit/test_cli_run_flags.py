@@ -40,7 +40,7 @@ def test_a_refused_flag_that_asks_for_nothing_is_harmless(args):
     assert run_options([*args, "image"]).image == "image"
 
 
-@pytest.mark.parametrize("flag", ["-p", "--link", "--expose"])
+@pytest.mark.parametrize("flag", ["--link"])
 def test_a_refused_list_is_refused_whatever_is_in_it(flag):
     with pytest.raises(Unsupported):
         run_options([flag, "0", "image"])
@@ -116,8 +116,8 @@ def test_capabilities_have_their_full_names():
     assert (options.cap_add, options.cap_drop) == (("CAP_NET_ADMIN",), ("ALL",))
 
 
-def test_the_default_network_is_none_until_there_are_networks():
-    assert run_options(["image"]).container.network == "none"
+def test_the_default_network_is_the_bridge():
+    assert run_options(["image"]).container.network == "bridge"
 
 
 BAD = [
