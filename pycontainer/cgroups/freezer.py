@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 
-from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy, own_cgroup
+from pycontainer.cgroups.hierarchy import Hierarchies, detect, own_cgroup
 from pycontainer.errors import HostLacks
 
 _PATIENCE = 5.0
@@ -20,25 +21,34 @@ _PATIENCE = 5.0
 def frozen(hierarchies: Hierarchies, path: str) -> Iterator[None]:
     """While this lasts, no process of the cgroup at ``path`` runs, nor of those below it.
 
+    A process of its own lets them go on: it does so as well if this one is killed.
+
     Args:
         path: the container's cgroup, from the top of each hierarchy.
 
     Raises HostLacks where nothing can freeze it, or something in it does not freeze.
     """
-    v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
-    if v2 and os.path.exists(f"{v2.mount}{path}/cgroup.freeze") and _pids(v2.mount + path):
-        with _by_v2(v2.mount + path):
-            yield
-    elif v1:
-        members = [home.mount + path for home in hierarchies.v1.values() if home is not v1]
-        with _by_v1(v1, path, members):
-            yield
-    else:
-        raise HostLacks("this host has no cgroup freezer", hint="--no-pause does without")
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        argv = [sys.executable, "-m", "pycontainer.cgroups.freezer", path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        actions = [(os.POSIX_SPAWN_DUP2, reader, 0)]
+        thawer = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsid=True)
+    finally:
+        os.close(reader)
+    try:
+        freeze(hierarchies, path)
+        yield
+    finally:
+        os.close(writer)
+        os.waitpid(thawer, 0)
 
 
 def freeze(hierarchies: Hierarchies, path: str) -> None:
-    """Stop everybody in the cgroup at ``path``, until :func:`thaw`. Raises HostLacks as :func:`frozen` does."""
+    """Stop everybody in the cgroup at ``path``, until :func:`thaw`. Raises HostLacks as :func:`frozen` does.
+
+    In v1 containers have no group of their own in the freezer's hierarchy; they get one for as long as this takes.
+    """
     v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
     if v2 and os.path.exists(f"{v2.mount}{path}/cgroup.freeze") and _pids(v2.mount + path):
         _write(f"{v2.mount}{path}/cgroup.freeze", "1")
@@ -46,7 +56,7 @@ def freeze(hierarchies: Hierarchies, path: str) -> None:
     elif v1:
         directory, members = v1.mount + path, [home.mount + path for home in hierarchies.v1.values() if home is not v1]
         os.makedirs(directory, exist_ok=True)
-        _write(f"{directory}/freezer.state", "FROZEN")
+        _write(f"{directory}/freezer.state", "FROZEN")  # first: then nobody who was moved forks any more
         _wait(lambda: not _move(members, directory), directory)
         _wait(lambda: "FROZEN" in _read(f"{directory}/freezer.state"), directory)
     else:
@@ -64,34 +74,6 @@ def thaw(hierarchies: Hierarchies, path: str) -> None:
         home = v1.mount + own_cgroup(v1, _read("/proc/self/cgroup"))
         _write(f"{directory}/freezer.state", "THAWED")
         _wait(lambda: not _move([directory], home) and _is_removed(directory), directory)
-
-
-@contextlib.contextmanager
-def _by_v2(directory: str) -> Iterator[None]:
-    try:
-        _write(f"{directory}/cgroup.freeze", "1")
-        _wait(lambda: "frozen 1" in _read(f"{directory}/cgroup.events"), directory)
-        yield
-    finally:
-        _write(f"{directory}/cgroup.freeze", "0")
-
-
-@contextlib.contextmanager
-def _by_v1(home: Hierarchy, path: str, members: list[str]) -> Iterator[None]:
-    """Containers have no group of their own in the freezer's hierarchy; they get one for as long as this takes."""
-    directory, before = home.mount + path, home.mount
-    os.makedirs(directory, exist_ok=True)
-    try:
-        for pid in [pid for member in members for pid in _pids(member)][:1]:
-            before = home.mount + own_cgroup(home, _read(f"/proc/{pid}/cgroup"))
-        _write(f"{directory}/freezer.state", "FROZEN")  # first: then nobody who was moved forks any more
-        _wait(lambda: not _move(members, directory), directory)
-        _wait(lambda: "FROZEN" in _read(f"{directory}/freezer.state"), directory)
-        yield
-    finally:
-        _write(f"{directory}/freezer.state", "THAWED")
-        if before != directory:  # else somebody has frozen it before us, and may want to do so again
-            _wait(lambda: not _move([directory], before) and _is_removed(directory), directory)
 
 
 def _move(sources: list[str], target: str) -> bool:
@@ -144,3 +126,9 @@ def _read(path: str) -> str:
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
+
+
+if __name__ == "__main__":
+    while os.read(0, 1):
+        pass
+    thaw(detect(), sys.argv[1])
