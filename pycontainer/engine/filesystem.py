@@ -7,7 +7,6 @@ kernel has the way in: /proc/PID/root, opened once. Otherwise its layers are sta
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +17,9 @@ from pycontainer.errors import Conflict, HostLacks
 from pycontainer.image.store import Store
 from pycontainer.rootfs import detached
 from pycontainer.rootfs.overlay import make_skeleton, skeleton
+
+_PATIENCE = 60.0
+"""Seconds to wait for another copy into the same container."""
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -31,7 +33,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
     While the container runs, this is the root as it sees it, with all that is mounted. Else it is what it has written
     on its layers, or the directory of the host that would be bound where ``path`` leads.
 
-    Raises Conflict if ``write`` is asked for where the container may not write itself.
+    Raises Conflict if ``write`` is asked for where the container may not write itself, or while it is being started.
     """
     if container.state in ("running", "paused"):
         root = _root_of_process(roots, container)
@@ -52,7 +54,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
         finally:
             os.close(root)
         return
-    with _alone(where), detached.overlay(_layers(roots, container), f"{where}/upper", f"{where}/work") as root:
+    with _writing(roots, container) if write else snapshot(roots, container) as root:
         yield root, os.fsencode(path)
 
 
@@ -124,11 +126,14 @@ def _root_of_process(roots: Roots, container: Container) -> int:
 
 
 @contextlib.contextmanager
-def _alone(where: str) -> Iterator[None]:
-    """Wait for others that have the same directory under an overlay: overlayfs takes it only once."""
-    lock = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _writing(roots: Roots, container: Container) -> Iterator[int]:
+    """The layers under its own directory, which overlayfs must have only once: so nobody starts it meanwhile."""
+    where = containers.directory(roots, container.id)
+    containers.repair(roots)  # or we would take a killed monitor's remains for our own, and delete them
+    lock = containers.take_lock(roots, container.id, patience=_PATIENCE)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        with detached.overlay(_layers(roots, container), f"{where}/upper", f"{where}/work") as root:
+            yield root
     finally:
+        containers.forget_live(roots, container.id)
         os.close(lock)

@@ -272,6 +272,17 @@ def test_the_arguments_must_make_sense(stocked: Pyc, tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr
 
 
+def test_many_copies_into_a_stopped_container_take_turns(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    stocked("run", "--name", "box", image, "true").ok()
+    (tmp_path / "file").write_bytes(os.urandom(1_000_000))
+    copies = [stocked.start("cp", str(tmp_path / "file"), f"box:/copy{number}") for number in range(8)]
+    for process in copies:
+        assert process.communicate(timeout=60) == (b"", b"") and process.returncode == 0
+    assert len([line for line in stocked("diff", "box").lines if "copy" in line]) == 8
+    assert os.listdir(f"{stocked.runroot}/containers") == []
+    assert stocked("start", "-a", "box").code == 0
+
+
 # --- mounts ---------------------------------------------------------------------------------------------------------
 
 
