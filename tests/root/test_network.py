@@ -1,0 +1,386 @@
+"""Containers with a network: on a host of the test's own, seen from inside, from the host, and from outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.cli import Pyc, sh
+from tests.support.host import missing_command
+from tests.support.hosts import HERE, THERE, HostedPyc, Namespace, World
+
+pytestmark = pytest.mark.root
+
+# An HTTP server in busybox that answers with the address of its client, and says when it listens.
+ANSWER = "mkdir -p /w/cgi-bin; printf '#!/bin/sh\\necho; echo $REMOTE_ADDR; cat /w/name' > /w/cgi-bin/who"
+SERVE = f"{ANSWER}; chmod +x /w/cgi-bin/who; hostname > /w/name; httpd -f -h /w -p"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    if reason := missing_command("ip", "nft", "nsenter"):
+        pytest.skip(reason)
+    with World() as made:
+        yield made
+
+
+@pytest.fixture
+def host(world: World) -> Namespace:
+    return world.host
+
+
+@pytest.fixture
+def outside(world: World) -> Namespace:
+    return world.outside
+
+
+@pytest.fixture
+def net(world: World, stocked: Pyc) -> Iterator[HostedPyc]:
+    """``pyc`` on the world's host. What a test leaves there is removed, the bridge and the packet filter too."""
+    fields = {field.name: getattr(stocked, field.name) for field in dataclasses.fields(Pyc)}
+    pyc = HostedPyc(**fields, netns=world.host.path)
+    yield pyc
+    containers = os.listdir(f"{pyc.root}/containers")
+    if containers:
+        pyc("rm", "-f", *containers)
+    pyc("network", "prune", "-f")
+    world.host("nft", "flush", "ruleset")
+    for line in world.host.ok("ip", "-o", "link", "show", "type", "bridge").splitlines():
+        world.host("ip", "link", "delete", line.split()[1].rstrip(":@"))
+    world.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
+    for path in (
+        f"{pyc.root}/networks/bridge.json",
+        f"{pyc.runroot}/networks/router",
+        f"{pyc.runroot}/networks/passing",
+    ):
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def fetch(where: Namespace, address: str, port: int) -> str:
+    """What the server of ``SERVE`` answers; "" for no answer."""
+    url = f"http://{address}:{port}/cgi-bin/who"
+    request = f"import urllib.request as r; print(r.urlopen('{url}', timeout=2).read().decode())"
+    return where(sys.executable, "-I", "-c", request).stdout.strip()
+
+
+def served(where: Namespace, address: str, port: int) -> list[str]:
+    """The same, once the server is there."""
+    deadline = time.monotonic() + 10
+    while not (answer := fetch(where, address, port)):
+        assert time.monotonic() < deadline, f"nobody answers at {address}:{port}"
+        time.sleep(0.05)
+    return answer.split()
+
+
+def inspected(pyc: Pyc, name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(pyc("inspect", name).ok().stdout)[0]["NetworkSettings"]
+    return settings
+
+
+def address_of(pyc: Pyc, name: str, network: str = "bridge") -> str:
+    return str(inspected(pyc, name)["Networks"][network]["IPAddress"])
+
+
+def taken(pyc: Pyc, network: str = "bridge") -> list[str]:
+    where = f"{pyc.runroot}/networks/{network}"
+    return [name for name in os.listdir(where) if not name.startswith(".")] if os.path.isdir(where) else []
+
+
+def links(host: Namespace) -> list[str]:
+    return re.findall(r"pv[0-9a-f]{8}[-\d]*", host.ok("ip", "-o", "link"))
+
+
+def nothing_is_left(pyc: Pyc, host: Namespace) -> None:
+    deadline = time.monotonic() + 5
+    while (left := [*taken(pyc), *links(host)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    ports = re.findall(r"elements = \{[^}]* : [^}]*\}", host("nft", "list", "ruleset").stdout)
+    assert (left, ports) == ([], [])
+
+
+# --- one container ----------------------------------------------------------------------------------------------------
+
+
+def test_a_container_reaches_outside_with_the_host_s_address(net: HostedPyc, outside: Namespace) -> None:
+    server = outside.start("busybox", "nc", "-l", "-p", "7000", "-e", "sh", "-c", "echo to $NCAT; cat /proc/net/tcp")
+    try:
+        result = net("run", "--rm", "busybox", *sh(f"ping -c1 -W2 {THERE} >/dev/null && ip route")).ok()
+    finally:
+        server.kill()
+        server.wait()
+    assert result.lines[0].startswith("default via 10.90.0.1 dev eth0")
+
+
+def test_everything_is_given_back_at_the_end(net: HostedPyc, host: Namespace) -> None:
+    net("run", "--rm", "-p", "8080:80", "busybox", "true").ok()
+    nothing_is_left(net, host)
+
+
+def test_it_has_one_address_and_believes_no_neighbour(net: HostedPyc) -> None:
+    script = "ip -o addr show eth0; cd /proc/sys/net/ipv6/conf/eth0; cat accept_ra accept_redirects disable_ipv6"
+    *addresses, ra, redirects, disabled = net("run", "--rm", "busybox", *sh(script)).ok().lines
+    assert len(addresses) == 1 and "10.90.0." in addresses[0]
+    assert (ra, redirects, disabled) == ("0", "0", "1")
+
+
+def test_the_host_takes_no_routes_from_containers(net: HostedPyc, host: Namespace) -> None:
+    net("run", "--rm", "busybox", "true").ok()
+    bridge = host.ok("ip", "-o", "link", "show", "type", "bridge").split()[1].rstrip(":")
+    assert host.ok("cat", f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra").strip() == "0"
+    assert host.ok("cat", f"/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6").strip() == "1"
+
+
+def test_network_none_has_loopback_only_and_makes_nothing(net: HostedPyc, host: Namespace) -> None:
+    assert net("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net").ok().lines == ["lo"]
+    assert host.ok("nft", "list", "ruleset") == ""
+
+
+def test_network_host_is_the_host_s(net: HostedPyc) -> None:
+    assert "up0" in net("run", "--rm", "--network", "host", "busybox", "ls", "/sys/class/net").ok().lines
+
+
+def test_the_network_of_another_container_can_be_shared(net: HostedPyc) -> None:
+    net("run", "-d", "--name", "first", "busybox", "sleep", "60").ok()
+    result = net(
+        "run", "--rm", "--network", "container:first", "busybox", *sh("ip -4 -o addr show eth0; cat /etc/hosts")
+    )
+    assert address_of(net, "first") in result.ok().lines[0]
+    assert result.lines[-2].startswith(address_of(net, "first"))
+
+
+def test_who_forwards_only_for_containers_forwards_nothing_else(net: HostedPyc, host: Namespace) -> None:
+    said = net("run", "--rm", "busybox", "true").ok().stderr
+    assert "ip_forward" in said
+    assert host.ok("cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
+    assert re.search(r"chain guard \{\s+drop", host.ok("nft", "list", "ruleset"))
+    assert "ip_forward" not in net("run", "--rm", "busybox", "true").ok().stderr
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_published_port_is_reached_from_everywhere_with_the_client_s_address(
+    net: HostedPyc, host: Namespace, outside: Namespace
+) -> None:
+    net("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    assert served(host, "127.0.0.1", 8080)[0].strip("[]") == "::ffff:10.90.0.1"
+    assert served(host, HERE, 8080)[0].strip("[]").endswith(HERE)
+    assert served(outside, HERE, 8080)[0].strip("[]").endswith(THERE)
+    ask = f"printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HERE} 8080 | grep 10.90"
+    assert "10.90.0." in net("run", "--rm", "busybox", *sh(ask)).ok().stdout
+
+
+def test_a_port_on_one_address_is_reached_there_only(net: HostedPyc, host: Namespace, outside: Namespace) -> None:
+    net("run", "-d", "-p", "127.0.0.1:8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    served(host, "127.0.0.1", 8080)
+    assert fetch(outside, HERE, 8080) == ""
+
+
+def test_a_port_that_is_not_published_is_not_reached_from_outside(
+    net: HostedPyc, outside: Namespace, host: Namespace
+) -> None:
+    net("run", "-d", "--name", "web", "busybox", *sh(f"{SERVE} 80")).ok()
+    address = address_of(net, "web")
+    served(host, address, 80)
+    outside.ok("ip", "route", "add", "10.90.0.0/16", "via", HERE)
+    try:
+        assert fetch(outside, address, 80) == ""
+    finally:
+        outside.ok("ip", "route", "del", "10.90.0.0/16")
+
+
+def test_nobody_reaches_the_host_s_loopback_through_the_bridge(net: HostedPyc, host: Namespace) -> None:
+    server = host.start(sys.executable, "-I", "-m", "http.server", "--bind", "127.0.0.1", "7001")
+    try:
+        script = "ip route add 127.0.0.0/8 via 10.90.0.1 table local; nc -w 1 127.0.0.1 7001 </dev/null && echo reached"
+        assert "reached" not in net("run", "--rm", "--privileged", "busybox", *sh(script)).stdout
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_any_free_port_is_found(net: HostedPyc) -> None:
+    net("run", "-d", "--name", "any", "-p", "80", "-p", "7000-7010:81", "busybox", "sleep", "60").ok()
+    ports = inspected(net, "any")["Ports"]
+    assert int(ports["80/tcp"][0]["HostPort"]) > 1023
+    assert ports["81/tcp"][0]["HostPort"] == "7000"
+    net("run", "-d", "--name", "second", "-p", "7000-7010:81", "busybox", "sleep", "60").ok()
+    assert inspected(net, "second")["Ports"]["81/tcp"][0]["HostPort"] == "7001"
+
+
+def test_a_port_that_a_stranger_has_is_a_clean_error(net: HostedPyc, host: Namespace) -> None:
+    stranger = host.start(sys.executable, "-I", "-m", "http.server", "--bind", "0.0.0.0", "7002")
+    try:
+        deadline = time.monotonic() + 5
+        while ":7002" not in host.ok("ss", "-ltn") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        result = net("run", "--rm", "-p", "7002:80", "busybox", "true")
+        assert result.code == 125 and "port 7002" in result.stderr and "already in use" in result.stderr
+    finally:
+        stranger.kill()
+        stranger.wait()
+    nothing_is_left(net, host)
+
+
+def test_the_first_of_two_containers_keeps_its_port(net: HostedPyc, host: Namespace) -> None:
+    net("run", "-d", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    served(host, HERE, 8080)
+    assert net("run", "--rm", "-p", "8080:80", "busybox", "true").code == 125
+    assert served(host, HERE, 8080)
+
+
+def test_an_administrator_decides_where_ports_are_published(
+    net: HostedPyc, host: Namespace, outside: Namespace
+) -> None:
+    argv = ("run", "-d", "--name", "web", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80"))
+    net(*argv, env={"PYC_PUBLISH_ADDRESS": "127.0.0.1"}).ok()
+    served(host, "127.0.0.1", 8080)
+    assert fetch(outside, HERE, 8080) == ""
+
+
+def test_what_the_host_s_firewall_refuses_is_not_opened(net: HostedPyc, host: Namespace, outside: Namespace) -> None:
+    host.ok("nft", "add table inet mine; add chain inet mine in { type filter hook input priority 0; policy drop; }")
+    host.ok("nft", "add rule inet mine in iifname lo accept; add rule inet mine in ct state established accept")
+    result = net("run", "-d", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    assert "nftables table mine" in result.stderr
+    served(host, HERE, 8080)
+    assert fetch(outside, HERE, 8080) == ""
+    host.ok("nft", "delete table inet mine")
+    net("network", "reload").ok()
+    assert served(outside, HERE, 8080)
+
+
+# --- networks that people make ----------------------------------------------------------------------------------------
+
+
+def test_networks_are_isolated_from_each_other(net: HostedPyc) -> None:
+    for name in ("one", "two"):
+        net("network", "create", name).ok()
+    net("run", "-d", "--name", "there", "--network", "two", "busybox", "sleep", "60").ok()
+    address = address_of(net, "there", "two")
+    assert net("run", "--rm", "--network", "one", "busybox", "ping", "-c1", "-W1", address).code != 0
+    assert net("run", "--rm", "--network", "two", "busybox", "ping", "-c1", "-W1", address).code == 0
+
+
+def test_nothing_leaves_an_internal_network(net: HostedPyc, host: Namespace) -> None:
+    net("network", "create", "--internal", "inner").ok()
+    script = f"ping -c1 -W1 {THERE}; ip route add default via $(ip route | sed 's/.0.24.*/.1/'); ping -c1 -W1 {THERE}"
+    argv = ("run", "--rm", "--network", "inner", "--cap-add", "NET_ADMIN", "busybox")
+    assert "1 packets received" not in net(*argv, *sh(script)).stdout
+    assert "nameserver" not in net(*argv, "cat", "/etc/resolv.conf").ok().stdout
+
+
+def test_ipv6_is_there_where_it_was_asked_for(net: HostedPyc) -> None:
+    net("network", "create", "--ipv6", "--subnet", "fd44::/64", "six").ok()
+    net("run", "-d", "--name", "peer", "--network", "six", "--ip6", "fd44::77", "busybox", "sleep", "60").ok()
+    net("run", "--rm", "--network", "six", "busybox", "ping6", "-c1", "-W2", "fd44::77").ok()
+
+
+def test_an_address_is_nobody_else_s(net: HostedPyc) -> None:
+    net("network", "create", "--subnet", "10.45.0.0/29", "tiny").ok()
+    net("run", "-d", "--name", "holder", "--network", "tiny", "--ip", "10.45.0.5", "busybox", "sleep", "60").ok()
+    result = net("run", "--rm", "--network", "tiny", "--ip", "10.45.0.5", "busybox", "true")
+    assert result.code == 125 and "10.45.0.5 is already in use" in result.stderr
+    for _ in range(4):
+        net("run", "-d", "--network", "tiny", "busybox", "sleep", "60").ok()
+    assert "no address is free" in net("run", "--rm", "--network", "tiny", "busybox", "true").stderr
+    assert len(taken(net, "tiny")) == 5
+
+
+def test_a_subnet_that_the_host_has_already_is_refused(net: HostedPyc) -> None:
+    assert "overlaps" in net("network", "create", "--subnet", "203.0.113.0/25", "bad").stderr
+
+
+def test_a_network_is_described_as_docker_does(net: HostedPyc) -> None:
+    made = net(
+        "network", "create", "--label", "a=b", "--subnet", "10.46.0.0/24", "--gateway", "10.46.0.9", "shown"
+    ).ok()
+    document = json.loads(net("network", "inspect", "shown").ok().stdout)[0]
+    assert document["Id"] == made.stdout.strip()
+    assert document["IPAM"]["Config"] == [{"Subnet": "10.46.0.0/24", "Gateway": "10.46.0.9"}]
+    assert document["Labels"] == {"a": "b"}
+    assert net("network", "ls", "--format", "{{.Name}} {{.Driver}}", "-f", "type=custom").ok().lines == ["shown bridge"]
+    assert net("network", "prune", "-f").ok().lines[1] == "shown"
+
+
+# --- repair -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_flushed_packet_filter_is_made_anew_with_the_ports_of_those_who_run(
+    net: HostedPyc, host: Namespace, outside: Namespace
+) -> None:
+    net("run", "-d", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    served(outside, HERE, 8080)
+    host.ok("nft", "flush", "ruleset")
+    assert fetch(outside, HERE, 8080) == ""
+    net("run", "--rm", "busybox", "true").ok()
+    assert served(outside, HERE, 8080)
+
+
+def test_rules_that_were_deleted_are_noticed(net: HostedPyc, host: Namespace) -> None:
+    net("run", "--rm", "busybox", "true").ok()
+    table = host.ok("nft", "list", "tables").split()[2]
+    before = host.ok("nft", "list", "ruleset")
+    host.ok("nft", "flush", "chain", "inet", table, "forward")
+    net("run", "--rm", "busybox", "true").ok()
+    assert host.ok("nft", "list", "ruleset") == before
+
+
+def test_a_deleted_bridge_is_made_anew_with_the_cables_of_those_who_run(net: HostedPyc, host: Namespace) -> None:
+    net("run", "-d", "--name", "web", "busybox", *sh(f"{SERVE} 80")).ok()
+    bridge = host.ok("ip", "-o", "link", "show", "type", "bridge").split()[1].rstrip(":")
+    host.ok("ip", "link", "delete", bridge)
+    net("run", "--rm", "busybox", "ping", "-c1", "-W2", address_of(net, "web")).ok()
+    served(host, address_of(net, "web"), 80)
+
+
+def test_what_a_killed_monitor_had_is_free_after_the_next_command(net: HostedPyc, host: Namespace) -> None:
+    net("run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "60").ok()
+    pid = int(net("inspect", "-f", "{{.State.Pid}}", "web").ok().stdout)
+    with open(f"/proc/{pid}/stat") as file:
+        monitor = int(file.read().rpartition(")")[2].split()[1])
+    os.kill(monitor, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    net("run", "--rm", "-p", "8080:80", "busybox", "true").ok()
+    nothing_is_left(net, host)
+
+
+def test_a_command_killed_at_any_moment_leaves_no_address(net: HostedPyc, host: Namespace) -> None:
+    net("run", "--rm", "busybox", "true").ok()
+    for milliseconds in range(10, 130, 8):
+        running = subprocess.Popen(
+            net.argv("run", "--rm", "-p", "8080:80", "busybox", "true"),
+            env=net.env(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(milliseconds / 1000)
+        running.kill()
+        running.wait()
+    deadline = time.monotonic() + 10
+    while net("run", "--rm", "-p", "8080:80", "busybox", "true").code and time.monotonic() < deadline:
+        time.sleep(0.1)
+    nothing_is_left(net, host)
+
+
+def test_many_at_once_have_different_addresses(net: HostedPyc, host: Namespace) -> None:
+    argv = net.argv("run", "--rm", "busybox", *sh("ip -4 -o addr show eth0; sleep 1"))
+    running = [
+        subprocess.Popen(argv, env=net.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        for _ in range(12)
+    ]
+    shown = [re.findall(r"inet ([\d.]+)/", one.communicate(timeout=60)[0]) for one in running]
+    assert all(one.returncode == 0 for one in running)
+    assert len({address for found in shown for address in found}) == 12
+    nothing_is_left(net, host)
