@@ -118,8 +118,10 @@ def names(image: Image) -> list[Name]:
 def _matches(name: Name, pattern: str) -> bool:
     """As docker: a shell pattern over the repository or the repository and tag."""
     full = f"{name.repository}:{name.tag}"
-    return name.repository != NONE and any(fnmatchcase(text, pattern) for text in (full, name.repository)) and (
-        "/" in pattern or "/" not in name.repository or pattern in ("*", "**")
+    return (
+        name.repository != NONE
+        and any(fnmatchcase(text, pattern) for text in (full, name.repository))
+        and ("/" in pattern or "/" not in name.repository or pattern in ("*", "**"))
     )
 
 

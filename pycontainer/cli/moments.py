@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar import duration
@@ -35,5 +35,5 @@ def stamp(text: str) -> str:
         return ""
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{9}Z", text, re.ASCII):
         return text
-    when = datetime.fromtimestamp(moment(text), timezone.utc)
+    when = datetime.fromtimestamp(moment(text), UTC)
     return when.strftime("%Y-%m-%dT%H:%M:%S.%f") + "000Z"

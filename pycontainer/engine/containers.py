@@ -138,7 +138,6 @@ def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
         file.write(json.dumps(spec))
 
 
-
 def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     """The descriptor of the locked file that says the container lives; the monitor inherits it.
 

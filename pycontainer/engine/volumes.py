@@ -21,8 +21,9 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pycontainer.core.directories import make_private
 from pycontainer.engine import containers
-from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
+from pycontainer.errors import Conflict, HostLacks, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar import Mount
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _lock(roots: Roots, name: str, make: bool, wait: bool) -> int:
         if make:
             for parent in (roots.root, roots.root + "/volumes", path):
                 with contextlib.suppress(FileExistsError):
-                    os.makedirs(parent, 0o700)
+                    make_private(parent)
         try:
             lock = os.open(path, _DIRECTORY)
         except FileNotFoundError:
@@ -289,6 +290,8 @@ def named(roots: Roots, config: ImageConfig, options: ContainerOptions, containe
         target = os.path.normpath("/" + path.lstrip("/"))  # an image's "/../../etc" is its own /etc, if anything
         if target == "/" or not target.isprintable():
             raise UsageError(f"the image declares a volume at {path!r}, where none can be")
+        if target.split("/")[1] in ("proc", "sys", "dev"):
+            continue  # images made for systemd declare /sys/fs/cgroup; what the kernel shows is no image's to hide
         mounts.setdefault(target, Mount("volume", "", target))
     owner = container_id[:_OWNER_DIGITS]
     every = [_named(roots, mount, f"{owner}{number:08x}") for number, mount in enumerate(mounts.values())]
@@ -413,7 +416,9 @@ def _concrete(roots: Roots, mount: Mount) -> Mount:
 
 def _layers(roots: Roots, mount: Mount) -> Mount:
     """An image as a filesystem: its layers without any that could be written."""
+    from pycontainer.engine.start import kernel_version
     from pycontainer.image.store import Store
+    from pycontainer.plan.root import LOWERDIR_PLUS
     from pycontainer.rootfs.overlay import skeleton
 
     image = Store(roots.root).find(mount.source)
@@ -421,7 +426,12 @@ def _layers(roots: Roots, mount: Mount) -> Mount:
     if len(lowers) < 2:
         lowers.append(skeleton(roots.root) + "/sys")  # it is empty; overlayfs wants two when none is writable
     layers = tuple(f"lowerdir+={lower}" for lower in lowers)
-    return mount._replace(type="overlay", source="image", options=(*mount.options, *layers))
+    if kernel_version() < LOWERDIR_PLUS:
+        layers = ("lowerdir=" + ":".join(lowers),)
+        if len(layers[0]) > 255:
+            raise HostLacks(f"can't mount image {mount.source[:19]}: it has many layers", hint="this takes Linux 6.5")
+    options = (*mount.options, *layers, "redirect_dir=off", "metacopy=off")
+    return mount._replace(type="overlay", source="image", options=options)
 
 
 def map_owners(spec: Spec, mounts: Collection[Mount], user: User) -> None:

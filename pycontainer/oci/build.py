@@ -177,14 +177,26 @@ def _rlimits(options: ContainerOptions, nofile: int) -> list[Rlimit]:
 
 
 def _mounts(options: ContainerOptions, files: Mapping[str, str]) -> list[Mount]:
-    """Parents before children, so that no mount is hidden by a later one; the user's replace ours at the same place."""
+    """Parents before children, so that no mount is hidden by a later one; the user's replace ours at the same place.
+
+    What is the kernel's comes last: a target may be a symbolic link of the image's that leads to /proc, and then the
+    real /proc has to be on top.
+    """
     mounts = {mount["destination"]: mount for mount in _default_mounts(options)}
     mode = ["ro"] if options.read_only else []
     for destination, source in files.items():
         mounts[destination] = _host_bind(source, destination, ["bind", "rprivate", "nosuid", "nodev", "noexec", *mode])
     for asked in options.mounts:
         mounts[asked.target] = _mount(asked, options.privileged)
-    return sorted(mounts.values(), key=lambda mount: mount["destination"].rstrip("/").count("/"))
+    return sorted(mounts.values(), key=lambda mount: (_is_kernels(mount["destination"]), _depth(mount["destination"])))
+
+
+def _is_kernels(target: str) -> bool:
+    return target.startswith(("/proc/", "/sys/", "/dev/")) or target in ("/proc", "/sys", "/dev")
+
+
+def _depth(target: str) -> int:
+    return target.rstrip("/").count("/")
 
 
 def _default_mounts(options: ContainerOptions) -> list[Mount]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pycontainer.core import constants as k
 from pycontainer.core.kernel import fsconfig, fsmount, fsopen
@@ -26,7 +26,7 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[
 
     Raises:
         NotFound: one of the directories is not there.
-        HostLacks: no overlayfs, or a kernel that can't be given layers one by one (before 6.5).
+        HostLacks: no overlayfs, or more layers than a kernel takes that can't be given them one by one (before 6.5).
     """
     mount = _mount(lowers, upper, work)
     try:
@@ -36,26 +36,64 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[
 
 
 def _mount(lowers: Sequence[str], upper: str, work: str) -> int:
-    keys = [("lowerdir+", lower) for lower in lowers] + ([("upperdir", upper), ("workdir", work)] if upper else [])
     with contextlib.ExitStack() as held:
-        try:
-            fs = fsopen("overlay")
-        except OSError as error:
-            raise HostLacks(f"can't stack layers: fsopen overlay: {os.strerror(error.errno or 0).lower()}") from None
-        held.callback(os.close, fs)
-        fsconfig(fs, k.FSCONFIG_SET_STRING, "source", "overlay")
-        for key, path in keys:
-            directory = _open(path)
+
+        def name(path: str | int) -> str:
+            """A path without colons and commas, which would end it, and short: a parameter has 255 bytes."""
+            directory = path if isinstance(path, int) else _open(path)
             held.callback(os.close, directory)
-            try:  # a parameter is 255 bytes at most, and a colon or comma in a path would end it
-                fsconfig(fs, k.FSCONFIG_SET_STRING, key, f"/proc/self/fd/{directory}")
-            except OSError as error:
-                raise HostLacks(
-                    f"can't stack layers one by one ({key}: {os.strerror(error.errno or 0).lower()})",
-                    hint="this takes Linux 6.5",
-                ) from None
+            return f"/proc/self/fd/{directory}"
+
+        below, above = [name(lower) for lower in lowers], []
+        if upper:
+            above = [("upperdir", name(upper)), ("workdir", name(work))]
+        fs = _context()
+        try:
+            for lower in below:
+                fsconfig(fs, k.FSCONFIG_SET_STRING, "lowerdir+", lower)
+        except OSError as error:
+            os.close(fs)
+            return _older(below, above, name, error)
+        return _made(fs, above)
+
+
+_AT_ONCE = 11
+"""How many layers fit into one parameter."""
+
+
+def _older(below: list[str], above: list[tuple[str, str]], name: Callable[[str | int], str], refused: OSError) -> int:
+    """Linux before 6.5 takes its layers as one parameter. More of them make two mounts, one below the other."""
+    if len(below) > 2 * _AT_ONCE - 1:
+        raise HostLacks(
+            f"can't stack {len(below)} layers one by one ({os.strerror(refused.errno or 0).lower()})",
+            hint="this takes Linux 6.5",
+        ) from None
+    if len(below) > _AT_ONCE:
+        top, rest = below[: _AT_ONCE - 1], below[_AT_ONCE - 1 :]
+        if len(rest) == 1:
+            top, rest = below[: _AT_ONCE - 2], below[_AT_ONCE - 2 :]  # overlayfs wants two when none is writable
+        below = [*top, name(_made(_context(), [("lowerdir", ":".join(rest))]))]
+    return _made(_context(), [("lowerdir", ":".join(below)), *above])
+
+
+def _context() -> int:
+    try:
+        fs = fsopen("overlay")
+    except OSError as error:
+        raise HostLacks(f"can't stack layers: fsopen overlay: {os.strerror(error.errno or 0).lower()}") from None
+    fsconfig(fs, k.FSCONFIG_SET_STRING, "source", "overlay")
+    return fs
+
+
+def _made(fs: int, parameters: list[tuple[str, str]]) -> int:
+    """The mount of a context, with some more parameters; the context is closed."""
+    try:
+        for key, value in parameters:
+            fsconfig(fs, k.FSCONFIG_SET_STRING, key, value)
         fsconfig(fs, k.FSCONFIG_CMD_CREATE)
         return fsmount(fs, k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID)
+    finally:
+        os.close(fs)
 
 
 def _open(path: str) -> int:
