@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -137,7 +136,7 @@ def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[
         "State": container.state,
         "Ports": ", ".join(container.ports),
         "Names": container.name,
-        "Size": human.size(written(roots, container)) if size else "0B",
+        "Size": human.size(_written(roots, container)) if size else "0B",
         "Labels": listing.join_labels(container.labels),
         "Mounts": ",".join(human.ellipsis(mount, 15) if short else mount for mount in container.mounts),
         "LocalVolumes": "0",
@@ -155,13 +154,7 @@ def status(container: Container) -> str:
     return container.state.capitalize()
 
 
-def written(roots: Roots, container: Container) -> int:
-    """Bytes of the files that the container has made or changed."""
-    total = 0
-    for place, _, names in os.walk(f"{roots.root}/containers/{container.id}/upper"):
-        for name in names:
-            try:
-                total += os.lstat(f"{place}/{name}").st_size
-            except FileNotFoundError:
-                continue
-    return total
+def _written(roots: Roots, container: Container) -> int:
+    from pycontainer.engine.disk_usage import written
+
+    return written(roots, container.id)
