@@ -45,7 +45,7 @@ def test_these_are_files(here, text: str, path: str, wanted: str, name: str):
 def test_no_path_and_no_name_are_mistakes(here):
     with pytest.raises(UsageError, match="names no file"):
         open_source("oci:")
-    with pytest.raises(InvalidReference, match="oci:layout:x.test/UP/per:v1: invalid image name"):
+    with pytest.raises(InvalidReference, match=r"oci:layout:x\.test/UP/per:v1: invalid image name"):
         open_source("oci:layout:x.test/UP/per:v1")
     with pytest.raises(InvalidReference):
         open_source("oci:layout:-")
