@@ -1,0 +1,256 @@
+"""The command line of runc: what engines call, in the order they do, and what they read from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.engines import RUNTIME, wait_until
+from tests.support.oci import Oci
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
+    it = Oci(str(tmp_path_factory.mktemp("oci")))
+    yield it
+    it.clean()
+
+
+def test_run_is_the_program_with_its_streams_and_exit_code(oci: Oci) -> None:
+    done = oci.run(oci.spec("sh", "-c", "cat; echo err >&2; exit 7"), stdin=b"in")
+    assert (done.code, done.out, done.err) == (7, "in", "err\n")
+    assert oci("list", "--quiet").out == ""
+
+
+def test_a_signal_is_an_exit_code(oci: Oci) -> None:
+    assert oci.run(oci.spec("sh", "-c", "ulimit -c 0; kill -9 $$; sleep 9")).code in (137, 0)
+    spec = oci.spec("sleep", "100")
+    oci.create(spec)
+    oci("start", "test")
+    assert oci.status() == "running"
+    assert oci("kill", "test", "SIGKILL").code == 0
+    wait_until(lambda: oci.status() == "stopped")
+
+
+def test_the_life_of_a_container_as_engines_lead_it(oci: Oci) -> None:
+    pid = oci.create(oci.spec("sh", "-c", "echo began; exec sleep 100"))
+    assert oci.status() == "created"
+    assert oci.said() == ""
+    assert "pyc-monitor" in open_text(f"/proc/{pid}/cmdline")
+    assert oci("start", "test").code == 0
+    wait_until(lambda: oci.said() == "began\n")
+    assert oci.status() == "running"
+    assert json.loads(oci("ps", "--format", "json", "test").out) == [pid]
+    assert "sleep 100" in oci("ps", "test").out
+    again = oci("start", "test")
+    assert (again.code, "already running" in again.err) == (1, True)
+    refused = oci("delete", "test")
+    assert (refused.code, "not stopped" in refused.err) == (1, True)
+    assert oci("kill", "test", "9").code == 0
+    wait_until(lambda: oci.status() == "stopped")
+    assert "container not running" in oci("kill", "test", "9").err
+    assert oci("delete", "test").code == 0
+    assert "does not exist" in oci("state", "test").err
+
+
+def open_text(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def test_a_created_container_can_be_deleted_without_ever_running(oci: Oci) -> None:
+    pid = oci.create(oci.spec("touch", "/tmp/ran"))
+    assert oci("delete", "test").code == 0
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open_text(f"/proc/{pid}/stat"))
+    assert not os.path.exists(f"{oci.rootfs}/tmp/ran")
+
+
+def test_delete_force_of_nothing_is_no_error(oci: Oci) -> None:
+    assert oci("delete", "--force", "nobody").code == 0
+    assert oci("delete", "nobody").code == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("nope", 'exec: "nope": executable file not found in $PATH'),
+        ("/bin/nope", "no such file or directory"),
+        ("/tmp", "permission denied"),
+    ],
+)
+def test_a_program_that_can_not_run_fails_create_in_the_words_that_engines_know(
+    oci: Oci, program: str, words: str
+) -> None:
+    done = oci.run(oci.spec(program))
+    assert done.code == 1
+    assert words in done.err
+    assert oci("list", "--quiet").out == ""
+
+
+def test_errors_are_in_the_log_that_an_engine_reads(oci: Oci) -> None:
+    log = f"{oci.where}/log.json"
+    done = oci("--log", log, "--log-format", "json", "start", "nobody")
+    line = json.loads(open_text(log))
+    assert (done.code, line["level"]) == (1, "error")
+    assert line["msg"] in done.err
+    assert line["time"].endswith("Z")
+
+
+def test_exec_enters_with_a_process_file_or_with_options(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    oci("start", "test")
+    assert oci("exec", "test", "sh", "-c", "exit 9").code == 9
+    assert oci(
+        "exec", "--user", "5:6", "--cwd", "/tmp", "--env", "A=b", "test", "sh", "-c", "id -u; pwd; echo $A"
+    ).out == ("5\n/tmp\nb\n")
+    missing = oci("exec", "test", "nope")
+    assert (missing.code, "executable file not found" in missing.err) == (255, True)
+    process = oci.spec("sh", "-c", "ps | grep -c sleep")["process"]
+    with open(f"{oci.where}/process.json", "w") as file:
+        json.dump(process, file)
+    assert oci("exec", "--process", f"{oci.where}/process.json", "test").out.strip() >= "1"
+    detached = [
+        "exec",
+        "--detach",
+        "--pid-file",
+        f"{oci.where}/pid",
+        "test",
+        "sleep",
+        "50",
+    ]  # it keeps its streams open
+    subprocess.run([RUNTIME, "--root", oci.root, *detached], stdin=subprocess.DEVNULL, check=True, timeout=20)
+    assert int(open_text(f"{oci.where}/pid")) in json.loads(oci("ps", "-f", "json", "test").out)
+
+
+def test_an_exec_is_behind_the_same_wall(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    oci("start", "test")
+    shown = "grep -E 'Cap|NoNew' /proc/{}/status; readlink /proc/{}/ns/*; cat /proc/{}/cgroup"
+    first = oci("exec", "test", "sh", "-c", shown.replace("{}", "1")).out
+    second = oci("exec", "test", "sh", "-c", shown.replace("{}", "self")).out
+    assert first == second
+
+
+def test_pause_and_resume(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    oci("start", "test")
+    assert oci("pause", "test").code == 0
+    assert oci.status() == "paused"
+    assert "paused" in oci("exec", "test", "true").err
+    assert oci("resume", "test").code == 0
+    assert oci.status() == "running"
+    assert oci("pause", "test").code == 0
+    assert oci("delete", "--force", "test").code == 0
+
+
+def test_update_and_events(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    oci("start", "test")
+    assert oci("update", "--memory", "64m", "test").code == 0
+    stats = json.loads(oci("events", "--stats", "test").out)
+    assert stats["data"]["memory"]["usage"]["limit"] == 64 << 20
+    assert oci("update", "--resources", "-", "test", stdin=b'{"memory": {"limit": 33554432}}').code == 0
+    stats = json.loads(oci("events", "--stats", "test").out)
+    assert stats["data"]["memory"]["usage"]["limit"] == 32 << 20
+    assert stats["data"]["pids"]["current"] == 1
+    refused = oci("update", "-r", "-", "test", stdin=b'{"memory": {"limit": 4096, "checkBeforeUpdate": true}}')
+    assert "checkBeforeUpdate" in refused.err
+
+
+def test_the_terminal_goes_through_the_console_socket(oci: Oci) -> None:
+    spec = oci.spec("sh", "-c", "test -t 0 && test -c /dev/console && echo tty; sleep 100")
+    spec["process"]["terminal"] = True
+    spec["process"]["consoleSize"] = {"height": 7, "width": 77}
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{oci.where}/console")
+        listening.listen()
+        oci.create(spec, "--console-socket", f"{oci.where}/console")
+        client, _ = listening.accept()
+        with client:
+            _, fds, _, _ = socket.recv_fds(client, 64, 1)
+    assert os.get_terminal_size(fds[0]) == (77, 7)
+    oci("start", "test")
+    assert os.read(fds[0], 64) == b"tty\r\n"
+    os.close(fds[0])
+
+
+def test_descriptors_are_kept_when_asked_and_closed_when_not(oci: Oci) -> None:
+    reader, writer = os.pipe()
+    spec = oci.spec("sh", "-c", "echo through >&3; ls /proc/self/fd")
+    bundle = oci.bundle(spec)
+    argv = [RUNTIME, "--root", oci.root, "run", "--bundle", bundle]
+    done = subprocess.run(
+        ["bash", "-c", f'exec 3>&{writer} {writer}>&-; exec "$@"', "bash", *argv, "--preserve-fds", "1", "test"],
+        pass_fds=[writer],
+        capture_output=True,
+        text=True,
+    )
+    os.close(writer)
+    assert os.read(reader, 64) == b"through\n", done.stderr
+    assert done.stdout.split() == ["0", "1", "2", "3", "4"]  # 4 is the directory that ls reads
+    os.close(reader)
+    assert oci.run(oci.spec("ls", "/proc/self/fd")).out.split() == ["0", "1", "2", "3"]
+
+
+def test_nothing_of_ours_stays_with_a_detached_container(oci: Oci) -> None:
+    """A caller that is a subreaper, as conmon and the shims are, becomes the parent."""
+    bundle = oci.bundle(oci.spec("sleep", "100"))
+    script = (
+        "import ctypes, os, subprocess, sys; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n"
+        "subprocess.run(sys.argv[1:], check=True, stdin=subprocess.DEVNULL)\n"
+        f"pid = int(open({bundle!r} + '/pid').read())\n"
+        "print(open(f'/proc/{pid}/stat').read().split()[3] == str(os.getpid()))\n"
+        "os.kill(pid, 9); print(os.waitpid(pid, 0)[1])"
+    )
+    argv = [RUNTIME, "--root", oci.root, "run", "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/pid", "test"]
+    done = subprocess.run(["python3", "-c", script, *argv], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", str(int(signal.SIGKILL))], done.stderr
+
+
+def test_spec_features_list_and_version(oci: Oci, tmp_path: object) -> None:
+    assert oci("spec", "--bundle", str(tmp_path)).code == 0
+    assert json.loads(open_text(f"{tmp_path}/config.json"))["process"]["args"] == ["sh"]
+    assert "exists" in oci("spec", "--bundle", str(tmp_path)).err
+    features = json.loads(oci("features").out)
+    assert features["ociVersionMax"] == "1.3.0"
+    assert set(features["hooks"]) == {
+        *("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"),
+    }
+    assert oci("--version").out.startswith("pyc-oci version")
+    oci.create(oci.spec("sleep", "1"))
+    (row,) = json.loads(oci("list", "--format", "json").out)
+    assert (row["id"], row["status"]) == ("test", "created")
+    assert oci("list").out.splitlines()[1].startswith("test")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nonsense",),
+        ("create",),
+        ("create", "--nonsense", "x"),
+        ("kill", "x", "SIGNONSENSE"),
+        ("state", "../x"),
+        ("run", "x"),
+    ],
+)
+def test_mistakes_are_one_line(oci: Oci, words: tuple[str, ...]) -> None:
+    done = oci(*words, cwd=oci.where)
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert done.err.startswith("pyc-oci: ")
+
+
+def test_one_name_is_one_container(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    again = oci("create", "--bundle", f"{oci.where}/test", "test")
+    assert "exists" in again.err
+    assert oci.status() == "created"
