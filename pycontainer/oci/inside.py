@@ -18,6 +18,7 @@ from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_p
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter, namespace
+from pycontainer.plan.seccomp import LISTENER
 
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan
@@ -68,7 +69,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
             given=frozenset(given),
             kept=wanted.asked.preserve_fds,
         )
-        pid = _perform(enter(entered, entry), given, f"{name} exec", process)
+        pid = _perform(enter(entered, entry), given, f"{name} exec", entered, state)
     write_pid_file(wanted.asked.pid_file, pid)
     return pid
 
@@ -92,7 +93,8 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         kinds = tuple(kind for kind in _FILES if namespace(kind) in given)
         entry = Entry(state.id, kinds, None, filter_of(spec), frozenset(given), path=path, confined=confined)
         try:
-            pid = _perform(enter({**spec, "process": process}, entry), given, f"{kind} hook", process)
+            entered: Spec = {**spec, "process": process}
+            pid = _perform(enter(entered, entry), given, f"{kind} hook", entered, state)
         except PycError as error:
             raise hooks.HookFailed(f"{kind} hook {path}: {error.message}") from None
         hooks.judge(kind, hook, hooks.wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
@@ -115,7 +117,7 @@ def _namespaces(state: State, ours: contextlib.ExitStack) -> dict[Slot, int]:
     return given
 
 
-def _perform(plan: Plan, given: dict[Slot, int], name: str, process: Process) -> int:
+def _perform(plan: Plan, given: dict[Slot, int], name: str, spec: Spec, state: State) -> int:
     """Perform the plan up to execve, and return the new process's pid."""
     inner, outer = kernel.socketpair(kernel.SOCK_STREAM)
     performance = Performance(plan, {**given, slots.INIT_END: inner}, name=name)
@@ -124,6 +126,12 @@ def _perform(plan: Plan, given: dict[Slot, int], name: str, process: Process) ->
     try:
         pid = performance.wait_for(lambda _, call: call.child is not None).value
         os.write(outer, b"g")
+        if any(call.out is LISTENER for step in plan for call in step.calls):
+            from pycontainer.oci.listener import hand_over
+
+            number = performance.wait_for(lambda _, call: call.out is LISTENER).value
+            hand_over(spec, state, pid, number)
+            os.write(outer, b"t")
         while performance.read_records():
             pass
         return pid
@@ -136,7 +144,7 @@ def _perform(plan: Plan, given: dict[Slot, int], name: str, process: Process) ->
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         if isinstance(error, PlanFailed):
-            raise failure(error, process) from None
+            raise failure(error, spec["process"]) from None
         raise
     finally:
         os.close(outer)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
-def hand_over(spec: Spec, state: State, number: int) -> None:
-    """Send descriptor ``number`` of the first process, with its state, to whoever listens at listenerPath.
+def hand_over(spec: Spec, state: State, pid: int, number: int) -> None:
+    """Send descriptor ``number`` of a process, with the container's state, to whoever listens at listenerPath.
 
     The process can't send it: the agent decides about its system calls, and does not listen yet. Raises UsageError.
     """
@@ -29,7 +29,7 @@ def hand_over(spec: Spec, state: State, number: int) -> None:
         {
             "ociVersion": VERSION,
             "fds": ["seccompFd"],
-            "pid": state.pid,
+            "pid": pid,
             "metadata": profile.get("listenerMetadata", ""),
             "state": shown(state, "running"),
         }
@@ -40,7 +40,7 @@ def hand_over(spec: Spec, state: State, number: int) -> None:
             socket.connect(profile["listenerPath"])
         except OSError as error:
             raise UsageError(f"linux.seccomp.listenerPath {profile['listenerPath']}: {error.strerror}") from None
-        held = os.pidfd_open(state.pid)
+        held = os.pidfd_open(pid)
         step = Step(
             "Hand over the seccomp listener",
             "The agent decides about system calls through this descriptor",

@@ -427,7 +427,8 @@ def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
             if what == LISTENS and not record.error:
                 from pycontainer.oci.listener import hand_over
 
-                hand_over(spec, state, record.value)
+                hand_over(spec, state, state.pid, record.value)
+                starter.send(b"t")
                 continue
             title, _, call = what.partition(": ")
             call_name, _, tolerated = call.partition(":")

@@ -151,7 +151,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from program.wait_for_start()
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
-        yield from seccomp.install(setting.filter)
+        yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
     yield from identity.become(spec, tied=not held)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
         yield from program.wait_for_start()
@@ -159,7 +159,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from program.close_descriptors()
     if gains_nothing:
         yield from identity.no_new_privs(spec)
-        yield from seccomp.install(setting.filter)
+        yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
     yield from program.keep_descriptors(setting.kept)
     yield from program.execute(spec, under_init=setting.init)
 

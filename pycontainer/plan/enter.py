@@ -14,7 +14,7 @@ from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Plan, Proof, Slot, Step
 from pycontainer.plan import identity, labels, limits, namespaces, program, scheduling, seccomp, terminal
 from pycontainer.plan.seccomp import Filter
-from pycontainer.plan.slots import CONSOLE, MASTER, ROOT, STDERR, STDIN, STDOUT, TTY
+from pycontainer.plan.slots import CONSOLE, INIT_END, MASTER, ROOT, STDERR, STDIN, STDOUT, TTY
 
 if TYPE_CHECKING:
     from pycontainer.cgroups import Group
@@ -75,7 +75,7 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from program.close_descriptors()
     if entry.confined and spec["process"].get("noNewPrivileges"):
         yield from identity.no_new_privs(spec)
-        yield from seccomp.install(entry.filter)
+        yield from seccomp.install(entry.filter, taken=INIT_END)
     yield from program.keep_descriptors(entry.kept)
     yield from program.execute(spec, under_init=False, path=entry.path)
 
@@ -86,7 +86,7 @@ def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from identity.keyring(entry.container)
     yield from identity.bound(spec)
     if not spec["process"].get("noNewPrivileges"):
-        yield from seccomp.install(entry.filter)
+        yield from seccomp.install(entry.filter, taken=INIT_END)
     yield from identity.become(spec, tied=False)
     yield from labels.apply(spec)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pycontainer.plan.monitor import Watch
 
 CHILD = Slot("init's child")
+STARTER = Slot("starter")  # who has connected to START
 STATUS_FD = 4  # wire.h: where the performer reports to
 LAST_FD = 0xFFFFFFFF
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,7 +63,6 @@ def working_directory(spec: Spec) -> tuple[Step, ...]:
 
 def wait_for_start() -> tuple[Step, ...]:
     """The container is created, and this is how it waits to be started: for whoever connects to its socket."""
-    starter = Slot("starter")
     return (
         Step(
             "Say that it is created",
@@ -75,7 +75,7 @@ def wait_for_start() -> tuple[Step, ...]:
             "Wait for start",
             "Who starts it is told of what fails from here on, and at a successful execve reads the end of file",
             INIT,
-            (calls.accept4(START, out=starter), calls.dup3(starter, STATUS_FD, k.O_CLOEXEC)),
+            (calls.accept4(START, out=STARTER), calls.dup3(STARTER, STATUS_FD, k.O_CLOEXEC)),
             "accept(2)",
         ),
     )

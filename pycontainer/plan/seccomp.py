@@ -78,8 +78,11 @@ class Filter(NamedTuple):
     flags: int
 
 
-def install(filter_: Filter | None) -> tuple[Step, ...]:
-    """The step that puts the process, and all it will ever start, behind the filter."""
+def install(filter_: Filter | None, *, taken: Slot | None = None) -> tuple[Step, ...]:
+    """The step that puts the process, and all it will ever start, behind the filter.
+
+    Through the socket ``taken`` comes the word that the filter's listener has been taken: execve will close it.
+    """
     if filter_ is None:
         return ()
     listens = bool(filter_.flags & k.SECCOMP_FILTER_FLAG_NEW_LISTENER)
@@ -89,7 +92,7 @@ def install(filter_: Filter | None) -> tuple[Step, ...]:
             "Filter system calls",
             "Each call of the program runs through this little program first: what it refuses, the kernel never sees",
             INIT,
-            (call._replace(report=listens),),
+            (call._replace(report=listens), *((calls.read(taken, 1, expect=1),) if listens and taken else ())),
             "seccomp(2)",
             Proof("/proc/{pid}/status", "Seccomp_filters"),
         ),
@@ -203,8 +206,8 @@ def notifies(profile: Seccomp) -> bool:
     """Whether some calls are for an agent to decide, who must be told of them."""
     rules = [rule for rule in profile.get("syscalls") or () if rule.get("action") == "SCMP_ACT_NOTIFY"]
     told = {name for rule in rules for name in rule.get("names") or ()}
-    if profile.get("defaultAction") == "SCMP_ACT_NOTIFY" or "sendto" in told:
-        raise Unsupported("linux.seccomp: SCMP_ACT_NOTIFY on sendto would stop us from handing over the listener")
+    if profile.get("defaultAction") == "SCMP_ACT_NOTIFY" or told & {"sendto", "read"}:
+        raise Unsupported("linux.seccomp: SCMP_ACT_NOTIFY on sendto or read would keep the listener from its agent")
     return bool(rules)
 
 

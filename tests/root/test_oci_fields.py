@@ -1,0 +1,241 @@
+"""Fields of the runtime-spec that `pyc run` has no flag for: performed, and seen from inside; or refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pycontainer.oci import fields
+from tests.support.host import needs_kernel
+from tests.support.oci import Oci
+
+pytestmark = pytest.mark.root
+
+HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+MAPS = {
+    "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+    "gidMappings": [{"containerID": 0, "hostID": 200000, "size": 65536}],
+}
+
+
+@pytest.fixture
+def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
+    it = Oci(str(tmp_path_factory.mktemp("oci")))
+    yield it
+    it.clean()
+
+
+def told(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def hook(path: str, name: str, **more: Any) -> dict[str, Any]:
+    """A hook of the host's that notes its name, its mount namespace and the state that it read."""
+    script = f"echo {name} $(readlink /proc/self/ns/mnt) $(cat) >> {path}"
+    return {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"], **more}
+
+
+def test_hooks_are_called_at_their_points_with_the_state(oci: Oci) -> None:
+    log = f"{oci.where}/log"
+    spec = oci.spec("sleep", "100")
+    kinds = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+    spec["hooks"] = {kind: [hook(log, kind)] for kind in kinds}
+    inside = {"path": "/bin/sh", "args": ["sh", "-c", "cat > /tmp/inside"], "env": ["PATH=/bin"]}
+    spec["hooks"]["startContainer"] = [inside]
+    pid = oci.create(spec)
+    assert [line.split()[0] for line in told(log).splitlines()] == list(kinds[:3])
+    oci("start", "test")
+    oci("delete", "--force", "test")
+    lines = [line.split(maxsplit=2) for line in told(log).splitlines()]
+    assert [line[0] for line in lines] == list(kinds)
+    states = {kind: json.loads(state) for kind, _, state in lines}
+    assert states["prestart"]["pid"] == states["poststart"]["pid"] == pid
+    assert [states[kind]["status"] for kind in ("createRuntime", "poststart", "poststop")] == [
+        *("creating", "running", "stopped"),
+    ]
+    own = os.readlink("/proc/self/ns/mnt")
+    where = {kind: namespace for kind, namespace, _ in lines}
+    assert where["createRuntime"] == own != where["createContainer"]
+    assert json.loads(told(f"{oci.rootfs}/tmp/inside"))["status"] == "created"
+
+
+def test_a_hook_that_fails_or_takes_too_long_stops_create(oci: Oci) -> None:
+    spec = oci.spec("true")
+    spec["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "echo no thanks; exit 3"]}]}
+    done = oci.run(spec)
+    assert (done.code, "createRuntime hook /bin/sh: exit status 3: no thanks" in done.err) == (1, True), done.err
+    spec["hooks"] = {"prestart": [{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}]}
+    assert "within its timeout of 1 s" in oci.run(spec).err
+    assert oci("list", "--quiet").out == ""
+
+
+def users(spec: dict[str, Any]) -> dict[str, Any]:
+    spec["linux"]["namespaces"].append({"type": "user"})
+    spec["linux"] |= MAPS
+    return spec
+
+
+def test_a_user_namespace_has_its_maps_devices_and_terminal(oci: Oci) -> None:
+    subprocess.run(["chown", "-R", "100000:200000", oci.rootfs], check=True)
+    script = (
+        "id -u; cat /proc/self/uid_map /proc/self/gid_map; echo > /dev/null; touch /tmp/mine; stat -c %u:%g /tmp/mine"
+    )
+    out = oci.output(users(oci.spec("sh", "-c", script))).split()
+    assert out == ["0", *"0 100000 65536".split(), *"0 200000 65536".split(), "0:0"]
+    assert os.stat(f"{oci.rootfs}/tmp/mine").st_uid == 100000
+
+
+@needs_kernel(5, 12, "id-mapped mounts")
+def test_an_id_mapped_mount_shows_other_owners(oci: Oci) -> None:
+    os.mkdir(f"{oci.where}/data")
+    os.chown(f"{oci.where}/data", 5, 6)
+    spec = oci.spec("stat", "-c", "%u:%g", "/data")
+    bind = {"destination": "/data", "type": "bind", "source": f"{oci.where}/data", "options": ["bind"]}
+    spec["mounts"].append(bind | MAPS)
+    assert oci.output(spec) == "100005:200006\n"
+
+
+def test_the_clocks_of_a_time_namespace_are_shifted(oci: Oci) -> None:
+    spec = oci.spec("cat", "/proc/self/timens_offsets", "/proc/uptime")
+    spec["linux"]["namespaces"].append({"type": "time"})
+    spec["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000}, "monotonic": {"secs": 7, "nanosecs": 9}}
+    lines = oci.output(spec).splitlines()
+    assert [line.split() for line in lines[:2]] == [["monotonic", "7", "9"], ["boottime", "1000000", "0"]]
+    assert float(lines[2].split()[0]) > 1000000
+
+
+def test_namespaces_of_others_are_joined_by_path(oci: Oci) -> None:
+    pid = oci.create(oci.spec("sleep", "100"), name="other")
+    spec = oci.spec("sh", "-c", "for kind in net ipc uts pid; do readlink /proc/self/ns/$kind; done")
+    joined = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
+    spec["linux"]["namespaces"] = [
+        *({"type": kind, "path": f"/proc/{pid}/ns/{file}"} for kind, file in joined.items()),
+        *({"type": kind} for kind in ("mount", "cgroup")),
+    ]
+    spec.pop("hostname")
+    oci("start", "other")
+    assert oci.output(spec).split() == [os.readlink(f"/proc/{pid}/ns/{file}") for file in joined.values()]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "script", "expected"),
+    [
+        ("linux", "personality", {"domain": "LINUX32"}, "cat /proc/self/personality", "00000008"),
+        ("process", "scheduler", {"policy": "SCHED_BATCH", "nice": 5}, "grep policy /proc/self/sched", "3"),
+        ("process", "oomScoreAdj", 300, "cat /proc/self/oom_score_adj", "300"),
+        ("process", "rlimits", [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 99}], "ulimit -n", "99"),
+        (
+            "linux",
+            "memoryPolicy",
+            {"mode": "MPOL_BIND", "nodes": "0"},
+            "grep -m1 -o bind:0 /proc/self/numa_maps",
+            "bind:0",
+        ),
+        ("linux", "sysctl", {"net.ipv4.ip_forward": "1"}, "cat /proc/sys/net/ipv4/ip_forward", "1"),
+        (None, "domainname", "lan", "cat /proc/sys/kernel/domainname", "lan"),
+        ("linux", "rootfsPropagation", "shared", "grep -c ' / / .*shared:' /proc/self/mountinfo", "0"),
+    ],
+)
+def test_what_is_asked_for_is_seen_from_inside(
+    oci: Oci, section: str | None, key: str, value: Any, script: str, expected: str
+) -> None:
+    spec = oci.spec("sh", "-c", script)
+    (spec[section] if section else spec)[key] = value
+    if key == "rootfsPropagation":
+        spec["process"]["args"] = ["sh", "-c", "grep -c 'shared:' /proc/self/mountinfo"]
+        assert int(oci.output(spec)) > 0
+        return
+    assert oci.output(spec).split()[-1] == expected
+
+
+def test_the_disk_priority_is_set(oci: Oci) -> None:
+    spec = oci.spec("sleep", "100")
+    spec["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_IDLE", "priority": 0}
+    pid = oci.create(spec)
+    oci("start", "test")
+    assert subprocess.run(["ionice", "-p", str(pid)], capture_output=True, text=True).stdout.strip() == "idle"
+
+
+def test_exec_keeps_to_its_cpus(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"))
+    oci("start", "test")
+    process = oci.spec("grep", "Cpus_allowed_list", "/proc/self/status")["process"]
+    process["execCPUAffinity"] = {"initial": "0", "final": "0"}
+    with open(f"{oci.where}/process.json", "w") as file:
+        json.dump(process, file)
+    assert oci("exec", "--process", f"{oci.where}/process.json", "test").out.split()[-1] == "0"
+
+
+def test_the_seccomp_listener_reaches_its_agent(oci: Oci) -> None:
+    spec = oci.spec("mkdir", "/tmp/new")
+    spec["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": f"{oci.where}/agent",
+        "listenerMetadata": "ours",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
+    }
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{oci.where}/agent")
+        listening.listen()
+        oci.create(spec)
+        assert oci("start", "test").code == 0
+        client, _ = listening.accept()
+        with client:
+            data, fds, _, _ = socket.recv_fds(client, 65536, 1)
+    message = json.loads(data)
+    assert (message["fds"], message["metadata"], message["state"]["id"]) == (["seccompFd"], "ours", "test")
+    assert "seccomp" in os.readlink(f"/proc/self/fd/{fds[0]}")
+    os.close(fds[0])
+
+
+def test_a_network_device_moves_in_with_its_address(oci: Oci) -> None:
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    ip("link", "add", "pycoci0", "type", "veth", "peer", "pycoci1")
+    ip("addr", "add", "192.0.2.7/24", "dev", "pycoci0")
+    spec = oci.spec("sh", "-c", "cat /proc/net/dev /proc/net/fib_trie")
+    spec["linux"]["netDevices"] = {"pycoci0": {"name": "inside0"}}
+    try:
+        out = oci.output(spec)
+    finally:
+        subprocess.run(["ip", "link", "del", "pycoci1"], capture_output=True)
+    assert "inside0:" in out
+    assert "192.0.2.7" in out
+
+
+REFUSED = [
+    ("process.commandLine", lambda spec: spec["process"].update(commandLine="x")),
+    ("process.user.username", lambda spec: spec["process"]["user"].update(username="x")),
+    ("linux.resources.blockIO.leafWeight", lambda spec: spec["linux"]["resources"].update(blockIO={"leafWeight": 5})),
+    ("linux.resources.memory.kernel", lambda spec: spec["linux"]["resources"].update(memory={"kernel": 5})),
+    ("linux.personality.flags", lambda spec: spec["linux"].update(personality={"domain": "LINUX", "flags": ["X"]})),
+    ("process.scheduler.policy", lambda spec: spec["process"].update(scheduler={"policy": "SCHED_NO"})),
+    ("linux.namespaces[].type", lambda spec: spec["linux"]["namespaces"].append({"type": "no"})),
+    ("linux.rootfsPropagation", lambda spec: spec["linux"].update(rootfsPropagation="no")),
+    ("process.args", lambda spec: spec["process"].update(args=[])),
+    ("process.cwd", lambda spec: spec["process"].update(cwd="no")),
+    ("linux.timeOffsets", lambda spec: spec["linux"].update(timeOffsets={"boottime": {"secs": 1}})),
+]
+
+
+@pytest.mark.parametrize(("field", "change"), REFUSED, ids=[name for name, _ in REFUSED])
+def test_what_can_not_be_done_is_refused_by_its_name(oci: Oci, field: str, change: Any) -> None:
+    spec = oci.spec("true")
+    change(spec)
+    done = oci.run(spec)
+    assert done.code == 1
+    assert field in done.err
+    assert oci("list", "--quiet").out == ""
+
+
+def test_the_documentation_is_what_the_code_says() -> None:
+    assert told(f"{HERE}/docs/runtime-spec.md") == fields.markdown()
+    assert len(fields.table()) == 173
