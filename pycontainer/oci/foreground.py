@@ -5,12 +5,8 @@ from __future__ import annotations
 import _socket
 import contextlib
 import os
-import select
-import signal
-import termios
-import tty
+from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, signal  # `signal` itself: +2 ms
 from collections.abc import Iterator
-from fcntl import ioctl
 from typing import TYPE_CHECKING
 
 from pycontainer.core.constants import TIOCSWINSZ
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.state import Home
 
 _CHUNK = 65536
-_PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2]
+_PASSED_ON = (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2)
 
 
 def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
@@ -70,7 +66,7 @@ def _pair() -> tuple[int, int]:
 def wait(pid: int, console: _socket.socket | None) -> int:
     """The exit code of our child, 128 + N if signal N ended it."""
     for number in _PASSED_ON:
-        signal.signal(number, lambda number, _: _pass_on(pid, number))
+        signal(number, lambda number, _: _pass_on(pid, number))
     master = _receive(console) if console else -1
     if master >= 0:
         with _raw(master):
@@ -104,13 +100,16 @@ def _raw(master: int) -> Iterator[None]:
     if not os.isatty(0):
         yield
         return
+    import termios
+    import tty
+    from fcntl import ioctl
 
     def resize(*_: object) -> None:
         with contextlib.suppress(OSError):
             ioctl(master, TIOCSWINSZ, ioctl(0, termios.TIOCGWINSZ, bytes(8)))
 
     resize()
-    signal.signal(signal.SIGWINCH, resize)
+    signal(SIGWINCH, resize)
     before = termios.tcgetattr(0)
     tty.setraw(0)
     try:
@@ -121,6 +120,8 @@ def _raw(master: int) -> Iterator[None]:
 
 def _carry(master: int) -> None:
     """Between our streams and the terminal, until its other side is closed."""
+    import select
+
     sources = [0, master]
     while True:
         ready, _, _ = select.select(sources, [], [])

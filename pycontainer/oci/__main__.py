@@ -1,0 +1,15 @@
+"""``pyc-oci``, and ``python -m pycontainer.oci``."""
+
+import gc
+
+
+def main() -> None:
+    """Load the command line and hand over."""
+    gc.disable()  # a process that lives for milliseconds makes no garbage: looking for it would take 3 ms
+    from pycontainer.oci.front import main as command_line
+
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
