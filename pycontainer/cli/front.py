@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "unpause": ("pause:unpause", "Let paused containers go on"),
     "attach": ("attach", "Connect this terminal to a container that runs"),
     "logs": ("logs", "Show what a container has written"),
+    "port": ("port", "Show a container's published ports"),
     "rename": ("rename", "Give a container another name"),
     "ps": ("ps", "List containers"),
     "cp": ("cp", "Copy files into a container and out of it"),

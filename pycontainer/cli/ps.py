@@ -11,6 +11,7 @@ import click
 from pycontainer.cli import Session, human, listing
 from pycontainer.engine import containers
 from pycontainer.errors import NotFound, UsageError
+from pycontainer.oci import grammar
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -58,7 +59,8 @@ def command(session: Session, /, filters: tuple[str, ...], form: str, last: int,
     """List containers."""
     roots = session.roots
     everything = containers.listing(roots)
-    found = select(everything, listing.Filters(filters, FILTERS), every=flags["every"] or last >= 0 or flags["latest"])
+    every = flags["every"] or last >= 0 or flags["latest"]
+    found = select(everything, listing.Filters(filters, FILTERS), every=every, roots=roots)
     if last >= 0 or flags["latest"]:
         found = found[: 1 if flags["latest"] else last]
     rows = [row(roots, container, short=not flags["no_trunc"], size=flags["size"]) for container in found]
@@ -67,17 +69,24 @@ def command(session: Session, /, filters: tuple[str, ...], form: str, last: int,
     listing.write(rows, HEADERS, DEFAULT + ("\t{{.Size}}" if flags["size"] else ""), form)
 
 
-def select(everything: list[Container], filters: listing.Filters, *, every: bool) -> list[Container]:
-    """The containers that pass the filters; only running ones unless ``every``, or a filter asks for a state."""
+def select(
+    everything: list[Container], filters: listing.Filters, *, every: bool, roots: Roots | None = None
+) -> list[Container]:
+    """The containers that pass the filters; only running ones unless ``every``, or a filter asks for a state.
+
+    Without ``roots`` none has a port.
+    """
     for state in filters.get("status"):
         if state not in STATES:
             raise UsageError(f"invalid filter status={state}", hint="states: " + ", ".join(sorted(STATES)))
     every = every or "status" in filters or "exited" in filters
-    tests = _tests(everything, filters)
+    tests = _tests(everything, filters, roots)
     return [c for c in everything if (every or c.state == "running") and all(test(c) for test in tests)]
 
 
-def _tests(everything: list[Container], filters: listing.Filters) -> list[Callable[[Container], bool]]:
+def _tests(
+    everything: list[Container], filters: listing.Filters, roots: Roots | None
+) -> list[Callable[[Container], bool]]:
     def number(text: str) -> int:
         if not re.fullmatch("[0-9]{1,3}", text):
             raise UsageError(f"invalid filter exited={text}: must be an exit code")
@@ -86,7 +95,6 @@ def _tests(everything: list[Container], filters: listing.Filters) -> list[Callab
     before = [_created(everything, name) for name in filters.get("before")]
     since = [_created(everything, name) for name in filters.get("since")]
     exited = [number(text) for text in filters.get("exited")]
-    nothing = [key for key in ("expose", "network", "publish", "isolation") if key in filters]
     return [
         lambda c: filters.any("id", c.id.startswith),
         lambda c: filters.any("name", lambda text: re.search(_pattern(text), "/" + c.name) is not None),
@@ -98,8 +106,23 @@ def _tests(everything: list[Container], filters: listing.Filters) -> list[Callab
         lambda c: filters.any("is-task", lambda text: text in ("false", "0")),
         lambda c: filters.labels(c.labels),
         lambda c: all(c.created < moment for moment in before) and all(c.created > moment for moment in since),
-        lambda c: not nothing,  # no container has a port or a network yet
+        lambda c: "isolation" not in filters,  # that is for Windows
+        lambda c: filters.any("network", lambda text: text in _network(roots, c)[0]),
+        lambda c: filters.any("publish", lambda text: _leads(text, _network(roots, c)[1], outer=True)),
+        lambda c: filters.any("expose", lambda text: _leads(text, _network(roots, c)[1], outer=False)),
     ]
+
+
+def _leads(text: str, ports: list[str], *, outer: bool) -> bool:
+    """Whether ``8080``, ``8080/udp`` or ``8000-8010`` is among the ports of the host, or of the container."""
+    wanted = grammar.expose(text)
+    for port in ports:
+        address, _, inner = port.partition("->")
+        number, _, protocol = inner.partition("/")
+        number = address.rpartition(":")[2] if outer else number
+        if any((one.first, one.protocol) == (int(number), protocol) for one in wanted):
+            return True
+    return False
 
 
 def _pattern(text: str) -> str:
@@ -126,6 +149,7 @@ def _created(everything: list[Container], name: str) -> float:
 def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[str, Any]:
     """One container as the fields of ``--format``."""
     words = " ".join(container.command)
+    mode, ports = _network(roots, container)
     return {
         "ID": container.id[:12] if short else container.id,
         "Image": container.image,
@@ -134,15 +158,27 @@ def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[
         "RunningFor": human.ago(container.created),
         "Status": status(container),
         "State": container.state,
-        "Ports": ", ".join(container.ports),
+        "Ports": ", ".join(ports),
         "Names": container.name,
         "Size": human.size(_written(roots, container)) if size else "0B",
         "Labels": listing.join_labels(container.labels),
         "Mounts": ",".join(human.ellipsis(mount, 15) if short else mount for mount in container.mounts),
-        "LocalVolumes": "0",
-        "Networks": "",
+        "LocalVolumes": str(sum(mount[0] == "volume" for mount in container.options.get("mounts", ()))),
+        "Networks": ",".join(mode),
         "Label": lambda name: container.labels.get(name, ""),
     }
+
+
+def _network(roots: Roots | None, container: Container) -> tuple[list[str], list[str]]:
+    """The networks that it was made for, and the ports that lead into it now."""
+    mode, asked = container.options.get("network", "bridge"), container.options.get("endpoints") or [["bridge"]]
+    named = [endpoint[0] for endpoint in asked] if mode == "bridge" else [mode]
+    if roots is None or mode != "bridge" or container.state not in ("running", "paused"):
+        return named, []
+    from pycontainer.engine.networks import attachment_of  # +5 ms, where somebody has a network
+
+    attachment = attachment_of(roots, container.id)
+    return named, [str(port) for port in attachment.ports] if attachment else []
 
 
 def status(container: Container) -> str:

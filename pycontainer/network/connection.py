@@ -71,9 +71,13 @@ class Port(NamedTuple):
         host, target = addresses.pack(self.host), addresses.pack(self.target)
         return nftables.port_element(host, PROTOCOLS[self.protocol], self.port, target, self.target_port)
 
+    @property
+    def address(self) -> str:
+        """Where it is on the host: ``0.0.0.0:8080``, ``[::]:8080``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}->{self.target_port}/{self.protocol}"
+        return f"{self.address}->{self.target_port}/{self.protocol}"
 
 
 class Attachment(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import Pyc, sh
+from tests.support.cli import Pyc, Result, sh
 from tests.support.host import missing_command
 from tests.support.hosts import HERE, THERE, HostedPyc, Namespace, World
 
@@ -86,6 +86,11 @@ def served(where: Namespace, address: str, port: int) -> list[str]:
 def inspected(pyc: Pyc, name: str) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(pyc("inspect", name).ok().stdout)[0]["NetworkSettings"]
     return settings
+
+
+def beside(pyc: HostedPyc, name: str, *command: str) -> Result:
+    """Run a command in the network of a container."""
+    return pyc("run", "--rm", "--network", f"container:{name}", "busybox", *command)
 
 
 def address_of(pyc: Pyc, name: str, network: str = "bridge") -> str:
@@ -179,6 +184,10 @@ def test_a_published_port_is_reached_from_everywhere_with_the_client_s_address(
     assert served(outside, HERE, 8080)[0].strip("[]").endswith(THERE)
     ask = f"printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HERE} 8080 | grep 10.90"
     assert "10.90.0." in net("run", "--rm", "busybox", *sh(ask)).ok().stdout
+    assert net("port", "web").ok().lines == ["80/tcp -> 0.0.0.0:8080"]
+    assert net("ps", "--filter", "publish=8080", "--format", "{{.Ports}} {{.Networks}}").ok().lines == [
+        "0.0.0.0:8080->80/tcp bridge"
+    ]
 
 
 def test_a_port_on_one_address_is_reached_there_only(net: HostedPyc, host: Namespace, outside: Namespace) -> None:

@@ -178,7 +178,8 @@ def shown(*filters: str, every: bool = False) -> list[str]:
         (["volume=/data"], True, ["web"]),
         (["before=job"], True, ["new"]),
         (["since=new"], True, ["web", "job"]),
-        (["network=bridge"], True, []),
+        (["network=bridge"], True, ["web", "job", "new"]),
+        (["network=lan"], True, []),
     ],
 )
 def test_containers_are_filtered_as_docker_filters_them(filters, every, result):

@@ -1,0 +1,27 @@
+"""``pyc port``: which ports of the host lead into a container."""
+
+from __future__ import annotations
+
+import click
+
+from pycontainer.cli import Session
+from pycontainer.engine import containers, networks
+from pycontainer.errors import NotFound
+
+
+@click.command("port", help="Show the ports of the host that lead into a container, or to one port of it (80, 53/udp).")
+@click.argument("name", metavar="CONTAINER")
+@click.argument("private", metavar="[PORT[/PROTOCOL]]", required=False, default="")
+@click.pass_obj
+def command(session: Session, /, name: str, private: str) -> None:
+    """Print them as docker does."""
+    attachment = networks.attachment_of(session.roots, containers.find(session.roots, name).id)
+    wanted = private if "/" in private or not private else private + "/tcp"
+    found = 0
+    for port in attachment.ports if attachment else ():
+        inner = f"{port.target_port}/{port.protocol}"
+        if wanted in ("", inner):
+            click.echo(("" if wanted else f"{inner} -> ") + port.address)
+            found += 1
+    if wanted and not found:
+        raise NotFound(f"no public port {wanted!r} published for {name}")
