@@ -487,6 +487,12 @@ def _bpf(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]
     return values
 
 
+def _socket(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
+    if call.args[0] == k.AF_NETLINK:
+        values["protocol"] = _one_of("NETLINK_")(call.args[2], slots)
+    return values
+
+
 def _write(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]:
     """What goes to a netlink socket is messages, with what they are about."""
     fd, data = call.args[0], call.args[1]
@@ -500,7 +506,7 @@ def _write(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Valu
     return values
 
 
-_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf, "write": _write}
+_DEPENDENT = {"prctl": _prctl, "ioctl": _ioctl, "bpf": _bpf, "socket": _socket, "write": _write}
 
 
 def decode(call: Call, slots: Slots | None = None) -> dict[str, Value]:

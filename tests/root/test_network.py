@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import narration, strace
 from tests.support.cli import Pyc, Result, sh
 from tests.support.host import missing_command
 from tests.support.hosts import HERE, THERE, HostedPyc, Namespace, World
@@ -146,6 +147,26 @@ def test_the_host_takes_no_routes_from_containers(net: HostedPyc, host: Namespac
     assert host.ok("cat", f"/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6").strip() == "1"
 
 
+def test_what_is_told_of_a_start_is_what_strace_saw(net: HostedPyc, tmp_path: Any) -> None:
+    if reason := missing_command("strace"):
+        pytest.skip(reason)
+    net("run", "--rm", "busybox", "true").ok()
+    told = str(tmp_path / "told.json")
+    argv = Pyc.argv(net, "run", f"--explain=json:{told}", "--rm", "-p", "8080:80", "busybox", "true")
+    entering = ["nsenter", f"--net={net.netns}"]
+    prefix = str(tmp_path / "strace")
+    only = "trace=" + ",".join(f"?{name}" for name in narration.NAMES)
+    done = subprocess.run(
+        [*entering, "strace", *strace.OPTIONS, "-e", only, "-o", prefix, *argv],
+        stdin=subprocess.DEVNULL, capture_output=True, env=net.env(), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seen = {int(p.rpartition(".")[2]): strace.parse_file(str(p)) for p in map(str, tmp_path.glob("strace.*"))}
+    first = next(pid for pid, calls in seen.items() if calls and calls[0].name == "execve")
+    verdict = narration.compare(seen, narration.read(told), first)
+    assert (verdict.missing, verdict.invented) == ([], []), verdict.difference
+
+
 def test_network_none_has_loopback_only_and_makes_nothing(net: HostedPyc, host: Namespace) -> None:
     assert net("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net").ok().lines == ["lo"]
     assert host.ok("nft", "list", "ruleset") == ""
@@ -219,6 +240,42 @@ def test_nobody_reaches_the_host_s_loopback_through_the_bridge(net: HostedPyc, h
         server.wait()
 
 
+UDP_SERVER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 53))
+data, client = server.recvfrom(99)
+server.sendto(client[0].encode(), client)
+"""
+UDP_CLIENT = f"""
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(0.2)
+client.connect(("{HERE}", 5353))
+for attempt in range(25):
+    client.send(b"?")
+    try:
+        print(client.recv(99).decode())
+        break
+    except OSError:
+        pass
+"""
+
+
+def test_udp_and_ranges_are_published(net: HostedPyc, outside: Namespace) -> None:
+    ports = ("-p", "9000-9002:80-82", "-p", "5353:53/udp")
+    net("run", "-d", "--name", "many", *ports, "busybox", *sh(f"{SERVE} 82")).ok()
+    assert len(served(outside, HERE, 9002)) == 2
+    assert len(inspected(net, "many")["Ports"]) == 4
+    pid = net("inspect", "-f", "{{.State.Pid}}", "many").ok().stdout.strip()
+    server = subprocess.Popen(["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-I", "-c", UDP_SERVER])
+    try:
+        assert outside.ok(sys.executable, "-I", "-c", UDP_CLIENT).strip() == THERE
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_any_free_port_is_found(net: HostedPyc) -> None:
     net("run", "-d", "--name", "any", "-p", "80", "-p", "7000-7010:81", "busybox", "sleep", "60").ok()
     ports = inspected(net, "any")["Ports"]
@@ -271,6 +328,37 @@ def test_what_the_host_s_firewall_refuses_is_not_opened(net: HostedPyc, host: Na
 
 
 # --- networks that people make ----------------------------------------------------------------------------------------
+
+
+def test_the_members_of_a_network_know_each_other_by_name(net: HostedPyc) -> None:
+    net("network", "create", "--subnet", "10.44.0.0/24", "lan").ok()
+    net("run", "-d", "--name", "db", "--network", "lan", "--network-alias", "store", "busybox", "sleep", "60").ok()
+    app = ("run", "-d", "--name", "app", "--network", "name=lan,alias=front,ip=10.44.0.9", "busybox")
+    net(*app, *sh("while ! grep -q db /etc/hosts; do :; done; while grep -q db /etc/hosts; do :; done; echo gone")).ok()
+    for name in ("db", "store"):
+        beside(net, "app", "ping", "-c1", "-W2", name).ok()
+    assert "10.44.0.9" in beside(net, "db", "ping", "-c1", "-W2", "front").ok().stdout
+    net("rm", "-f", "db").ok()
+    net("wait", "app").ok()
+    assert net("logs", "app").ok().stdout == "gone\n"
+
+
+def test_a_container_is_in_several_networks_and_moves_while_it_runs(net: HostedPyc) -> None:
+    for name in ("one", "two"):
+        net("network", "create", name).ok()
+    net("run", "-d", "--name", "mover", "--network", "one", "busybox", "sleep", "60").ok()
+    net("network", "connect", "--alias", "moved", "two", "mover").ok()
+    assert set(inspected(net, "mover")["Networks"]) == {"one", "two"}
+    net("run", "--rm", "--network", "two", "busybox", "ping", "-c1", "-W2", "moved").ok()
+    assert beside(net, "mover", "cat", "/proc/sys/net/ipv6/conf/eth1/accept_ra").ok().stdout == "0\n"
+    net("network", "disconnect", "one", "mover").ok()
+    shown = beside(net, "mover", "ip", "-4", "-o", "addr").ok().stdout
+    assert "eth1" in shown and "eth0" not in shown
+    beside(net, "mover", "ping", "-c1", "-W2", THERE).ok()
+    net("network", "rm", "one").ok()
+    assert "active endpoints" in net("network", "rm", "two").stderr
+    net("restart", "-t", "0", "mover").ok()
+    assert set(inspected(net, "mover")["Networks"]) == {"two"}
 
 
 def test_networks_are_isolated_from_each_other(net: HostedPyc) -> None:
