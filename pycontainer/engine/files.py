@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from pycontainer.errors import UsageError
+from pycontainer.network import resolver
 from pycontainer.oci.options import ContainerOptions
 
 _LOCAL = """\
@@ -46,7 +47,8 @@ def hosts(hostname: str, options: ContainerOptions) -> str:
 
 def resolv_conf(options: ContainerOptions) -> str:
     """resolv.conf(5): the host's, with what ``--dns``, ``--dns-search`` and ``--dns-option`` replace."""
-    host = [line.split() for line in _read("/etc/resolv.conf").splitlines() if line[:1] not in ("#", ";")]
+    text = resolver.host_file(shared=options.network == "host")
+    host = [line.split() for line in text.splitlines() if line[:1] not in ("#", ";")]
 
     def lines(keyword: str, asked: tuple[str, ...], *, joined: bool) -> list[str]:
         values = list(asked) or [word for words in host if words[:1] == [keyword] for word in words[1:]]
@@ -54,14 +56,14 @@ def resolv_conf(options: ContainerOptions) -> str:
             return []  # docker's way to say: none
         return [f"{keyword} {' '.join(values)}"] if joined and values else [f"{keyword} {value}" for value in values]
 
-    text = [
+    found = [
         *lines("nameserver", options.dns, joined=False),
         *lines("search", options.dns_search, joined=True),
         *lines("options", options.dns_option, joined=True),
     ]
-    if not all(line.isprintable() for line in text):
+    if not all(line.isprintable() for line in found):
         raise UsageError("--dns, --dns-search, --dns-option: control characters in a value")
-    return "".join(line + "\n" for line in text)
+    return "".join(line + "\n" for line in found)
 
 
 def _read(path: str) -> str:

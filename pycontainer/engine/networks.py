@@ -97,6 +97,7 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     _await_link(attachment)
     write_record(roots, attachment)
     _describe_in_files(roots, bundle, attachment, [network for _, network in wanted])
+    follow_resolver(roots)
     return attachment
 
 
@@ -413,6 +414,37 @@ def _describe_in_files(roots: Roots, bundle: Bundle, attachment: Attachment, net
         refresh_names(roots, {connection.network for connection in attachment.connections})
 
 
+def follow_resolver(roots: Roots) -> None:
+    """When the host has got other name servers, tell those who run; a start compares one small file."""
+    path, now = directory(roots) + "/resolv.conf", resolver.host_file(shared=False)
+    try:
+        with open(path) as file:
+            before = file.read()
+    except FileNotFoundError:
+        before = now
+    if before != now:
+        with locked(roots):
+            for attachment in attachments(roots):
+                with contextlib.suppress(NotFound, OSError):
+                    _follow(roots, attachment)
+    elif os.path.exists(path):
+        return
+    with open(path, "w") as file:
+        file.write(now)
+
+
+def _follow(roots: Roots, attachment: Attachment) -> None:
+    from pycontainer.engine import files, recall
+
+    options = recall.recalled(containers.find(roots, attachment.container).options)
+    if not options.dns:
+        text = files.resolv_conf(options)
+        internal = not any(connection.gateways for connection in attachment.connections)
+        with open(containers.live_directory(roots, attachment.container) + "/resolv.conf", "r+") as file:
+            file.write(resolver.reachable(text, internal=internal))
+            file.truncate()
+
+
 def refresh_names(roots: Roots, which: set[str]) -> None:
     """Tell the members of networks of each other. Nobody knows anybody in the default network, as in docker."""
     which = which - {DEFAULT}
@@ -655,3 +687,4 @@ def reload(roots: Roots) -> None:
     with locked(roots):
         restore(roots, [], closed=closed)
     refresh_names(roots, set(store.names(roots.root)))
+    follow_resolver(roots)

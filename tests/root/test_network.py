@@ -411,6 +411,15 @@ def test_a_network_is_described_as_docker_does(net: HostedPyc) -> None:
     assert net("network", "prune", "-f").ok().lines[1] == "shown"
 
 
+def test_those_who_run_follow_the_host_s_name_servers(net: HostedPyc, tmp_path: Any) -> None:
+    net("run", "-d", "--name", "asker", "busybox", "sleep", "60").ok()
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\nnameserver 127.0.0.53\n")
+    script = f'mount --bind {tmp_path}/resolv.conf {os.path.realpath("/etc/resolv.conf")} && exec "$@"'
+    argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *net.argv("network", "reload")]
+    subprocess.run(argv, env=net.env(), check=True, timeout=30)
+    assert beside(net, "asker", "cat", "/etc/resolv.conf").ok().stdout == "nameserver 192.0.2.53\n"
+
+
 # --- repair -----------------------------------------------------------------------------------------------------------
 
 
