@@ -28,7 +28,11 @@ def _pyc(state: str, *arguments: str) -> int:
         "--runroot",
         f"{state}/run",
     ]
-    environment = {**os.environ, "CONTAINERS_REGISTRIES_CONF": f"{state}/registry/registries.conf"}
+    environment = {
+        **os.environ,
+        "CONTAINERS_REGISTRIES_CONF": f"{state}/registry/registries.conf",
+        "PYC_NETWORK": "none",  # a bridge would outlive this
+    }
     start = time.monotonic()
     code = subprocess.run([*command, *arguments], env=environment).returncode
     print(f"  [{(time.monotonic() - start) * 1000:.0f} ms, exit code {code}]", flush=True)

@@ -182,7 +182,9 @@ def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
     return for_each(names, remove)
 
 
-@click.command("prune", help="Remove the networks that no container is in.")
+@click.command(
+    "prune", help="Remove the networks that no container is in, and the bridges if there is no container at all."
+)
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label, until")
 @click.option("-f", "--force", is_flag=True, help="Don't ask")
 @click.pass_obj
@@ -197,6 +199,7 @@ def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
         unused = document["Name"] not in networks.BUILT_IN and not networks.wanted_by(session.roots, document["Name"])
         if unused and chosen.labels(document["Labels"]) and _old_enough(document, chosen):
             removed.append(networks.remove(session.roots, document["Name"]).name)
+    networks.retire(session.roots)
     if removed:
         click.echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
 

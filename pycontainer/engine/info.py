@@ -88,7 +88,7 @@ def posture() -> dict[str, Any]:
         "NoNewPrivileges": "on, unless the image holds a program like sudo",
         "Seccomp": "builtin",
         "Namespaces": ["mount", "uts", "ipc", "pid", "network", "cgroup"],
-        "Network": "none",
+        "Network": "bridge",
         "PidsLimit": 2048,
         "MaskedPaths": paths.masked,
         "ReadonlyPaths": paths.readonly,

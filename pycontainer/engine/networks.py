@@ -675,6 +675,19 @@ def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> d
     }
 
 
+def retire(roots: Roots) -> None:
+    """When nobody is in any network, take away the bridges and the packet filter; the next start makes them again."""
+    with locked(roots):
+        if any(True for _ in attachments(roots)):
+            return
+        for network in store.listing(roots.root):
+            bridge.remove(network.bridge)
+        with contextlib.suppress(OSError):
+            nftables.uninstall(table_of(roots))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory(roots) + "/passing")
+
+
 def members(roots: Roots, network: Network) -> list[Attachment]:
     """The containers that are in it now."""
     return [a for a in attachments(roots) if any(c.network == network.name for c in a.connections)]

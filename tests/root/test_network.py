@@ -55,14 +55,13 @@ def net(world: World, stocked: Pyc) -> Iterator[HostedPyc]:
     if containers:
         pyc("rm", "-f", *containers)
     pyc("network", "prune", "-f")
-    world.host("nft", "flush", "ruleset")
-    for line in world.host.ok("ip", "-o", "link", "show", "type", "bridge").splitlines():
-        world.host("ip", "link", "delete", line.split()[1].rstrip(":@"))
+    world.host("nft", "delete", "table", "inet", "mine")
+    left = world.host.ok("nft", "list", "ruleset") + world.host.ok("ip", "-o", "link", "show", "type", "bridge")
+    assert left == "", left
     world.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
     for path in (
         f"{pyc.root}/networks/bridge.json",
         f"{pyc.runroot}/networks/router",
-        f"{pyc.runroot}/networks/passing",
     ):
         if os.path.exists(path):
             os.unlink(path)
