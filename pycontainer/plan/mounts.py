@@ -408,6 +408,7 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
     """
     kinds = {path: kind_of(path) for path in spec["linux"].get("maskedPaths") or ()}
     result: list[Call] = []
+    attached = False
     if "directory" in kinds.values():
         nothing = attributes(["ro", "nosuid", "nodev", "noexec", "size=0k", "mode=555"])
         result += filesystem("tmpfs", nothing, out=_EMPTY)
@@ -415,11 +416,13 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
         if not kind and path.startswith(("/proc/", "/sys/")):
             continue
         cover = (_EMPTY, "", k.AT_EMPTY_PATH) if kind == "directory" else (DEV, "null", k.AT_SYMLINK_NOFOLLOW)
-        result += (
-            calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)),
-            calls.open_tree(cover[0], cover[1], k.OPEN_TREE_CLONE | cover[2], out=_COVER),
-            calls.move_mount(_COVER, TARGET),
-        )
+        result.append(calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)))
+        if kind == "directory" and not attached:  # kernels before 6.15 clone only what is attached somewhere
+            result.append(calls.move_mount(_EMPTY, TARGET))
+            attached = True
+        else:
+            result.append(calls.open_tree(cover[0], cover[1], k.OPEN_TREE_CLONE | cover[2], out=_COVER))
+            result.append(calls.move_mount(_COVER, TARGET))
     if not result:
         return ()
     return (
