@@ -12,9 +12,11 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from pycontainer.engine import containers
-from pycontainer.errors import Conflict, HostLacks
+from pycontainer.errors import Conflict, HostLacks, NotFound
 from pycontainer.image.store import Store
+from pycontainer.oci.build import SUBPATH
 from pycontainer.rootfs import detached
 from pycontainer.rootfs.overlay import make_skeleton, skeleton
 
@@ -48,7 +50,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
     if write and ("ro" in mount.get("options", ()) if mount else spec.get("root", {}).get("readonly")):
         raise Conflict(f"{path} is on a read-only {'mount' if mount else 'root'} of container {container.name}")
     if mount:
-        root = os.open(mount["source"], os.O_PATH | os.O_CLOEXEC)
+        root = _open_source(mount)
         try:
             yield root, os.fsencode(below)
         finally:
@@ -76,6 +78,21 @@ def _bound(spec: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
             ending = "/." if path.endswith("/.") else "/" if path.endswith("/") else ""
             return mount, clean[len(destination) :] + ending or "/"
     return {}, path
+
+
+def _open_source(mount: dict[str, Any]) -> int:
+    """What is bound: a directory of the host's, or a part of a volume, which is looked up without leaving it."""
+    root = os.open(mount["source"], os.O_PATH | os.O_CLOEXEC)
+    part = next((word.partition("=")[2] for word in mount["options"] if word.startswith(SUBPATH + "=")), "")
+    if not part:
+        return root
+    try:
+        return openat2(root, part, os.O_PATH, resolve=RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise NotFound(f"{part} of the volume at {mount['destination']}: {why}") from None
+    finally:
+        os.close(root)
 
 
 @contextlib.contextmanager

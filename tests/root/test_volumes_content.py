@@ -213,3 +213,57 @@ def test_mode_and_owner_of_the_copied_root_are_the_images(stocked: Pyc, filled: 
     stocked("run", "--rm", "-v", "root:/data", "plain", "true").ok()
     found = os.stat(f"{stocked.root}/volumes/root/_data")
     assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o2750, 5, 6)
+
+
+def test_a_part_of_a_volume_is_what_cp_reaches_in_a_stopped_container(stocked: Pyc, filled: str) -> None:
+    stocked("run", "--rm", "-v", "parts:/data", "plain", "true").ok()
+    mount = "source=parts,target=/m,volume-subpath=deep"
+    stocked("run", "--name", "stopped", "--mount", mount, "plain", "true").ok()
+    copied = f"{stocked.scratch}/copied"
+    stocked("cp", "stopped:/m/er/file", copied).ok()
+    assert Path(copied).read_text() == "two\n"
+
+
+def test_a_volume_behind_a_link_to_proc_does_not_hide_the_kernels(stocked: Pyc, filled: str) -> None:
+    stocked("run", "--name", "hider", "plain", *sh("ln -s /proc /p; ln -s /sys /s")).ok()
+    stocked("commit", "-c", 'VOLUME ["/p", "/sys/fs/cgroup", "/proc/sys"]', "hider", "hider").ok()
+    look = (
+        "awk '$5==\"/proc\"{type=$(NF-2)} END{print type}' /proc/self/mountinfo; wc -c < /proc/keys; ls -d /sys/kernel"
+    )
+    seen = stocked("run", "--rm", "-v", "sys:/s", "hider", *sh(look)).ok()
+    assert seen.stdout.split() == ["proc", "0", "/sys/kernel"]
+
+
+def test_a_kernel_that_takes_no_layers_one_by_one_stacks_them_in_two_mounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pycontainer.errors import HostLacks
+    from pycontainer.rootfs import detached
+
+    real = detached.fsconfig
+
+    def old(fs: int, command: int, key: str = "", value: str = "") -> None:
+        if key == "lowerdir+":
+            raise OSError(22, "Invalid argument")
+        assert len(value) < 256
+        real(fs, command, key, value)
+
+    monkeypatch.setattr(detached, "fsconfig", old)
+    lowers = []
+    for number in range(23):
+        lowers.append(str(tmp_path / f"{number:03}"))
+        os.mkdir(lowers[-1])
+        Path(lowers[-1], f"f{number}").touch()
+        Path(lowers[-1], "top").write_text(str(number))
+    for count in (2, 11, 12, 13, 21):
+        with detached.overlay(lowers[:count]) as root:
+            here = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)
+            try:
+                assert set(os.listdir(here)) == {"top", *(f"f{number}" for number in range(count))}
+                file = os.open("top", os.O_RDONLY, dir_fd=here)
+                assert os.read(file, 9) == b"0"
+                os.close(file)
+            finally:
+                os.close(here)
+    with pytest.raises(HostLacks, match="22 layers"), detached.overlay(lowers[:22]):
+        pass
