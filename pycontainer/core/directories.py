@@ -17,3 +17,11 @@ def make_private(path: str) -> None:
     except FileNotFoundError:
         make_private(os.path.dirname(path))
         make_private(path)
+
+
+def entries(path: str) -> list[str]:
+    """The names in a directory; none if it is not there. Raises OSError."""
+    try:
+        return os.listdir(path)
+    except FileNotFoundError:
+        return []

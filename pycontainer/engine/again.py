@@ -6,13 +6,14 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from pycontainer.engine import containers, events, files
+from pycontainer.engine import containers, events, files, life, removal
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import Bundle, create, describe, hostname_of
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import RunOptions
 from pycontainer.engine.recall import recalled
+from pycontainer.engine.repair import repair
 from pycontainer.engine.run import require_root
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import Conflict
@@ -31,13 +32,13 @@ ALIVE = ("running", "paused")
 def make(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | None = None) -> Container:
     """Make a container that does not run yet. Raises PycError, with nothing left behind."""
     require_root()
-    containers.repair(roots)
+    repair(roots)
     with obtained(roots, options, progress) as image:
         bundle = create(roots, image, options)
     container = bundle.container
     containers.write_spec(roots, container.id, bundle.spec)
-    containers.keep(roots, container.id)
-    containers.forget_live(roots, container.id)
+    life.keep(roots, container.id)
+    removal.forget_live(roots, container.id)
     os.close(bundle.lock)
     events.write(roots, "create", container)
     return container
@@ -48,7 +49,7 @@ def begin(
 ) -> int:
     """Start a container that does not run; with ``attach`` stay with it and return its exit code, else 0."""
     require_root()
-    containers.repair(roots)
+    repair(roots)
     container = containers.find(roots, name)
     if container.state == "paused":
         raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
@@ -59,7 +60,7 @@ def begin(
 
         return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys) or 0
     with Signals() as signals:
-        bundle = revived(roots, container, containers.take_lock(roots, container.id), once=attach and stdin)
+        bundle = revived(roots, container, life.take_lock(roots, container.id), once=attach and stdin)
         tty, interactive = container.options.get("tty", False), container.options.get("interactive", False)
         view = View(Stdio(interactive), tty, not attach, sig_proxy, keys, reads=stdin)
         return kept_if_it_fails(roots, bundle, view, signals)
@@ -67,28 +68,28 @@ def begin(
 
 def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals) -> int:
     """Start it; what failed to start is what it was before."""
-    life = containers.directory(roots, bundle.container.id) + "/life"
-    before = _read(life)
+    record = roots.container(bundle.container.id) + "/life"
+    before = _read(record)
     try:
         return live(roots, bundle, view, signals)
     except BaseException:
-        if not containers.has_run(roots, bundle.container.id):
+        if not life.has_run(roots, bundle.container.id):
             if before:
-                with open(life, "wb") as file:
+                with open(record, "wb") as file:
                     file.write(before)
             else:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(life)
+                    os.unlink(record)
         raise
 
 
 def revived(roots: Roots, container: Container, lock: int, *, once: bool = False) -> Bundle:
     """The bundle of a container that exists, made anew from what it was made with. Takes over the lock."""
     try:
-        containers.keep(roots, container.id)
+        life.keep(roots, container.id)
         for left in ("pid", "paused", "restarting", "health.json"):
-            containers.mark(roots, container.id, left, present=False)
-        containers.ask_to_stop(roots, container.id, stop=False)
+            life.mark(roots, container.id, left, present=False)
+        life.ask_to_stop(roots, container.id, stop=False)
         options = RunOptions(container.image, recalled(container.options), container.name, rm=container.rm)
         hostname = hostname_of(container.id, options)
         bundle = describe(
@@ -97,10 +98,10 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
             options,
             container.id,
             container.name,
-            file_binds=files.write(containers.live_directory(roots, container.id), hostname, options.container),
+            file_binds=files.write(roots.live(container.id), hostname, options.container),
         )
     except BaseException:
-        containers.forget_live(roots, container.id)
+        removal.forget_live(roots, container.id)
         os.close(lock)
         raise
     asked = container.options | {"stdin_once": once}

@@ -12,6 +12,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.engine import containers, networks
 from pycontainer.engine.recall import recalled
+from pycontainer.engine.repair import repair
 from pycontainer.engine.run import require_root
 from pycontainer.errors import Conflict, KernelError, NotFound, UsageError
 from pycontainer.network import addresses, bridge, store
@@ -31,7 +32,7 @@ NAMESPACE = Slot("network namespace")
 def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
     """Connect a container to a network. Raises NotFound, Conflict, KernelError."""
     require_root()
-    containers.repair(roots)
+    repair(roots)
     container = containers.find(roots, name)
     network = networks.network_called(roots, endpoint.name)
     endpoint = endpoint._replace(name=network.name)
@@ -98,7 +99,7 @@ def perform(plan: Plan) -> None:
 def disconnect(roots: Roots, name: str, network_name: str) -> None:
     """Take a container out of a network. Raises NotFound where it is not in it."""
     require_root()
-    containers.repair(roots)
+    repair(roots)
     container = containers.find(roots, name)
     network = networks.network_called(roots, network_name)
     asked = _asked(container, "disconnect")

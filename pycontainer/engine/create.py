@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.engine import containers, facts, files, health, recall
+from pycontainer.engine import containers, facts, files, health, life, recall, removal
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
@@ -55,10 +55,10 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
         UsageError: options that make no sense for this image or host.
     """
     container_id, name = new_identity(options)
-    lock = containers.take_lock(roots, container_id)
+    lock = life.take_lock(roots, container_id)
     try:
         containers.reserve(roots, container_id, name)
-        where = containers.directory(roots, container_id)
+        where = roots.container(container_id)
         for directory in ("upper", "work"):
             os.mkdir(f"{where}/{directory}", 0o755)
         make_skeleton(roots.root)
@@ -70,12 +70,12 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
                 options,
                 container_id,
                 name,
-                file_binds=files.write(containers.live_directory(roots, container_id), hostname, options.container),
+                file_binds=files.write(roots.live(container_id), hostname, options.container),
             )
             containers.write(roots, bundle.container)
         write_cidfile(options.cidfile, container_id)
     except BaseException as error:
-        containers.discard(roots, container_id, name)
+        removal.discard(roots, container_id, name)
         os.close(lock)
         if isinstance(error, OSError):
             raise StoreError(

@@ -117,7 +117,7 @@ def stored(store: Store) -> dict[str, int]:
 
 def written(roots: Roots, container_id: str) -> int:
     """Bytes of the files that a container has made or changed."""
-    return size_below(containers.directory(roots, container_id) + "/upper")
+    return size_below(roots.container(container_id) + "/upper")
 
 
 def size_below(path: str) -> int:

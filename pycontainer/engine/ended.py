@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pycontainer.engine import containers, events
+from pycontainer.engine import containers, events, life, removal
 from pycontainer.engine.health import UNHEALTHY
 from pycontainer.errors import NotFound, PycError, StoreError
 
@@ -30,35 +30,35 @@ def settle(roots: Roots, container_id: str, lock: int) -> None:
     except (NotFound, StoreError):
         os.close(lock)
         return
-    containers.clear_remains(container)
+    removal.clear_remains(container)
     if restarts(roots, container):
         _restart(roots, container, lock)
     elif container.rm:
-        containers.discard(roots, container_id, container.name)
+        removal.discard(roots, container_id, container.name)
         events.write(roots, "destroy", container)
         os.close(lock)
     else:
-        containers.forget_live(roots, container_id)
+        removal.forget_live(roots, container_id)
         os.close(lock)
 
 
 def restarts(roots: Roots, container: Container) -> bool:
     """Whether the container's policy wants it to run again."""
     policy, _, limit = container.options.get("restart", "no").partition(":")
-    if containers.is_asked_to_stop(roots, container.id):
+    if life.is_asked_to_stop(roots, container.id):
         return False
     if policy in ("always", "unless-stopped"):
         return True
     failed = container.exit_code != 0
     if policy == "on-failure":
         return failed and (not int(limit or 0) or count(roots, container.id) < int(limit))
-    return policy == "on-unhealthy" and containers.is_marked(roots, container.id, UNHEALTHY)
+    return policy == "on-unhealthy" and life.is_marked(roots, container.id, UNHEALTHY)
 
 
 def count(roots: Roots, container_id: str) -> int:
     """How often a policy has started it again."""
     try:
-        with open(containers.directory(roots, container_id) + "/restarts") as file:
+        with open(roots.container(container_id) + "/restarts") as file:
             return int(file.read())
     except (OSError, ValueError):
         return 0
@@ -69,15 +69,15 @@ def _restart(roots: Roots, container: Container, lock: int) -> None:
     done = count(roots, container.id)
     steady = container.finished - container.started > STEADY
     pause = FIRST_PAUSE if steady else min(FIRST_PAUSE * 2 ** min(done, 20), LONGEST_PAUSE)
-    containers.mark(roots, container.id, "restarting")
+    life.mark(roots, container.id, "restarting")
     deadline = time.monotonic() + pause
     while time.monotonic() < deadline:
-        if containers.is_asked_to_stop(roots, container.id):
-            containers.forget_live(roots, container.id)
+        if life.is_asked_to_stop(roots, container.id):
+            removal.forget_live(roots, container.id)
             os.close(lock)
             return
         time.sleep(min(0.05, pause))
-    with open(containers.directory(roots, container.id) + "/restarts", "w") as file:
+    with open(roots.container(container.id) + "/restarts", "w") as file:
         file.write(str(done + 1))
     start(roots, container, lock)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
-from pycontainer.engine import containers
+from pycontainer.engine import life, removal
+from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, HostLacks, NotFound
 from pycontainer.image.store import Store
 from pycontainer.oci.build import SUBPATH
@@ -44,7 +45,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
         finally:
             os.close(root)
         return
-    where = containers.directory(roots, container.id)
+    where = roots.container(container.id)
     spec = _spec(where)
     mount, below = _bound(spec, path)
     if write and ("ro" in mount.get("options", ()) if mount else spec.get("root", {}).get("readonly")):
@@ -98,7 +99,7 @@ def _open_source(mount: dict[str, Any]) -> int:
 @contextlib.contextmanager
 def snapshot(roots: Roots, container: Container) -> Iterator[int]:
     """Its layers and what it has written, without what is mounted on them; nothing can be written there."""
-    upper = containers.directory(roots, container.id) + "/upper"
+    upper = roots.container(container.id) + "/upper"
     with detached.overlay([upper, *_layers(roots, container)]) as root:
         yield root
 
@@ -113,7 +114,7 @@ def image(roots: Roots, container: Container) -> Iterator[int]:
 @contextlib.contextmanager
 def upper(roots: Roots, container: Container) -> Iterator[int]:
     """The directory that holds what it has written, in overlayfs's own terms."""
-    path = containers.directory(roots, container.id) + "/upper"
+    path = roots.container(container.id) + "/upper"
     fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield fd
@@ -136,7 +137,7 @@ def _root_of_process(roots: Roots, container: Container) -> int:
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         raise Conflict(f"container {container.name} can't be looked into: {why}", hint="it may be ending") from None
-    if not containers.is_alive(roots, container.id):
+    if not life.is_alive(roots, container.id):
         os.close(root)
         raise Conflict(f"container {container.name} has just ended", hint="try again")
     return root
@@ -145,12 +146,12 @@ def _root_of_process(roots: Roots, container: Container) -> int:
 @contextlib.contextmanager
 def _writing(roots: Roots, container: Container) -> Iterator[int]:
     """The layers under its own directory, which overlayfs must have only once: so nobody starts it meanwhile."""
-    where = containers.directory(roots, container.id)
-    containers.repair(roots)  # or we would take a killed monitor's remains for our own, and delete them
-    lock = containers.take_lock(roots, container.id, patience=_PATIENCE)
+    where = roots.container(container.id)
+    repair(roots)  # or we would take a killed monitor's remains for our own, and delete them
+    lock = life.take_lock(roots, container.id, patience=_PATIENCE)
     try:
         with detached.overlay(_layers(roots, container), f"{where}/upper", f"{where}/work") as root:
             yield root
     finally:
-        containers.forget_live(roots, container.id)
+        removal.forget_live(roots, container.id)
         os.close(lock)

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.engine import containers, events
+from pycontainer.engine import events, life, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.start import Started, Stdio, start
@@ -56,7 +56,7 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
         return code or 0
     finally:
         if stays:
-            containers.await_pid(roots, bundle.container.id)
+            life.await_pid(roots, bundle.container.id)
             os.close(bundle.lock)
         else:
             leave(roots, bundle)
@@ -97,20 +97,20 @@ def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> i
     if detached:
         return None
     status = performance.wait_status()
-    return containers.exit_code(signal.SIGKILL if status is None else status)
+    return life.exit_code(signal.SIGKILL if status is None else status)
 
 
 def leave(roots: Roots, bundle: Bundle) -> None:
     """What is left to do at the end; only then let go of our copy of the container's lock."""
     container = bundle.container
-    if container.options.get("restart", "no") not in ("", "no") and containers.has_run(roots, container.id):
+    if container.options.get("restart", "no") not in ("", "no") and life.has_run(roots, container.id):
         from pycontainer.engine.ended import settle
 
         settle(roots, container.id, bundle.lock)
         return
-    if container.rm or not (containers.has_run(roots, container.id) or containers.is_kept(roots, container.id)):
-        containers.discard(roots, container.id, container.name)
+    if container.rm or not (life.has_run(roots, container.id) or life.is_kept(roots, container.id)):
+        removal.discard(roots, container.id, container.name)
         events.write(roots, "destroy", container)
     else:
-        containers.forget_live(roots, container.id)
+        removal.forget_live(roots, container.id)
     os.close(bundle.lock)

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from pycontainer.engine import containers, networks
+from pycontainer.engine import networks
 from pycontainer.engine.volumes import mount_points
 from pycontainer.image.reference import Reference
 
@@ -84,7 +84,7 @@ def image_config(config: ImageConfig) -> Document:
 
 def container_document(roots: Roots, container: Container) -> Document:
     """What ``docker container inspect`` says of a container (Engine API, ContainerInspect), as far as we have it."""
-    where = containers.directory(roots, container.id)
+    where = roots.container(container.id)
     spec = _read_spec(where)
     program, *arguments = container.command or ("",)
     return {

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.engine import containers
+from pycontainer.engine import life
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -52,7 +52,7 @@ def read(
         since, until: times, in the form of :class:`Entry`'s; "" for no limit.
         follow: go on with what is written, until the container has ended.
     """
-    directory = containers.directory(roots, container.id)
+    directory = roots.container(container.id)
     entries = _Log(directory, _start(directory, tail)).entries(follow, roots, container.id)
     for entry in entries:
         if until and entry.stamp > until:
@@ -123,11 +123,7 @@ class _Log:
         """All records, to the end of the newest file; then, to ``follow``, until the container has ended."""
         try:
             while True:
-                ended = (
-                    not follow
-                    or not containers.is_alive(roots, container_id)
-                    or containers.has_run(roots, container_id)
-                )
+                ended = not follow or not life.is_alive(roots, container_id) or life.has_run(roots, container_id)
                 yield from self._rest()
                 if self._next():
                     continue

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pycontainer.core.directories import make_private
-from pycontainer.engine import containers, settings
+from pycontainer.engine import containers, life, settings
 from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.network import addresses, bridge, links, names, nftables, resolver, store
 from pycontainer.network.connection import Attachment, Connection, Port
@@ -173,7 +173,7 @@ def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: st
             raise UsageError(f"address {asked} is not inside of subnet {subnet.subnet}")
         if asked == subnet.gateway:
             raise Conflict(f"address {asked} is the gateway's")
-    return addresses.take(where, subnet, container_id, asked, lambda owner: containers.is_alive(roots, owner))
+    return addresses.take(where, subnet, container_id, asked, lambda owner: life.is_alive(roots, owner))
 
 
 def _ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple[Connection, ...]:
@@ -206,7 +206,7 @@ def _join(roots: Roots, bundle: Bundle, name: str) -> None:
     for namespace in bundle.spec["linux"]["namespaces"]:
         if namespace["type"] == "network":
             namespace["path"] = f"/proc/{other.pid}/ns/net"
-    ours, theirs = (containers.live_directory(roots, one) for one in (bundle.container.id, other.id))
+    ours, theirs = (roots.live(one) for one in (bundle.container.id, other.id))
     for file in ("hosts", "resolv.conf"):
         with contextlib.suppress(OSError), open(f"{theirs}/{file}", "rb") as source, open(f"{ours}/{file}", "wb") as to:
             to.write(source.read(1 << 20))
@@ -357,7 +357,7 @@ def _elements(network: Network) -> list[tuple[nftables.Set, tuple[bytes, bytes]]
 
 
 def _record_path(roots: Roots, container_id: str) -> str:
-    return f"{containers.live_directory(roots, container_id)}/{RECORD}"
+    return f"{roots.live(container_id)}/{RECORD}"
 
 
 def write_record(roots: Roots, attachment: Attachment) -> None:
@@ -385,13 +385,13 @@ def attachments(roots: Roots) -> Iterator[Attachment]:
         return
     for container_id in found:
         attachment = attachment_of(roots, container_id)
-        if attachment is not None and containers.is_alive(roots, container_id):
+        if attachment is not None and life.is_alive(roots, container_id):
             yield attachment
 
 
 def _describe_in_files(roots: Roots, bundle: Bundle, attachment: Attachment, networks: list[Network]) -> None:
     """Write the container's own addresses, and those of its neighbours, into its files."""
-    live = containers.live_directory(roots, attachment.container)
+    live = roots.live(attachment.container)
     path = live + "/hosts"
     with open(path) as file:
         text = file.read()
@@ -440,7 +440,7 @@ def _follow(roots: Roots, attachment: Attachment) -> None:
     if not options.dns:
         text = files.resolv_conf(options)
         internal = not any(connection.gateways for connection in attachment.connections)
-        with open(containers.live_directory(roots, attachment.container) + "/resolv.conf", "r+") as file:
+        with open(roots.live(attachment.container) + "/resolv.conf", "r+") as file:
             file.write(resolver.reachable(text, internal=internal))
             file.truncate()
 
@@ -465,11 +465,11 @@ def _rewrite_hosts(roots: Roots, attachment: Attachment, live: list[Attachment])
         for connection in other.connections:
             if connection.network in theirs and connection.names:
                 members.append(Member(connection.addresses, connection.names))
-    names.rewrite(containers.live_directory(roots, attachment.container) + "/hosts", members)
+    names.rewrite(roots.live(attachment.container) + "/hosts", members)
 
 
 def _hostname(roots: Roots, container_id: str) -> str:
-    with contextlib.suppress(OSError), open(containers.live_directory(roots, container_id) + "/hostname") as file:
+    with contextlib.suppress(OSError), open(roots.live(container_id) + "/hostname") as file:
         return file.read(256).strip() or container_id[:12]
     return container_id[:12]
 

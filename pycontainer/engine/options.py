@@ -28,6 +28,14 @@ class Roots(NamedTuple):
             runroot = runtime + "/pycontainer" if runtime else root + "/run"
         return cls(os.environ.get("PYC_ROOT") or root, os.environ.get("PYC_RUNROOT") or runroot)
 
+    def container(self, container_id: str) -> str:
+        """The container's directory, which is its OCI bundle."""
+        return f"{self.root}/containers/{container_id}"
+
+    def live(self, container_id: str) -> str:
+        """Where its live state is."""
+        return f"{self.runroot}/containers/{container_id}"
+
 
 class RunOptions(NamedTuple):
     """One ``pyc run``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycontainer import cgroups
-from pycontainer.engine import containers, events
+from pycontainer.engine import containers, events, life
 from pycontainer.errors import Conflict
 
 if TYPE_CHECKING:
@@ -19,13 +19,11 @@ def pause(roots: Roots, name: str) -> None:
         raise Conflict(
             f"container {container.name} is {'paused already' if container.state == 'paused' else 'not running'}"
         )
-    containers.mark(
-        roots, container.id, "paused"
-    )  # before: who is killed here has left a container that may be unpaused
+    life.mark(roots, container.id, "paused")  # before: who is killed here has left a container that may be unpaused
     try:
         cgroups.detect().freeze(container.cgroup)
     except BaseException:
-        containers.mark(roots, container.id, "paused", present=False)
+        life.mark(roots, container.id, "paused", present=False)
         raise
     events.write(roots, "pause", container)
 
@@ -36,5 +34,5 @@ def unpause(roots: Roots, name: str) -> None:
     if container.state != "paused":
         raise Conflict(f"container {container.name} is not paused")
     cgroups.detect().thaw(container.cgroup)
-    containers.mark(roots, container.id, "paused", present=False)
+    life.mark(roots, container.id, "paused", present=False)
     events.write(roots, "unpause", container)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pycontainer.engine import containers
+from pycontainer.engine import containers, removal
 from pycontainer.engine.disk_usage import ALIVE, stored, written
 from pycontainer.errors import Conflict, NotFound
 from pycontainer.image.store import Removed, Store
@@ -67,7 +67,7 @@ def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda 
             continue
         took = written(roots, container.id)
         try:
-            containers.remove(roots, container.id)
+            removal.remove(roots, container.id)
         except (NotFound, Conflict):
             continue  # somebody was quicker, or it runs now
         removed.append(container.id)

@@ -9,12 +9,13 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from pycontainer.engine import containers, events, keys
+from pycontainer.engine import events, keys
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import create
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import Roots, RunOptions
+from pycontainer.engine.repair import repair
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import HostLacks
 
@@ -38,7 +39,7 @@ def run(
     Raises PycError, with nothing left behind.
     """
     require_root()
-    containers.repair(roots)
+    repair(roots)
     with contextlib.ExitStack() as until_recorded:
         image = until_recorded.enter_context(obtained(roots, options, progress))
         with Signals(interrupt=observer is not None) as signals:

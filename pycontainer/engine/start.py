@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer import cgroups
 from pycontainer.core import kernel
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events
+from pycontainer.engine import containers, events, life, removal
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import Networking, Setting, container
+from pycontainer.plan.host import kernel_version, kind_of
 from pycontainer.plan.monitor import Command, Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
@@ -65,7 +64,7 @@ def plan_for(
     roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot], network: Networking = NO_NETWORK
 ) -> Plan:
     """Every step from here to execve, and to the container's end."""
-    where = containers.directory(roots, bundle.container.id)
+    where = roots.container(bundle.container.id)
     return container(
         bundle.spec,
         Setting(
@@ -92,8 +91,8 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
     policy = asked.get("restart", "no") not in ("", "no")
     decides = policy or container_.rm or not namespaces.has(bundle.spec, "pid")
     return Watch(
-        directory="" if asked.get("log_driver") == "none" else containers.directory(roots, container_.id),
-        live=containers.live_directory(roots, container_.id),
+        directory="" if asked.get("log_driver") == "none" else roots.container(container_.id),
+        live=roots.live(container_.id),
         container=container_.id,
         log_files=int(logs.get("max-file", 3)),
         log_bytes=int(logs.get("max-size", 10_000_000)),
@@ -160,7 +159,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
     try:
         # All this while the kernel is at work in another process:
         containers.write_spec(roots, bundle.container.id, bundle.spec)
-        containers.empty_trash(roots)
+        removal.empty_trash(roots)
         performance.wait_started()
         events.write(roots, "start", bundle.container)
     except BaseException as error:
@@ -203,7 +202,7 @@ def _descriptors(
         slots.MONITOR_END: monitor_end,
         slots.INIT_END: init_end,
         slots.CLIENT: theirs,
-        slots.LIFE: keep(containers.open_life(roots, container_id)),
+        slots.LIFE: keep(life.begin(roots, container_id)),
         slots.LOCK: bundle.lock,
     }
     wanted = given_slots(stdio, tty=tty)
@@ -221,33 +220,3 @@ def _descriptors(
 
         given |= idmap.namespaces(bundle.spec, keep)
     return given, client
-
-
-def kind_of(path: str) -> str:
-    """What a path of the host is: ``directory``, ``file`` for anything else, "" for nothing."""
-    return _kind_in_kernel(path) if path.startswith(("/proc/", "/sys/")) else _kind(path)
-
-
-@cache
-def _kind_in_kernel(path: str) -> str:
-    """The kernel's own files, of which we ask for the same forty at each start, don't come and go."""
-    return _kind(path)
-
-
-def _kind(path: str) -> str:
-    try:
-        return "directory" if stat.S_ISDIR(os.stat(path).st_mode) else "file"
-    except OSError:
-        return ""
-
-
-def kernel_version() -> tuple[int, int]:
-    """(major, minor) of the running kernel.
-
-    Raises HostLacks for one that is older than what the plan's calls need.
-    """
-    major, minor, *_ = os.uname().release.split(".")
-    version = int(major), int(minor.split("-")[0])
-    if version < (5, 15):
-        raise HostLacks(f"Linux {major}.{minor} is too old: pyc needs 5.15 or later")
-    return version

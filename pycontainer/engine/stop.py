@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pycontainer.engine import containers
+from pycontainer.engine import containers, life
 from pycontainer.engine.again import ALIVE
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import signal_number
@@ -44,7 +44,7 @@ def process(roots: Roots, container: Container) -> Iterator[int | None]:
 def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = None) -> None:
     """Send the stop signal, and SIGKILL if it has not ended ``timeout`` seconds later; -1 waits for ever."""
     container = containers.find(roots, name)
-    containers.ask_to_stop(roots, container.id)
+    life.ask_to_stop(roots, container.id)
     if container.state not in ALIVE:
         return
     options = container.options
@@ -70,13 +70,13 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL") -> None:
     container = containers.find(roots, name)
     number = signal_number(sign)
     if container.state == "restarting":
-        containers.ask_to_stop(roots, container.id)
+        life.ask_to_stop(roots, container.id)
         return
     with process(roots, container) as pidfd:
         if container.state not in ALIVE or pidfd is None:
             raise Conflict(f"container {container.name} is not running")
         if number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
-            containers.ask_to_stop(roots, container.id)
+            life.ask_to_stop(roots, container.id)
         _send(pidfd, number)
         if number == signal.SIGKILL:
             _thaw(roots, container)
@@ -87,7 +87,7 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL") -> None:
 def await_end(roots: Roots, container: Container) -> None:
     """Wait until its end is recorded and its monitor is gone, or has begun to decide what follows."""
     deadline = time.monotonic() + AFTER_KILL
-    while containers.is_alive(roots, container.id) and not containers.has_run(roots, container.id):
+    while life.is_alive(roots, container.id) and not life.has_run(roots, container.id):
         if time.monotonic() > deadline:
             raise Conflict(f"the monitor of container {container.name} does not end")
         time.sleep(0.0005)

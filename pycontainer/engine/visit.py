@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from pycontainer.engine import containers
+from pycontainer.engine import containers, life
 from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals
 from pycontainer.errors import Conflict
 
@@ -27,7 +27,7 @@ def connect(roots: Roots, container: Container) -> socket:
 
     client = make(AF_UNIX, SOCK_SEQPACKET)
     try:
-        live = os.open(containers.live_directory(roots, container.id), os.O_PATH | os.O_CLOEXEC)
+        live = os.open(roots.live(container.id), os.O_PATH | os.O_CLOEXEC)
         try:
             client.connect(f"/proc/self/fd/{live}/attach")
         finally:
@@ -79,5 +79,5 @@ def wait(roots: Roots, name: str) -> int:
 def _exit_code(roots: Roots, container: Container, status: int | None) -> int:
     """From what the monitor said, or else from the record: the monitor may have been killed."""
     if status is not None:
-        return containers.exit_code(status)
+        return life.exit_code(status)
     return containers.with_state(roots, container).exit_code

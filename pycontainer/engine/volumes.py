@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.directories import make_private
-from pycontainer.engine import containers
+from pycontainer.engine import containers, removal
 from pycontainer.errors import Conflict, HostLacks, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar import Mount
 
@@ -229,7 +229,7 @@ def _delete(roots: Roots, name: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(trash, 0o700)
     os.rename(directory(roots, name), f"{trash}/{name}.{os.urandom(4).hex()}")
-    containers.empty_trash(roots)
+    removal.empty_trash(roots)
 
 
 def drop(roots: Roots, container_id: str) -> None:
@@ -416,8 +416,8 @@ def _concrete(roots: Roots, mount: Mount) -> Mount:
 
 def _layers(roots: Roots, mount: Mount) -> Mount:
     """An image as a filesystem: its layers without any that could be written."""
-    from pycontainer.engine.start import kernel_version
     from pycontainer.image.store import Store
+    from pycontainer.plan.host import kernel_version
     from pycontainer.plan.root import LOWERDIR_PLUS
     from pycontainer.rootfs.overlay import skeleton
 

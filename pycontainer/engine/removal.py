@@ -1,0 +1,127 @@
+"""Unmaking a container: out of sight at once, by a rename; then file by file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from pycontainer.core.directories import entries, make_private
+from pycontainer.engine import containers, events, life
+from pycontainer.errors import Conflict
+from pycontainer.image.tree import remove_tree
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.options import Roots
+
+
+def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool = False) -> Container:
+    """Remove a container; with ``force`` kill it first, with ``volumes`` take along those without a name.
+
+    Raises NotFound, or Conflict if it runs.
+    """
+    container = containers.find(roots, name_or_id)
+    if container.state in ("running", "paused", "restarting"):
+        if not force:
+            raise Conflict(
+                f"container {container.name} is {container.state}",
+                hint="stop it before, or 'pyc rm -f' to kill and remove it",
+            )
+        from pycontainer.engine.stop import stop  # the others need no signals
+
+        stop(roots, container.id, sign="SIGKILL")
+    try:
+        _remove(roots, container, keep_volumes=not volumes and not container.rm)
+    except OSError as error:
+        from pycontainer.image import staging
+
+        if not staging.is_full(error) or not staging.drop_ballast(roots.root):
+            raise
+        _remove(roots, container, keep_volumes=not volumes and not container.rm)
+    empty_trash(roots)
+    events.write(roots, "destroy", container)
+    return container
+
+
+def _remove(roots: Roots, container: Container, *, keep_volumes: bool) -> None:
+    life.ask_to_stop(roots, container.id)
+    lock = life.take_lock(roots, container.id, patience=10)
+    try:
+        clear_remains(container)
+        discard(roots, container.id, container.name, keep_volumes=keep_volumes)
+    finally:
+        os.close(lock)
+
+
+def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bool = False) -> None:
+    """Delete what belongs to a container that does not run. It is no error if parts of it are missing.
+
+    Without a ``name``, of a container that was killed before it was recorded, its name is looked for. Its volumes
+    without a name go too, unless ``keep_volumes``.
+    """
+    for link in [name] if name else entries(roots.root + "/names"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"{roots.root}/names/{link}").endswith("/" + container_id):
+                os.unlink(f"{roots.root}/names/{link}")
+    trash, where = roots.root + "/trash", roots.container(container_id)
+    wrote = bool(entries(where + "/upper"))
+    try:
+        make_private(trash)
+        os.rename(where, f"{trash}/{container_id}")
+    except FileNotFoundError:
+        pass  # somebody else is at it
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        trash, wrote = roots.root + "/containers", True  # not even room for a name in another directory
+    if wrote:
+        _delete(trash, container_id)
+    if not keep_volumes and os.path.isdir(roots.root + "/volumes"):
+        from pycontainer.engine import volumes
+
+        volumes.drop(roots, container_id)
+    forget_live(roots, container_id)
+
+
+def forget_live(roots: Roots, container_id: str) -> None:
+    """Delete the live state of a container that has ended, and give back what it had of networks."""
+    live = roots.live(container_id)
+    if os.path.exists(live + "/network.json"):
+        from pycontainer.engine import networks
+
+        networks.release(roots, container_id)
+    for name in entries(live):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{live}/{name}")
+    with contextlib.suppress(OSError):
+        os.rmdir(live)
+
+
+def clear_remains(container: Container) -> None:
+    """Remove the cgroup of a container that has no monitor any more, and whatever still runs in it."""
+    from pycontainer import cgroups
+
+    cgroups.detect().remove_now(container.cgroup)
+
+
+def empty_trash(roots: Roots) -> None:
+    """Delete what discarded containers have left.
+
+    One that wrote nothing leaves some empty directories. Deleting them takes a millisecond, so :func:`discard` leaves
+    that to the next start, which does it while it waits for the kernel.
+    """
+    trash = roots.root + "/trash"
+    for container_id in entries(trash):
+        with contextlib.suppress(OSError):  # somebody else may be at it
+            _delete(trash, container_id)
+
+
+def _delete(trash: str, container_id: str) -> None:
+    parent = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(parent, container_id.encode())
+    finally:
+        os.close(parent)
