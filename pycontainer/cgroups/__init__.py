@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import group, hierarchy
 from pycontainer.cgroups.group import Group, View
 from pycontainer.cgroups.limit import Look
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import Resources

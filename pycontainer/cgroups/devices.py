@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import pack
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import Call, Slot, Struct
 from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import DeviceRule
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EVERYTHING = ("a", None, None, "rwm")
 
 
-class Rule(NamedTuple):
+class Rule(Record):
     """A rule with nothing left out: type ``a``, ``b`` or ``c``; None for any number."""
 
     allow: bool

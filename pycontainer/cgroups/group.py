@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Collection, Iterable
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.cgroups import devices, v1, v2
 from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy, own_cgroup
@@ -19,6 +18,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Plan, Proof, Slot, Step
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import Resources
@@ -47,7 +47,7 @@ _PURPOSE = {
 }
 
 
-class Tree(NamedTuple):
+class Tree(Record):
     """One directory in one hierarchy.
 
     Attributes:
@@ -78,7 +78,7 @@ class Tree(NamedTuple):
         return [f"{self.hierarchy.mount}/{'/'.join(names[:depth])}" for depth in range(1, len(names) + 1)]
 
 
-class View(NamedTuple):
+class View(Record):
     """A hierarchy as the container mounts it.
 
     Attributes:
@@ -96,7 +96,7 @@ class View(NamedTuple):
     directory: str = ""
 
 
-class Group(NamedTuple):
+class Group(Record):
     """A container's cgroup. The steps are performed in the order of the methods here.
 
     Attributes:

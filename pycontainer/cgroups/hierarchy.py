@@ -6,15 +6,14 @@ host in "hybrid" mode has both, and each controller lives in one of them. Readin
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pycontainer.errors import HostLacks
+from pycontainer.record import Record
 
 # Options of a v1 superblock that name no controller (Documentation/admin-guide/cgroup-v1/cgroups.rst).
 _NO_CONTROLLER = frozenset(("rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods"))
 
 
-class Hierarchy(NamedTuple):
+class Hierarchy(Record):
     """One mounted tree of cgroups.
 
     Attributes:
@@ -34,7 +33,7 @@ class Hierarchy(NamedTuple):
     name: str = ""
 
 
-class Hierarchies(NamedTuple):
+class Hierarchies(Record):
     """What a host has.
 
     Attributes:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.cgroups.resources import Resources
 
     # For each controller, by its v1 name, what finds its limits among resources, given where its hierarchy is mounted
     Table = dict[str, Callable[[Resources, str, "Look"], list["Limit"]]]
 
 
-class Limit(NamedTuple):
+class Limit(Record):
     """One line for one file.
 
     Attributes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pycontainer.cgroups.limit import Limit, Look, check_list, section
 from pycontainer.errors import HostLacks
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.limit import Table

@@ -6,11 +6,11 @@ The runtime-spec, like docker's flags, counts in the units of v1; what differs i
 from __future__ import annotations
 
 from math import ceil, log2
-from typing import TYPE_CHECKING
 
 from pycontainer.cgroups import v1
 from pycontainer.cgroups.limit import Limit, Look, check_list, section
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.limit import Table

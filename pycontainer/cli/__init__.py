@@ -9,12 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import NamedTuple, NoReturn
 
 from pycontainer import __version__
 from pycontainer.cli.flags import Flag, Flags, switch
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 GLOBAL = Flags(
     {
@@ -29,7 +33,7 @@ GLOBAL = Flags(
 )
 
 
-class Session(NamedTuple):
+class Session(Record):
     """What the global options say, for every command."""
 
     roots: Roots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,6 +12,7 @@ from pycontainer.cli.ps import status
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import disk_usage, volumes
 from pycontainer.engine.disk_usage import ALIVE, Usage
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots

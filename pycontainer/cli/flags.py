@@ -5,14 +5,19 @@ first argument that is not one, so that ``pyc run alpine ls -l`` gives ``-l`` to
 ``=false`` nor a value that is optional, and going through a hundred of them takes longer than all of the parsing here.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
-class Flag(NamedTuple):
+class Flag(Record):
     """One flag.
 
     Attributes:

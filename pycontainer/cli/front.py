@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -11,6 +10,11 @@ from pycontainer.cli import GLOBAL, Session
 from pycontainer.cli.flags import Flags
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "run": ("flag_command:run", "Create a container from an image and run it"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from pycontainer.cli import Session, human, listing
 from pycontainer.cli.images import moment, of_platform
 from pycontainer.engine.history import Step, history
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 HEADERS = {
     "ID": "IMAGE",

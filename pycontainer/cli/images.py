@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,8 +12,11 @@ from pycontainer.cli import Session, human, listing
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.image.store import Image
 
 HEADERS = {
@@ -34,7 +36,7 @@ FILTERS = frozenset(["dangling", "label", "before", "since", "reference", "until
 NONE = "<none>"
 
 
-class Name(NamedTuple):
+class Name(Record):
     """One line of the list: a repository and a tag of an image, ``<none>`` where it has none."""
 
     image: Image

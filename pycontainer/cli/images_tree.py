@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from pycontainer.cli import human
@@ -13,6 +11,7 @@ from pycontainer.engine.prune import users
 from pycontainer.errors import PycError
 from pycontainer.image.manifest import Index, parse_document
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.cli.images import Name

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from pycontainer.cli import Session, human
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import info
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @click.command("info", help="Show what pycontainer makes of this host.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 import click
 
@@ -16,9 +15,13 @@ from pycontainer.engine.inspect import Document, container_document, image_docum
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
-class Looking(NamedTuple):
+class Looking(Record):
     """Where to look, and what for.
 
     Attributes:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,7 @@ from pycontainer.cli import Session, progress
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.image.events import Listener

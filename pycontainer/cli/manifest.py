@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 import click
 
 from pycontainer.cli import Session, progress
 from pycontainer.cli.listing import for_each
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _INSECURE = click.option("--insecure", is_flag=True, help="The registry may be plain HTTP, or have any certificate")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 import click
 
@@ -17,6 +16,11 @@ from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 HEADERS = {
     "ID": "NETWORK ID",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,7 @@ from pycontainer.cli.listing import Filters
 from pycontainer.engine.prune import Pruned, prune_containers, prune_images
 from pycontainer.errors import Conflict, NotFound
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

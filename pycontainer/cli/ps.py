@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +11,11 @@ from pycontainer.cli import Session, human, listing
 from pycontainer.engine import containers
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 

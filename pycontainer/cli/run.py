@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from pycontainer.cli import Session
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The flags of ``docker run``, all of them: what we have, typed, and what we do not have, refused by name."""
 
-from typing import Any
+from __future__ import annotations
 
 from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
 from pycontainer.engine.options import RunOptions
@@ -8,6 +8,11 @@ from pycontainer.errors import UsageError
 from pycontainer.oci import grammar, security
 from pycontainer.oci.grammar import choice, integer, namespace
 from pycontainer.oci.options import ContainerOptions, check
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _PULL = choice("always", "missing", "never")
 _STREAM = choice("stdin", "stdout", "stderr")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pycontainer.errors import UsageError
+from pycontainer.record import Record
 
 Scope = dict[str, Any]
 
@@ -50,7 +51,7 @@ Expression = Callable[[Any, Scope], Any]
 # --- actions ----------------------------------------------------------------------------------------------------------
 
 
-class _Token(NamedTuple):
+class _Token(Record):
     """Text between actions, or the inside of one."""
 
     text: str

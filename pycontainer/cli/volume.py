@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
@@ -14,6 +13,11 @@ from pycontainer.engine import volumes
 from pycontainer.engine.volumes import Volume
 from pycontainer.errors import UsageError
 from pycontainer.oci import grammar
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 HEADERS = {
     "Name": "VOLUME NAME",

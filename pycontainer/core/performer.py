@@ -6,12 +6,12 @@ import contextlib
 import errno
 import os
 from fcntl import fcntl
-from typing import TYPE_CHECKING, Protocol
 
 from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, SIGKILL
 from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
-from pycontainer.core.wire import RECORD_BYTES, REFUSED, Record, calls_of, encode, records
+from pycontainer.core.wire import RECORD_BYTES, REFUSED, Outcome, calls_of, encode, outcomes
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def start_step(name: str) -> Step:
     )
 
 
-class Observer(Protocol):
+class Observer:
     """Somebody who watches a plan being performed, call by call, and may take their time."""
 
     def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
@@ -47,7 +47,7 @@ class Observer(Protocol):
     def before(self, index: int, step: Step, call: Call, pid: int) -> None:
         """``call`` is about to be made by process ``pid``, which waits."""
 
-    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+    def after(self, index: int, step: Step, call: Call, record: Outcome, pid: int) -> None:
         """``call`` has been made."""
 
 
@@ -59,7 +59,7 @@ class PlanFailed(Exception):
         earlier: the records before it, by index.
     """
 
-    def __init__(self, step: Step, call: Call, record: Record, earlier: dict[int, Record]) -> None:
+    def __init__(self, step: Step, call: Call, record: Outcome, earlier: dict[int, Outcome]) -> None:
         super().__init__(step.title, call.name, record.error)
         self.step, self.call, self.record, self.earlier = step, call, record, earlier
 
@@ -103,7 +103,7 @@ class Performance:
         ``name`` is what ps(1) shows. Raises OSError when no process can be made.
         """
         self.calls = calls_of(plan)
-        self.results: dict[int, Record] = {}
+        self.results: dict[int, Outcome] = {}
         self._observer = observer
         self._pids: dict[str, int] = {}
         self._gates: dict[str, int] = {}
@@ -130,9 +130,9 @@ class Performance:
         self.monitor, self.pidfd = kernel.spawn(executable(), descriptors, ["pyc-monitor", name])
         self._pids[MONITOR] = self.monitor
         if observer is not None:
-            observer.after(-2, start, start.calls[0], Record(-2, 0, self.monitor, 0), os.getpid())
+            observer.after(-2, start, start.calls[0], Outcome(-2, 0, self.monitor, 0), os.getpid())
             observer.before(-1, start, start.calls[1], self.monitor)
-            observer.after(-1, start, start.calls[1], Record(-1, 0, 0, 0), self.monitor)
+            observer.after(-1, start, start.calls[1], Outcome(-1, 0, 0, 0), self.monitor)
 
     def wait_started(self) -> None:
         """Return when the container's program has been executed.
@@ -143,13 +143,13 @@ class Performance:
             self._one_by_one(self._observer)
         self.wait_for(lambda step, call: step.where == MONITOR and _is_watch(call))
 
-    def wait_for(self, awaited: Callable[[Step, Call], bool]) -> Record:
+    def wait_for(self, awaited: Callable[[Step, Call], bool]) -> Outcome:
         """The record of the first call that is ``awaited``, once it has been made. Raises PlanFailed."""
         index = next(i for i, (step, call) in enumerate(self.calls) if awaited(step, call))
         while index not in self.results:
             if not self.read_records():
                 step, call = self.calls[index]
-                raise PlanFailed(step, call, Record(index, errno.ECONNRESET, 0, 0), self.results)
+                raise PlanFailed(step, call, Outcome(index, errno.ECONNRESET, 0, 0), self.results)
         return self.results[index]
 
     def _one_by_one(self, observer: Observer) -> None:
@@ -161,7 +161,7 @@ class Performance:
             self._let_go(step.where, 1)
             while index not in self.results:
                 if not self.read_records():
-                    raise PlanFailed(step, call, Record(index, errno.ECONNRESET, 0, 0), self.results)
+                    raise PlanFailed(step, call, Outcome(index, errno.ECONNRESET, 0, 0), self.results)
         for role in ROLES:
             self._let_go(role, len(self.calls))
 
@@ -181,11 +181,11 @@ class Performance:
         Raises PlanFailed.
         """
         data = os.read(self.status, RECORD_BYTES * 128)  # the performer writes whole records
-        for record in records(data):
+        for record in outcomes(data):
             self._take(record)
         return bool(data)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Outcome) -> None:
         if record.index == REFUSED:
             raise RuntimeError("the performer refused the plan: the encoder and wire.h disagree")
         step, call = self.calls[record.index]
@@ -207,7 +207,7 @@ class Performance:
         for index, (step, call) in enumerate(self.calls):
             if call.name == "execve" and index not in self.results:
                 self._announce(index, observer)
-                observer.after(index, step, call, Record(index, 0, 0, 0), self._pids.get(step.where, 0))
+                observer.after(index, step, call, Outcome(index, 0, 0, 0), self._pids.get(step.where, 0))
                 return
 
     @property

@@ -6,7 +6,7 @@ performer, so none of them can drift from what happens.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pycontainer.record import Record
 
 # Who performs a step. The monitor is the container's parent, in the host's namespaces. Init is the container's first
 # process, before and after it has become that. Program is init's child under `--init`.
@@ -14,13 +14,13 @@ MONITOR, INIT, PROGRAM = "monitor", "init", "program"
 ROLES = (MONITOR, INIT, PROGRAM)
 
 
-class Slot(NamedTuple):
+class Slot(Record):
     """A register of the performer: it holds the result of one call, a descriptor or a pid, for later ones."""
 
     name: str
 
 
-class Struct(NamedTuple):
+class Struct(Record):
     """Bytes that hold pointers to other bytes, or descriptors known only when the call is performed.
 
     Attributes:
@@ -34,7 +34,7 @@ class Struct(NamedTuple):
     slots: tuple[tuple[int, Slot], ...] = ()
 
 
-class Strings(NamedTuple):
+class Strings(Record):
     """A NULL-terminated array of C strings, as execve(2) takes."""
 
     items: tuple[str, ...]
@@ -43,7 +43,7 @@ class Strings(NamedTuple):
 Arg = int | str | bytes | Slot | Struct | Strings
 
 
-class Call(NamedTuple):
+class Call(Record):
     """One system call.
 
     Attributes:
@@ -67,7 +67,7 @@ class Call(NamedTuple):
     patient: bool = False
 
 
-class Proof(NamedTuple):
+class Proof(Record):
     """Where the kernel shows what a step did, read from outside before and after it.
 
     Attributes:
@@ -80,7 +80,7 @@ class Proof(NamedTuple):
     line: str = ""
 
 
-class Step(NamedTuple):
+class Step(Record):
     """A few calls with one purpose.
 
     Attributes:

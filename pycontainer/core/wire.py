@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from struct import Struct as Format
 from struct import iter_unpack
-from typing import NamedTuple
 
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
+from pycontainer.record import Record
 
 HEADER = Format("6I16H")
 CALL = Format("IiHHHHHHIi4iI12Q")
@@ -27,7 +27,7 @@ ROLE = {name: number for number, name in enumerate(ROLES)}
 U64 = 0xFFFFFFFFFFFFFFFF
 
 
-class Record(NamedTuple):
+class Outcome(Record):
     """What the performer says of one call.
 
     Attributes:
@@ -47,9 +47,9 @@ SKIPPED = -1
 REFUSED = 0xFFFFFFFF  # the index when the performer can't read the plan at all
 
 
-def records(data: bytes) -> list[Record]:
-    """Decode whole records."""
-    return [Record(*fields) for fields in iter_unpack(RECORD, data)]
+def outcomes(data: bytes) -> list[Outcome]:
+    """Decode whole outcomes."""
+    return [Outcome(*fields) for fields in iter_unpack(RECORD, data)]
 
 
 def calls_of(plan: Plan) -> list[tuple[Step, Call]]:

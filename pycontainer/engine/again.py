@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers, events, files, life, removal
 from pycontainer.engine.attach import Signals
@@ -18,6 +17,7 @@ from pycontainer.engine.run import require_root
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import Conflict
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from pycontainer.engine.pull import Event, fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
@@ -22,6 +21,7 @@ from pycontainer.image.reference import Reference
 from pycontainer.image.store import Image, Store
 from pycontainer.image.tar import FILE, Entry
 from pycontainer.image.tarwriter import END, encode, padding
+from pycontainer.record import Record
 
 __all__ = ["DOCKER", "OCI", "Event", "Loaded", "load", "open_archive", "save", "take"]
 
@@ -29,7 +29,7 @@ DOCKER, OCI = "docker-archive", "oci-archive"
 """Formats of :func:`save`. Docker's, since docker 25, is an image layout too, with a list for older readers."""
 
 
-class Loaded(NamedTuple):
+class Loaded(Record):
     """An image that was loaded, and the names that the archive gave it."""
 
     image: Image

@@ -11,7 +11,6 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers
 from pycontainer.engine.disk_usage import ALIVE, stored
@@ -24,6 +23,7 @@ from pycontainer.image.pack import Item, walk
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 from pycontainer.image.tar import FILE, Entry
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
@@ -33,7 +33,7 @@ _PIECE = 1 << 20
 _NO_LIMIT = 1 << 50
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """Something that is not as it should be.
 
     Attributes:

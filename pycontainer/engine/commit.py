@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from pycontainer.engine import containers, filesystem
 from pycontainer.engine.inspect import rfc3339
@@ -18,8 +17,11 @@ from pycontainer.image.docker_archive import manifest_bytes
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest, load_object
 from pycontainer.image.store import Store
 from pycontainer.oci import instructions
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.reference import Reference

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
@@ -19,6 +18,7 @@ from pycontainer.network import addresses, bridge, store
 from pycontainer.network.connection import host_end
 from pycontainer.oci.grammar import Endpoint
 from pycontainer.plan import network as steps
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

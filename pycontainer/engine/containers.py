@@ -17,18 +17,20 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.directories import entries, make_private
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Spec
 
 
-class Container(NamedTuple):
+class Container(Record):
     """One container: what it is, and the state it was in when it was looked at.
 
     Attributes:

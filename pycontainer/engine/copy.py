@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers, filesystem
 from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
 from pycontainer.image.archive import decompressed
 from pycontainer.image.extract import Rules, extract
 from pycontainer.image.pack import Item, archive, portable, walk
+from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.inside import Place, locate, open_inside
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ PSEUDO = frozenset(
 _NO_LIMIT = 1 << 50
 
 
-class Copied(NamedTuple):
+class Copied(Record):
     """What was copied.
 
     Attributes:
@@ -127,7 +127,7 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
 # --- where from -------------------------------------------------------------------------------------------------------
 
 
-class _Found(NamedTuple):
+class _Found(Record):
     """What is to be copied: where it is, and the name that it has by itself; "" for the content of a directory."""
 
     place: Place

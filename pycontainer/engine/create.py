@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers, facts, files, health, life, recall, removal
 from pycontainer.engine.containers import Container
@@ -17,6 +16,7 @@ from pycontainer.oci.build import Facts, build_spec
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.profiles import seccomp_profile
 from pycontainer.oci.user import User, resolve_user
+from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Seccomp, Spec
 
 
-class Bundle(NamedTuple):
+class Bundle(Record):
     """A container that could be started.
 
     Attributes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from pycontainer.core.performer import PlanFailed
 from pycontainer.core.step import Call
 from pycontainer.errors import CommandNotExecutable, CommandNotFound, Conflict, HostLacks, KernelError, PycError
+from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import os
 import stat
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers
 from pycontainer.image.store import Store
 from pycontainer.image.tree import directories
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -26,7 +26,7 @@ ALIVE = frozenset(["running", "paused", "restarting"])
 """States of a container that ``prune`` leaves alone."""
 
 
-class ImageUsage(NamedTuple):
+class ImageUsage(Record):
     """An image: bytes of its files and blobs, those of them that other images have too, and who uses it."""
 
     image: Image
@@ -40,14 +40,14 @@ class ImageUsage(NamedTuple):
         return self.size - self.shared
 
 
-class ContainerUsage(NamedTuple):
+class ContainerUsage(Record):
     """A container, and bytes of the files that it has made or changed."""
 
     container: Container
     size: int
 
 
-class Usage(NamedTuple):
+class Usage(Record):
     """Everything.
 
     Attributes:

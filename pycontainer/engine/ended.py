@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers, events, life, removal
 from pycontainer.engine.health import UNHEALTHY
 from pycontainer.errors import NotFound, PycError, StoreError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

@@ -10,7 +10,8 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from pycontainer.engine import life, removal
@@ -18,6 +17,7 @@ from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, HostLacks, NotFound
 from pycontainer.image.store import Store
 from pycontainer.oci.build import SUBPATH
+from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs import detached
 from pycontainer.rootfs.overlay import make_skeleton, skeleton
 
@@ -25,6 +25,8 @@ _PATIENCE = 60.0
 """Seconds to wait for another copy into the same container."""
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import events, life, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.start import Started, Stdio, start
 from pycontainer.plan import namespaces
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.core.performer import Observer
     from pycontainer.engine.options import Roots
 
 
-class View(NamedTuple):
+class View(Record):
     """What of a container its client sees, and how it lets go.
 
     Attributes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.image.store import Image
 
 
-class Step(NamedTuple):
+class Step(Record):
     """One step of its making.
 
     Attributes:

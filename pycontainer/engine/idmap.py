@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls, kernel
 from pycontainer.core import constants as k
@@ -11,6 +10,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import HostLacks
 from pycontainer.plan.mounts import is_mapped, users_of
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 from urllib.parse import urlsplit
 
 from pycontainer.engine.archives import all_or_nothing
@@ -36,6 +35,11 @@ from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import is_loopback
 from pycontainer.image.store import Image, Store
 from pycontainer.oci import instructions
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 __all__ = ["Event", "download", "import_root"]
 

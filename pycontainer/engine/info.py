@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pycontainer import __version__
 from pycontainer.engine import containers
@@ -12,6 +11,10 @@ from pycontainer.engine.options import Roots
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 from pycontainer.oci import security
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def describe(roots: Roots) -> dict[str, Any]:

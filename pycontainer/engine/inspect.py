@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pycontainer.engine import networks
 from pycontainer.engine.volumes import mount_points
 from pycontainer.image.reference import Reference
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

@@ -14,10 +14,10 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
@@ -76,7 +76,7 @@ def is_alive(roots: Roots, container_id: str) -> bool:
 # --- the record -----------------------------------------------------------------------------------------------------
 
 
-class Life(NamedTuple):
+class Life(Record):
     """What the record says: ``status`` is the wait status, None without an end; times are seconds since the epoch."""
 
     started: float

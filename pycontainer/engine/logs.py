@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import life
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -23,7 +23,7 @@ _HEAD = _STAMP + len(" stdout F ")
 _BLOCK = 1 << 18
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """One record.
 
     Attributes:

@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.engine.push import Event, Pushed, destination, repositories, send
@@ -38,6 +37,11 @@ from pycontainer.image.reference import Reference, is_digest
 from pycontainer.image.registries_conf import Endpoint
 from pycontainer.image.registry import Credentials, Document, Patience, Registry
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 __all__ = [
     "Access",
@@ -56,7 +60,7 @@ __all__ = [
 _PLATFORM_KEYS = ("architecture", "os", "os.version", "os.features", "variant")
 
 
-class Access(NamedTuple):
+class Access(Record):
     """How to reach registries.
 
     Attributes:

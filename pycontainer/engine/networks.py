@@ -16,7 +16,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from pycontainer.core.directories import make_private
 from pycontainer.engine import containers, life, settings
@@ -25,8 +24,11 @@ from pycontainer.network import addresses, bridge, links, names, nftables, resol
 from pycontainer.network.connection import Attachment, Connection, Port
 from pycontainer.network.names import Member
 from pycontainer.network.store import DEFAULT, Network
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots

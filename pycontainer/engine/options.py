@@ -4,12 +4,12 @@
 """
 
 import os
-from typing import NamedTuple
 
 from pycontainer.oci.options import ContainerOptions
+from pycontainer.record import Record
 
 
-class Roots(NamedTuple):
+class Roots(Record):
     """Where the state lives: ``root`` survives a reboot, ``runroot`` must not."""
 
     root: str
@@ -37,7 +37,7 @@ class Roots(NamedTuple):
         return f"{self.runroot}/containers/{container_id}"
 
 
-class RunOptions(NamedTuple):
+class RunOptions(Record):
     """One ``pyc run``.
 
     Attributes:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pycontainer import cgroups
 from pycontainer.engine import containers, events, life
 from pycontainer.errors import Conflict
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pycontainer.engine.create import describe, new_identity
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.run import stdio_of
@@ -13,6 +11,7 @@ from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.manifest import Descriptor, ImageConfig
 from pycontainer.image.store import Image, Layer, LayerFacts, Store
 from pycontainer.oci.user import User
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan

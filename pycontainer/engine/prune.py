@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.engine import containers, removal
 from pycontainer.engine.disk_usage import ALIVE, stored, written
 from pycontainer.errors import Conflict, NotFound
 from pycontainer.image.store import Removed, Store
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pycontainer.image.store import Image
 
 
-class Pruned(NamedTuple):
+class Pruned(Record):
     """What was removed: names of what, as docker prints it, and how many bytes that gave back."""
 
     removed: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Protocol
 
 from pycontainer.engine import team
 from pycontainer.errors import ImageError, PycError, RegistryError, StoreError, VerificationError
@@ -41,6 +41,7 @@ from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import endpoints, load
 from pycontainer.image.registry import Credentials, Document, Patience, Registry
 from pycontainer.image.store import Image, Layer, Store
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     import hashlib
@@ -110,7 +111,7 @@ def pull(
 # ---- from the name to a manifest
 
 
-class _Found(NamedTuple):
+class _Found(Record):
     """The manifest of an image, and the digest that its registry knows it by."""
 
     manifest: Manifest
@@ -137,7 +138,7 @@ class Source(Protocol):
         """Nothing more is wanted; whoever is still reading gets an error."""
 
 
-class Fetched(NamedTuple):
+class Fetched(Record):
     """What a source's name turned out to be, and is in the store now, without a name.
 
     Attributes:

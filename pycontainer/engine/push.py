@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from pycontainer.engine import team
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
@@ -27,11 +26,12 @@ from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Patience, Registry
 from pycontainer.image.store import Store
+from pycontainer.record import Record
 
 __all__ = ["Event", "Pushed", "push", "tags_of"]
 
 
-class Pushed(NamedTuple):
+class Pushed(Record):
     """What is in the registry now.
 
     Attributes:

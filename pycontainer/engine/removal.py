@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.core.directories import entries, make_private
 from pycontainer.engine import containers, events, life
 from pycontainer.errors import Conflict
 from pycontainer.image.tree import remove_tree
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers, events
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import container_name
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.core.directories import entries
 from pycontainer.engine import containers, life
 from pycontainer.engine.removal import clear_remains, discard, forget_live
 from pycontainer.errors import NotFound, StoreError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots

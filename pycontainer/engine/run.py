@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import events, keys
 from pycontainer.engine.attach import Signals
@@ -18,6 +17,7 @@ from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.repair import repair
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import HostLacks
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

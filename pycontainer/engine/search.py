@@ -7,7 +7,6 @@ protocol other registries have the catalog at best, which names repositories and
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from pycontainer.errors import RegistryError
@@ -15,6 +14,11 @@ from pycontainer.image.credentials import HUB
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, at, endpoints, load
 from pycontainer.image.registry import Credentials, Patience, Registry
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
@@ -23,7 +27,7 @@ _PAGES_MAX = 100
 _FOUND_MAX = 100
 
 
-class Found(NamedTuple):
+class Found(Record):
     """A repository that fits.
 
     Attributes:

@@ -10,9 +10,9 @@ The words are containers-transports(5)'s. NAME is what the archive calls the ima
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.errors import InvalidReference, NotFound, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ TRANSPORTS = {"oci": "oci-archive", "oci-archive": "oci-archive", "docker-archiv
 """Transport -> format of the archive, which for ``oci`` is a directory."""
 
 
-class FileSource(NamedTuple):
+class FileSource(Record):
     """An image in a file or directory.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer import cgroups
 from pycontainer.core import kernel
@@ -22,6 +21,7 @@ from pycontainer.plan.host import kernel_version, kind_of
 from pycontainer.plan.monitor import Command, Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Seccomp
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NO_NETWORK = Networking()
 
 
-class Stdio(NamedTuple):
+class Stdio(Record):
     """Which of the three streams the client wants. With a terminal they are one.
 
     The container writes to the monitor in any case, for the log; without ``stdin`` it reads from /dev/null.
@@ -41,7 +41,7 @@ class Stdio(NamedTuple):
     stderr: bool = True
 
 
-class Started(NamedTuple):
+class Started(Record):
     """A container whose program runs.
 
     Attributes:

@@ -8,12 +8,12 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers, life
 from pycontainer.engine.again import ALIVE
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import signal_number
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container

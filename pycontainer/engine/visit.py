@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.engine import containers, life
 from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals
 from pycontainer.errors import Conflict
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from socket import socket

@@ -19,14 +19,16 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.engine import containers, removal
 from pycontainer.errors import Conflict, HostLacks, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar import Mount
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.manifest import ImageConfig
@@ -40,7 +42,7 @@ _OWNER_DIGITS = 56
 """How many digits of a container's ID its volumes without a name begin with; a number of eight digits follows."""
 
 
-class Volume(NamedTuple):
+class Volume(Record):
     """One volume.
 
     Attributes:

@@ -6,7 +6,8 @@ Imported only when asked for: a run that is not watched pays nothing for it.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.explain.narrator import Narrator

@@ -9,11 +9,11 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from struct import iter_unpack, unpack, unpack_from
-from typing import NamedTuple
 
 from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.core.step import Arg, Call, Slot, Strings, Struct
+from pycontainer.record import Record
 
 Slots = Mapping[Slot, int]
 
@@ -24,7 +24,7 @@ class Symbol(str):
     __slots__ = ()
 
 
-class Held(NamedTuple):
+class Held(Record):
     """What a slot holds: a descriptor or a pid, whose number is known once the call that makes it was performed."""
 
     slot: str
@@ -39,7 +39,7 @@ Value = int | str | Held | list["Value"] | dict[str, "Value"]
 Decoder = Callable[[Arg, Slots], Value]
 
 
-class Param(NamedTuple):
+class Param(Record):
     """One argument: its name in the manual, and how to read it."""
 
     name: str

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pycontainer.explain.decode import Held, Value
 from pycontainer.explain.narrator import Told
+from pycontainer.record import Record
 
 MIN_SAVED = 2  # lines
 MAX_PATTERN = 4  # calls in a pattern that is folded
 _DERIVED = ("count", "len", "size")  # follow from another argument
 
 
-class Fold(NamedTuple):
+class Fold(Record):
     """Calls that are made several times and differ in one argument each.
 
     Attributes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, TextIO
 
 from pycontainer.errors import UsageError, errno_name
 from pycontainer.explain import proof, render
 from pycontainer.explain.narrator import Narrator, Told
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from pycontainer.image.events import Event
 
 

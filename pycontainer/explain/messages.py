@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import unpack_from
-from typing import TYPE_CHECKING
 
 from pycontainer.core.step import Struct
 from pycontainer.network import links, nftables
@@ -16,6 +15,7 @@ from pycontainer.network.netlink import (
     NLM_F_REQUEST,
     attributes,
 )
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.explain.decode import Value

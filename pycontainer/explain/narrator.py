@@ -5,19 +5,18 @@ A narrator is told of each call by the performer's own report, so it tells what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from pycontainer.core.performer import FIRST_GIVEN
+from pycontainer.core.performer import FIRST_GIVEN, Observer
 from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
-from pycontainer.core.wire import SKIPPED, Record
+from pycontainer.core.wire import SKIPPED, Outcome
 from pycontainer.explain import proof
 from pycontainer.explain.decode import Value, decode
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.image.events import Event
 
 
-class Told(NamedTuple):
+class Told(Record):
     """One call, with all that is known of it.
 
     Attributes:
@@ -33,7 +32,7 @@ class Told(NamedTuple):
     call: Call
     pid: int
     values: dict[str, Value]
-    record: Record | None
+    record: Outcome | None
 
     @property
     def skipped(self) -> bool:
@@ -59,7 +58,7 @@ class _Progress:
         self.before: proof.Evidence | None = None
 
 
-class Narrator:
+class Narrator(Observer):
     """An Observer that follows a plan; what it says, and where, is for those below it."""
 
     def __init__(self) -> None:
@@ -77,7 +76,7 @@ class Narrator:
         """See Observer."""
         self._enter(step, pid)
 
-    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+    def after(self, index: int, step: Step, call: Call, record: Outcome, pid: int) -> None:
         """See Observer."""
         now = self._enter(step, pid)
         told = Told(index, step, call, pid, decode(call, self._slots.get(step.where)), record)
@@ -109,7 +108,7 @@ class Narrator:
     def _look(self, step: Step, pid: int) -> proof.Evidence | None:
         return proof.read(step.proof, pid, self._slots.get(step.where, {})) if step.proof else None
 
-    def _learn(self, step: Step, call: Call, record: Record, now: _Progress) -> None:
+    def _learn(self, step: Step, call: Call, record: Outcome, now: _Progress) -> None:
         """Keep the slots of each process as the performer keeps them."""
         if record.error == SKIPPED:
             return
@@ -157,7 +156,7 @@ class Several(Narrator):
         for narrator in self.narrators:
             narrator.before(index, step, call, pid)
 
-    def after(self, index: int, step: Step, call: Call, record: Record, pid: int) -> None:
+    def after(self, index: int, step: Step, call: Call, record: Outcome, pid: int) -> None:
         """See Observer."""
         for narrator in self.narrators:
             narrator.after(index, step, call, record, pid)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from pycontainer.core.step import Proof, Slot
+from pycontainer.record import Record
 
 MAX_BYTES = 1 << 20
 ABSENT = "absent"  # the file, or the process, is not there: not yet, or no more
 _DIRECTORIES = ("/root", "/cwd")  # links whose text is only a name; which directory they lead to is the news
 
 
-class Evidence(NamedTuple):
+class Evidence(Record):
     """What was found: the real path, and the text of a link, the lines of a file or the names in a directory."""
 
     path: str

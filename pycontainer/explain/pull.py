@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
-
 from pycontainer.explain.text import style_for
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from pycontainer.image.events import Event
 
 # kind of event -> what it means, said when the first of its kind happens; where to read more

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TextIO
 
 from pycontainer.core.step import Slot, Step
 from pycontainer.explain import proof
 from pycontainer.explain.text import TextNarrator
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
 
 CGROUPS = "/sys/fs/cgroup/"
 _LINKS = ("/root", "/cwd", "/exe", "/fd/0")

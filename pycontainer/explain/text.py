@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Mapping
-from typing import NamedTuple, TextIO
 
 from pycontainer.core.performer import start_step
 from pycontainer.core.step import Plan, Step
@@ -17,13 +16,18 @@ from pycontainer.explain import proof, render
 from pycontainer.explain.decode import Held, Symbol, decode
 from pycontainer.explain.fold import Fold, fold
 from pycontainer.explain.narrator import Narrator, Told
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
 
 EPROTO = 71  # what the performer says of a result that is not the one the plan expects
 MAX_PROOF_LINES = 6
 VALUES_SHOWN = 6
 
 
-class Style(NamedTuple):
+class Style(Record):
     """The escape sequences, or nothing."""
 
     bold: str = ""

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
 from pycontainer.image import events
@@ -25,6 +25,7 @@ from pycontainer.image.events import Listener
 from pycontainer.image.manifest import DOCUMENT_MAX, Descriptor
 from pycontainer.image.registry import Document
 from pycontainer.image.tar import FILE, LINK, SYMLINK, TarReader
+from pycontainer.record import Record
 
 _READ = 1 << 20
 _ENTRIES_MAX = 100_000
@@ -212,7 +213,7 @@ def chunks(fd: int, start: int = 0, end: int = 1 << 62) -> Iterator[bytes]:
         start += len(piece)
 
 
-class Offer(NamedTuple):
+class Offer(Record):
     """An image that an archive has.
 
     Attributes:

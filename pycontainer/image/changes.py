@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 from pycontainer.errors import ImageError, Unsupported
 from pycontainer.image.layer import OPAQUE, WHITEOUT
 from pycontainer.image.pack import Item, archive, portable_xattrs, walk
 from pycontainer.image.tar import CHAR, DIRECTORY, FILE, Entry
+from pycontainer.record import Record
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
 _OPAQUE_MARK = b"trusted.overlay.opaque"
@@ -24,7 +24,7 @@ _OVERLAY, _ESCAPED = b"trusted.overlay.", b"trusted.overlay.overlay."
 _REDIRECTS = (b"trusted.overlay.redirect", b"trusted.overlay.metacopy")
 
 
-class Change(NamedTuple):
+class Change(Record):
     """One difference from the image: ``A``dded, ``C``hanged or ``D``eleted, and the absolute path."""
 
     kind: str

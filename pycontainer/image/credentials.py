@@ -21,10 +21,14 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import RegistryError, StoreError
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 TOKEN_USER = "<token>"
 HUB = "docker.io"
@@ -35,7 +39,7 @@ _HELPER_TIMEOUT = 30.0
 _FILE_MAX = 4 << 20
 
 
-class Login(NamedTuple):
+class Login(Record):
     """A user and a secret; never shows the secret.
 
     Attributes:
@@ -51,7 +55,7 @@ class Login(NamedTuple):
         return f"Login({self.user!r}, ...)"
 
 
-class Saved(NamedTuple):
+class Saved(Record):
     """Where a login was put.
 
     Attributes:

@@ -10,7 +10,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.errors import NotFound, StoreError
 from pycontainer.image import staging
@@ -18,6 +17,7 @@ from pycontainer.image.archive import decompressed
 from pycontainer.image.events import Listener, nobody
 from pycontainer.image.manifest import OCI_MANIFEST, Descriptor
 from pycontainer.image.registry import Document
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.image.store import Store
@@ -27,7 +27,7 @@ _GZIP_LEVEL = 2
 _GZIP_BITS = 31  # a gzip header, without name and time: the same content is always the same bytes
 
 
-class NewLayer(NamedTuple):
+class NewLayer(Record):
     """A layer whose blob is in the store.
 
     Attributes:

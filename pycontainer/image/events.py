@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from pycontainer.record import Record
 
 
-class Event(NamedTuple):
+class Event(Record):
     """One thing that happened.
 
     Attributes:

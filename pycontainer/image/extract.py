@@ -12,11 +12,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
 
 from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS
 from pycontainer.errors import Conflict, LayerError, PycError, StoreError
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
+from pycontainer.record import Record
 from pycontainer.rootfs.inside import open_inside
 
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,7 +26,7 @@ _TRIES = 16
 _NODES = {CHAR: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
 
-class Rules(NamedTuple):
+class Rules(Record):
     """How to extract.
 
     Attributes:
@@ -41,7 +41,7 @@ class Rules(NamedTuple):
     powers: bool
 
 
-class Extracted(NamedTuple):
+class Extracted(Record):
     """What was done: bytes of content, and the names of what was left out for lack of :attr:`Rules.powers`."""
 
     size: int

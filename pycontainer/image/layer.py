@@ -15,13 +15,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
 from pycontainer.errors import HostLacks, LayerError, PycError, StoreError
 from pycontainer.image.store import LayerFacts
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
 from pycontainer.image.tree import directories, remove_tree
+from pycontainer.record import Record
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -49,7 +49,7 @@ _CAPABILITY_LENGTHS = {b"\x02": 20, b"\x03": 24}  # by version, the top byte of 
 _OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 
 
-class _Attributes(NamedTuple):
+class _Attributes(Record):
     """What a directory shall look like once everything is in it."""
 
     mode: int

@@ -14,11 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from pycontainer.errors import ImageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import is_digest
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
 
 DOCUMENT_MAX = 4 << 20
 """Bytes a manifest, index or config may have, as in containerd and containers/image."""
@@ -56,7 +59,7 @@ OWN_LABELS = "io.pycontainer."
 """Labels that we would read as ours; an image must not speak in our name (CVE-2026-53488), so they are dropped."""
 
 
-class Descriptor(NamedTuple):
+class Descriptor(Record):
     """A pointer to content (image-spec, descriptor.md).
 
     Attributes:
@@ -71,7 +74,7 @@ class Descriptor(NamedTuple):
     digest: str
     size: int
     platform: Platform | None = None
-    annotations: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody writes to it
+    annotations: dict[str, str] = {}  # noqa: RUF012  a Record's default; nobody writes to it
 
     @property
     def is_foreign(self) -> bool:
@@ -89,7 +92,7 @@ class Descriptor(NamedTuple):
         return document
 
 
-class Manifest(NamedTuple):
+class Manifest(Record):
     """What an image for one platform consists of: its config and its layers, lowest first."""
 
     media_type: str
@@ -98,7 +101,7 @@ class Manifest(NamedTuple):
     annotations: dict[str, str]
 
 
-class Index(NamedTuple):
+class Index(Record):
     """A list of manifests (or further indexes), one per platform."""
 
     media_type: str
@@ -106,7 +109,7 @@ class Index(NamedTuple):
     annotations: dict[str, str]
 
 
-class History(NamedTuple):
+class History(Record):
     """How one layer came to be; ``empty_layer`` marks a build step that changed no file."""
 
     created: str
@@ -116,7 +119,7 @@ class History(NamedTuple):
     empty_layer: bool
 
 
-class Healthcheck(NamedTuple):
+class Healthcheck(Record):
     """Docker's HEALTHCHECK. Durations are nanoseconds, 0 means the default."""
 
     test: tuple[str, ...]
@@ -127,7 +130,7 @@ class Healthcheck(NamedTuple):
     retries: int = 0
 
 
-class ImageConfig(NamedTuple):
+class ImageConfig(Record):
     """How an image wants to be run, and what its layers unpack to (image-spec, config.md).
 
     Attributes:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from pycontainer.errors import ImageError
 from pycontainer.image.archive import Archive, Files, Offer, digest_of, read
@@ -28,6 +27,11 @@ from pycontainer.image.manifest import (
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Document
 from pycontainer.image.store import REF_NAME
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 CONTAINERD_NAME = "io.containerd.image.name"
 LAYOUT_FILE, INDEX_FILE = "oci-layout", "index.json"

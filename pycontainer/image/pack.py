@@ -15,11 +15,11 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
 
 from pycontainer.errors import StoreError
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry
 from pycontainer.image.tarwriter import END, encode, padding
+from pycontainer.record import Record
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-class Item(NamedTuple):
+class Item(Record):
     """A file that was found.
 
     Attributes:

@@ -6,9 +6,9 @@ Names are Go's (``amd64``, not ``x86_64``), as everywhere in OCI (image-spec, im
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from pycontainer.errors import UsageError
+from pycontainer.record import Record
 
 _ALIASES = {
     "x86_64": ("amd64", ""), "x86-64": ("amd64", ""),
@@ -20,7 +20,7 @@ _IMPLIED_VARIANT = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _NAME_MAX = 64
 
 
-class Platform(NamedTuple):
+class Platform(Record):
     """An operating system and a processor.
 
     Attributes:

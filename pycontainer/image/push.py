@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from pycontainer.errors import RegistryError, StoreError, VerificationError
@@ -20,6 +19,7 @@ from pycontainer.image.manifest import Descriptor
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint
 from pycontainer.image.registry import ACCEPT, BUSY, Broken, Call, Credentials, Patience, Registry, retry_after
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import requests

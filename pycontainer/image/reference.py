@@ -7,9 +7,8 @@ Docker's normalisation: a name without a registry is on docker.io, one without a
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pycontainer.errors import InvalidReference
+from pycontainer.record import Record
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
@@ -38,7 +37,7 @@ def is_hex(text: str) -> bool:
     return bool(text) and _HEX.issuperset(text)
 
 
-class Reference(NamedTuple):
+class Reference(Record):
     """A normalised image name.
 
     Attributes:

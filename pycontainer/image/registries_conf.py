@@ -7,15 +7,19 @@ are resolved as docker does (reference.py), so ``unqualified-search-registries``
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
 
 from pycontainer.errors import RegistryError
 from pycontainer.image.reference import Reference
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io"}
 
 
-class Endpoint(NamedTuple):
+class Endpoint(Record):
     """One place that may have the image.
 
     Attributes:

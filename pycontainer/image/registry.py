@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Protocol
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from pycontainer import __version__
@@ -33,8 +33,11 @@ from pycontainer.image.manifest import (
 )
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint, is_loopback
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import requests
 
 Credentials = Callable[[str], tuple[str, str] | None]
@@ -50,7 +53,7 @@ BUSY = (429, 500, 502, 503, 504)
 _VERBS = {"GET": "get", "HEAD": "ask for"}
 
 
-class Patience(NamedTuple):
+class Patience(Record):
     """How long to put up with a registry. Times in seconds.
 
     Attributes:
@@ -85,7 +88,7 @@ class _Untrusted(Broken):
     """A certificate that does not convince: at least, TLS is what they speak."""
 
 
-class Document(NamedTuple):
+class Document(Record):
     """A manifest or index as it came: bytes, the type it was announced as, and its digest, which was checked."""
 
     data: bytes
@@ -100,7 +103,7 @@ class Body(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
 
-class Call(NamedTuple):
+class Call(Record):
     """A request, but for where it goes.
 
     Attributes:
@@ -109,7 +112,7 @@ class Call(NamedTuple):
     """
 
     method: str = "GET"
-    headers: dict[str, str] = {}  # noqa: RUF012  a NamedTuple's default; nobody writes to it
+    headers: dict[str, str] = {}  # noqa: RUF012  a Record's default; nobody writes to it
     body: Body | bytes | None = None
 
 

@@ -17,10 +17,10 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from pycontainer.errors import StoreError
 from pycontainer.image.tree import remove_tree
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.image.store import Store

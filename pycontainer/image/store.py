@@ -19,7 +19,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
@@ -35,6 +34,11 @@ from pycontainer.image.manifest import (
     parse_document,
 )
 from pycontainer.image.reference import Reference, is_digest, is_hex
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "io.pycontainer.image.id"
@@ -47,7 +51,7 @@ NAME_OF_LAYER = 24
 """Hex digits of the diff ID that name a layer's directory: 96 bits; overlay's option string must stay short."""
 
 
-class LayerFacts(NamedTuple):
+class LayerFacts(Record):
     """What was seen while a layer was unpacked.
 
     Attributes:
@@ -73,7 +77,7 @@ class LayerFacts(NamedTuple):
         return facts._replace(setuid=tuple(facts.setuid))
 
 
-class Layer(NamedTuple):
+class Layer(Record):
     """One unpacked layer.
 
     Attributes:
@@ -87,7 +91,7 @@ class Layer(NamedTuple):
     facts: LayerFacts
 
 
-class Image(NamedTuple):
+class Image(Record):
     """An image that is whole on this disk.
 
     Attributes:
@@ -117,14 +121,14 @@ class Image(NamedTuple):
         return tuple(reference for reference in map(Reference.parse, self.names) if reference.tag)
 
 
-class Removed(NamedTuple):
+class Removed(Record):
     """What ``rmi`` did: names taken away, and digests of what was deleted with the last of them."""
 
     untagged: tuple[str, ...]
     deleted: tuple[str, ...]
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """One line of index.json.
 
     Attributes:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from pycontainer.errors import LayerError
+from pycontainer.record import Record
 
 BLOCK = 512
 FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
@@ -36,7 +36,7 @@ _SPARSE_ITEM = struct.Struct("12s12s")
 _WITHOUT_DATA = (LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO)
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """One file of the archive.
 
     Attributes:

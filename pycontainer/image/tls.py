@@ -9,12 +9,13 @@ For one registry a directory ``certs.d/HOST[:PORT]`` may hold (docker, "Verify r
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from pycontainer.errors import RegistryError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
     from requests import Session
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.errors import Conflict, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,7 +34,7 @@ def unpack(address: bytes) -> str:
     return inet_ntop(AF_INET if len(address) == 4 else AF_INET6, address)
 
 
-class Subnet(NamedTuple):
+class Subnet(Record):
     """The addresses of a network: ``10.88.0.0/16``, its gateway, and what may be given away.
 
     Attributes:

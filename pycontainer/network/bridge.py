@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from pycontainer.errors import Conflict, HostLacks
 from pycontainer.network import addresses, links
 from pycontainer.network.netlink import NETLINK_ROUTE, Refused, ask, attributes, connected, message, tell
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

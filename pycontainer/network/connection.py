@@ -6,16 +6,19 @@ record of what it did.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from pycontainer.network import addresses, nftables
 from pycontainer.network.links import End
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 TCP, UDP = 6, 17
 PROTOCOLS = {"tcp": TCP, "udp": UDP}
 
 
-class Connection(NamedTuple):
+class Connection(Record):
     """A container in one network.
 
     Attributes:
@@ -49,7 +52,7 @@ class Connection(NamedTuple):
         return tuple(text.partition("/")[0] for text in (self.ipv4, self.ipv6) if text)
 
 
-class Port(NamedTuple):
+class Port(Record):
     """A port of the host that leads into the container.
 
     Attributes:
@@ -80,7 +83,7 @@ class Port(NamedTuple):
         return f"{self.address}->{self.target_port}/{self.protocol}"
 
 
-class Attachment(NamedTuple):
+class Attachment(Record):
     """All of it.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from struct import pack
-from typing import NamedTuple
 
 from pycontainer.core.step import Slot
 from pycontainer.network.netlink import (
@@ -18,6 +17,7 @@ from pycontainer.network.netlink import (
     text,
     u32,
 )
+from pycontainer.record import Record
 
 # <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
@@ -58,7 +58,7 @@ def make_bridge(name: str, mac: bytes, mtu: int) -> Part:
     )
 
 
-class End(NamedTuple):
+class End(Record):
     """One end of a veth pair. Its number is chosen, so that the messages that follow need not ask for it."""
 
     name: str

@@ -8,12 +8,13 @@ right for as many members as a host has, and glibc, musl and busybox all read th
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from pycontainer.record import Record
 
 BEGIN, END = "# pyc: the containers of its networks", "# pyc: end"
 
 
-class Member(NamedTuple):
+class Member(Record):
     """A container in a network: its addresses there, and what it is called."""
 
     addresses: tuple[str, ...]

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import pack, unpack_from
-from typing import TYPE_CHECKING
 
 from pycontainer.core.step import Slot, Struct
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket

@@ -9,7 +9,6 @@ So a network is a few elements, a port is one, and the whole can be compared wit
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.network.netlink import (
     NETLINK_NETFILTER,
@@ -27,6 +26,7 @@ from pycontainer.network.netlink import (
     nested,
     text,
 )
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ def _concatenated(*types: int) -> int:
     return number
 
 
-class Set(NamedTuple):
+class Set(Record):
     """A set of keys, or a map from keys to values.
 
     Attributes:
@@ -141,7 +141,7 @@ def network_elements(bridge: str, *, internal: bool, masquerade: bool) -> list[t
 # --- the table as a whole ---------------------------------------------------------------------------------------------
 
 
-class Firewall(NamedTuple):
+class Firewall(Record):
     """What there is.
 
     Attributes:

@@ -6,7 +6,6 @@ A rule is a little program: load something of the packet into a register, compar
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.network.netlink import NLM_F_APPEND, NLM_F_CREATE, Part, attribute, be32, nested, text
 from pycontainer.network.nftables import (
@@ -37,6 +36,7 @@ from pycontainer.network.nftables import (
     elements,
     request,
 )
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,7 +134,7 @@ def _asks_for_names() -> Iterable[tuple[Part, ...]]:
         yield (_ARRIVED_BY, _in(INTERNAL), *to_domain, _verdict(DROP))
 
 
-class Chain(NamedTuple):
+class Chain(Record):
     """Rules in order; with a hook, the kernel sends packets through it.
 
     Attributes:

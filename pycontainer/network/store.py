@@ -6,15 +6,16 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.network import addresses
 from pycontainer.network.addresses import Subnet
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 DEFAULT = "bridge"
 """The network of a container that asks for none; it is made when it is first used."""
@@ -29,7 +30,7 @@ HOST_ADDRESS_OPTIONS = ("com.docker.network.bridge.host_binding_ipv4", "publish_
 OPTIONS = BRIDGE_OPTIONS + MTU_OPTIONS + MASQUERADE_OPTIONS + HOST_ADDRESS_OPTIONS
 
 
-class Network(NamedTuple):
+class Network(Record):
     """A bridge and the addresses behind it.
 
     Attributes:

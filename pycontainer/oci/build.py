@@ -7,14 +7,16 @@ laptop without root, and the tests. The defaults of security are in oci/security
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
 from pycontainer.oci.resources import HostDevice, device_nodes, resources
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.image.manifest import ImageConfig
     from pycontainer.oci.grammar import Mount as MountOption
     from pycontainer.oci.options import ContainerOptions
@@ -27,7 +29,7 @@ NOFILE = (1024, 524288)
 """Open files, soft and hard. A low soft limit spares programs that loop over all descriptors; they may raise it."""
 
 
-class Facts(NamedTuple):
+class Facts(Record):
     """What a spec depends on besides the image and the options.
 
     Attributes:

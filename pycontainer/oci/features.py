@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pycontainer import __version__
 from pycontainer.core.capabilities import CAPABILITIES
@@ -12,6 +11,11 @@ from pycontainer.oci.fields import NAMESPACES
 from pycontainer.oci.hooks import KINDS
 from pycontainer.oci.state import VERSION
 from pycontainer.plan import mounts, seccomp
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _ACTIONS = "ALLOW ERRNO KILL KILL_PROCESS KILL_THREAD LOG NOTIFY TRACE TRAP".split()
 _OPERATORS = "EQ GE GT LE LT MASKED_EQ NE".split()

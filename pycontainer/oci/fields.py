@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.errors import HostLacks, Unsupported, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Spec
 
 
-class Fate(NamedTuple):
+class Fate(Record):
     """What becomes of some fields.
 
     Attributes:

@@ -7,10 +7,10 @@ import contextlib
 import os
 from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, signal  # `signal` itself: +2 ms
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pycontainer.core.constants import TIOCSWINSZ
 from pycontainer.oci import runtime
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.inside import Wanted

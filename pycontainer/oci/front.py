@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
 
 from pycontainer import __version__
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci.state import VERSION, Home
+from pycontainer.record import TYPE_CHECKING, Record
 
-Options = dict[str, Any]
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Options = dict[str, Any]
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A command.
 
     Attributes:

@@ -5,16 +5,16 @@ tuples below; each raises :class:`UsageError` (it makes no sense) or :class:`Uns
 Nothing here looks at the host, except the two that read a file the user named. Patterns are compiled when they are
 first used: compiling all of them would cost every start a millisecond.
 
-The annotations of the tuples are evaluated (no ``from __future__ import annotations``): NamedTuple would compile every
+The annotations of the tuples are evaluated (no ``from __future__ import annotations``): Record would compile every
 string again, which is the dearest part of importing this module.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from pycontainer.errors import Unsupported, UsageError
+from pycontainer.record import Record
 
 UNLIMITED = -1
 """What docker's grammars call "no limit"."""
@@ -28,7 +28,7 @@ MAX_ID = 2**32 - 2
 INT64_MAX = 2**63 - 1
 
 
-class Mount(NamedTuple):
+class Mount(Record):
     """One ``-v``, ``--mount`` or ``--tmpfs``.
 
     Attributes:
@@ -59,7 +59,7 @@ class Mount(NamedTuple):
     driver_options: tuple[tuple[str, str], ...] = ()
 
 
-class Rlimit(NamedTuple):
+class Rlimit(Record):
     """One ``--ulimit``: the spec's name (``RLIMIT_NOFILE``), soft and hard limit, in the unit of setrlimit(2)."""
 
     type: str
@@ -67,7 +67,7 @@ class Rlimit(NamedTuple):
     hard: int
 
 
-class DeviceMapping(NamedTuple):
+class DeviceMapping(Record):
     """One ``--device``: a node of the host, its path in the container, and the allowed access (of ``rwm``)."""
 
     host: str
@@ -75,7 +75,7 @@ class DeviceMapping(NamedTuple):
     access: str
 
 
-class DeviceRule(NamedTuple):
+class DeviceRule(Record):
     """One ``--device-cgroup-rule``: type ``a``, ``b`` or ``c``; a number or None for all; access (of ``rwm``)."""
 
     type: str
@@ -84,14 +84,14 @@ class DeviceRule(NamedTuple):
     access: str
 
 
-class DeviceRate(NamedTuple):
+class DeviceRate(Record):
     """A block device of the host and its weight (10-1000) or its rate (bytes or operations per second)."""
 
     path: str
     rate: int
 
 
-class Endpoint(NamedTuple):
+class Endpoint(Record):
     """One ``--network``: a network, and what the container is there.
 
     Attributes:
@@ -113,7 +113,7 @@ class Endpoint(NamedTuple):
     gw_priority: int = 0
 
 
-class Publication(NamedTuple):
+class Publication(Record):
     """One ``-p``: ports of the host, 0 for any that is free, and ports of the container.
 
     Attributes:

@@ -15,9 +15,9 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING
 
 from pycontainer.errors import PycError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

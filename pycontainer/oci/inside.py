@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer import cgroups
 from pycontainer.cgroups.group import EVERYWHERE
@@ -19,6 +18,7 @@ from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter, namespace
 from pycontainer.plan.seccomp import LISTENER
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan
@@ -36,7 +36,7 @@ _FILES = {
 }
 
 
-class Wanted(NamedTuple):
+class Wanted(Record):
     """What exec adds to the options of create.
 
     Attributes:

@@ -6,7 +6,6 @@ import contextlib
 import os
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core.performer import Performance, PlanFailed
@@ -14,6 +13,7 @@ from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.oci import text
 from pycontainer.oci.state import VERSION, State, shown
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec

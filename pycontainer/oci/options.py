@@ -6,11 +6,11 @@ the 2 ms of a frozen dataclass of the same size.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from pycontainer.errors import UsageError
 from pycontainer.oci import grammar
 from pycontainer.oci.grammar import DeviceMapping, DeviceRate, DeviceRule, Endpoint, Mount, Publication, Rlimit
+from pycontainer.record import Record
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -24,7 +24,7 @@ MINIMUM_MEMORY = 6 << 20
 """Below this no program starts: moby's number."""
 
 
-class ContainerOptions(NamedTuple):
+class ContainerOptions(Record):
     """Everything that shapes a container's runtime-spec, apart from the image.
 
     Units: bytes, microseconds (cpu_period, cpu_quota, cpu_rt_*), billionths of a CPU (nano_cpus), seconds

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
 from pycontainer.oci.grammar import DeviceMapping
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import CPU, BlockIO, DeviceRule, Memory, Resources, ThrottleDevice
@@ -19,7 +19,7 @@ CPU_PERIOD = 100_000
 """The kernel's default period of CPU bandwidth in microseconds; --cpus is counted in it."""
 
 
-class HostDevice(NamedTuple):
+class HostDevice(Record):
     """A device node of the host. ``type`` is ``b`` or ``c``; ``mode`` the permission bits."""
 
     path: str

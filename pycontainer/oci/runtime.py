@@ -14,7 +14,6 @@ import stat
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # the package `socket` takes 2 ms to load
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer import cgroups
 from pycontainer.cgroups.group import EVERYWHERE
@@ -22,7 +21,7 @@ from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
-from pycontainer.core.wire import RECORD_BYTES, records
+from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, HostLacks, NotFound, PycError, UsageError
 from pycontainer.oci import fields, text
 from pycontainer.oci.state import Home, State, is_alive, shown, start_time
@@ -31,6 +30,7 @@ from pycontainer.plan.container import Setting, container
 from pycontainer.plan.devices import DEFAULT
 from pycontainer.plan.seccomp import LISTENER, Filter
 from pycontainer.plan.seccomp import load as load_filter
+from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import Directory
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ FILTERS = "/run/pycontainer/seccomp"  # compiled once: the engines pass the same
 FIRST_KEPT = 3
 
 
-class Asked(NamedTuple):
+class Asked(Record):
     """The options of create, run and exec.
 
     Attributes:
@@ -422,7 +422,7 @@ def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
     """Read what the first process says of its last steps; at a successful execve the socket closes."""
     execs: list[int] = []
     while data := starter.recv(RECORD_BYTES * 128):
-        for record in records(data):
+        for record in outcomes(data):
             what = state.calls.get(str(record.index), "")
             if what == LISTENS and not record.error:
                 from pycontainer.oci.listener import hand_over

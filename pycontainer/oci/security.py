@@ -10,10 +10,10 @@ Documentation/admin-guide/cgroup-v1/devices.rst, the runtime-spec's ``config-lin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups.resources import DeviceRule
@@ -153,7 +153,7 @@ mask only where the host's own /sys is bound (rootless with the host's network).
 READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-class SystemPaths(NamedTuple):
+class SystemPaths(Record):
     """The runtime-spec's ``linux.maskedPaths`` and ``linux.readonlyPaths``."""
 
     masked: list[str]
@@ -321,7 +321,7 @@ def _switch(option: str, setting: str) -> bool | None:
 # --- devices ------------------------------------------------------------------------------------------------
 
 
-class Device(NamedTuple):
+class Device(Record):
     """A character device that every container has: path, device number."""
 
     path: str

@@ -8,19 +8,21 @@ start        the socket at which the first process waits; it is there as long as
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci import text
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Spec
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 
 
-class State(NamedTuple):
+class State(Record):
     """A container.
 
     Attributes:
@@ -47,7 +49,7 @@ class State(NamedTuple):
     calls: dict[str, str]
 
 
-class Home(NamedTuple):
+class Home(Record):
     """Where states are kept (``--root``)."""
 
     root: str

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from _json import encode_basestring_ascii as _quoted
 from _json import make_scanner
-from typing import Any, ClassVar
+
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
 
 
 class _Strict:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from pycontainer import cgroups
 from pycontainer.errors import HostLacks, NotFound, UsageError
 from pycontainer.oci import stats, text
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.cgroups.resources import Resources
     from pycontainer.oci.state import Home
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
 
 from pycontainer.errors import ImageError, UsageError
+from pycontainer.record import Record
 from pycontainer.rootfs.view import MergedView
 
 MAX_ID = 2**32 - 2
@@ -24,7 +24,7 @@ _LIMIT = 10 << 20  # bytes of /etc/passwd that we are willing to read
 _MAX_GROUPS = 65536  # NGROUPS_MAX, setgroups(2)
 
 
-class User(NamedTuple):
+class User(Record):
     """Identity of a process inside the container.
 
     Attributes:
@@ -42,7 +42,7 @@ class User(NamedTuple):
     name: str
 
 
-class _Account(NamedTuple):
+class _Account(Record):
     name: str
     uid: int
     gid: int

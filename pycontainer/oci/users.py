@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls, kernel
 from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import IDMapping

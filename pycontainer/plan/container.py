@@ -9,7 +9,6 @@ to tell the monitor that it happened.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core.step import Plan, Slot, Step
 from pycontainer.plan import (
@@ -28,6 +27,7 @@ from pycontainer.plan import (
     terminal,
 )
 from pycontainer.plan.seccomp import Filter
+from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import RootFS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
-class Networking(NamedTuple):
+class Networking(Record):
     """The steps of plan/network.py, which a container without a network need not load.
 
     Attributes:
@@ -50,7 +50,7 @@ class Networking(NamedTuple):
     give_back: tuple[Step, ...] = ()
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """What a plan depends on beside the spec.
 
     Attributes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import DEV, ROOT
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Device, Spec

@@ -7,7 +7,6 @@ joins the other namespaces, the mount namespace last, and is then behind the sam
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
@@ -15,13 +14,14 @@ from pycontainer.core.step import INIT, MONITOR, Plan, Proof, Slot, Step
 from pycontainer.plan import identity, labels, limits, namespaces, program, scheduling, seccomp, terminal
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.slots import CONSOLE, INIT_END, MASTER, ROOT, STDERR, STDIN, STDOUT, TTY
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups import Group
     from pycontainer.oci.spec import Spec
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """What the plan depends on beside the spec.
 
     Attributes:

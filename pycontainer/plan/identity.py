@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.core.step import INIT, Proof, Step
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import MONITOR, Proof, Slot, Step
 from pycontainer.plan.slots import LISTENER, LOCK, LOG, LOG_DIRECTORY
+from pycontainer.record import Record
 
 EAGAIN, ENOENT = 11, 2
 STATUS = 4  # wire.h: the socket to the pyc that started the performer
@@ -16,14 +15,14 @@ LAST_FD = 0xFFFFFFFF
 GONE = Slot("pyc is gone")
 
 
-class Command(NamedTuple):
+class Command(Record):
     """A command of ours that the monitor starts, in the host's namespaces."""
 
     argv: tuple[str, ...]
     env: tuple[str, ...] = ()
 
 
-class Watch(NamedTuple):
+class Watch(Record):
     """How a container is watched over.
 
     Attributes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan.slots import DEV, PROC, PTS, ROOT
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.cgroups import View
@@ -48,7 +48,7 @@ PROPAGATION = {
 _IGNORED = {"defaults", "async", "loud", "nomand", "noiversion", "tmpcopyup"}
 
 
-class Attributes(NamedTuple):
+class Attributes(Record):
     """The options of one mount, sorted by what performs them."""
 
     set: int = 0

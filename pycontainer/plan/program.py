@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Proof, Slot, Step
@@ -28,8 +26,11 @@ from pycontainer.plan.slots import (
     STDOUT,
     TO_STDIN,
 )
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Spec
     from pycontainer.plan.monitor import Watch
 

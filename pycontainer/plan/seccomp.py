@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycontainer import __version__
 from pycontainer.core import calls
@@ -24,8 +23,11 @@ from pycontainer.core import constants as k
 from pycontainer.core.directories import make_private
 from pycontainer.core.step import INIT, Proof, Slot, Step
 from pycontainer.errors import HostLacks, Unsupported, UsageError
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Seccomp, SeccompArg, SeccompRule
 
 LISTENER = Slot("seccomp listener")  # where an agent learns of the calls that it is to decide about
@@ -71,7 +73,7 @@ _NEWER: dict[str, int] = {
 }
 
 
-class Filter(NamedTuple):
+class Filter(Record):
     """A compiled filter: ``program`` is an array of ``struct sock_filter``, ``flags`` are those of seccomp(2)."""
 
     program: bytes

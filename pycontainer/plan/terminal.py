@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.plan import devices, mounts
 from pycontainer.plan.slots import CONSOLE, DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import IDMapping, Spec

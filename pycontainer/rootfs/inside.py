@@ -10,16 +10,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from pycontainer.record import Record
 
 _LINKS_MAX = 40  # the kernel's own limit, path_resolution(7)
 _EAGAIN_MAX = 128
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Place(NamedTuple):
+class Place(Record):
     """Where a path leads.
 
     Attributes:

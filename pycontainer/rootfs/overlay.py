@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from pycontainer.record import Record
 
 
-class Overlay(NamedTuple):
+class Overlay(Record):
     """Layers under one writable directory.
 
     Attributes:
@@ -24,7 +25,7 @@ class Overlay(NamedTuple):
     volatile: bool = False
 
 
-class Directory(NamedTuple):
+class Directory(Record):
     """A directory that is the root filesystem as it is, as in an OCI bundle."""
 
     path: str

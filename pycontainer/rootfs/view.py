@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Sequence
 from types import TracebackType
-from typing import NamedTuple
+
+from pycontainer.record import Record
 
 _MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # opens no device, waits for no FIFO, follows no link
 
 
-class _Node(NamedTuple):
+class _Node(Record):
     """A place in the merged view.
 
     Attributes:

@@ -6,7 +6,7 @@ import os
 
 from pycontainer.core.performer import Observer, start_step
 from pycontainer.core.step import Call, Plan, Slot, Step
-from pycontainer.core.wire import Record
+from pycontainer.core.wire import Outcome
 
 MONITOR_PID = 4000
 
@@ -30,4 +30,4 @@ def tell(
     for index, (its_step, call) in enumerate(calls):
         error, value = (results or {}).get(index, (0, 0))
         observer.before(index, its_step, call, pid)
-        observer.after(index, its_step, call, Record(index, error, value, 1500), pid)
+        observer.after(index, its_step, call, Outcome(index, error, value, 1500), pid)

@@ -12,7 +12,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.performer import start_step
 from pycontainer.core.step import MONITOR, Slot, Step
-from pycontainer.core.wire import Record
+from pycontainer.core.wire import Outcome
 from pycontainer.explain.jsonlines import JsonNarrator
 from tests.support import narration
 from tests.support.strace import Fd, Name, Seen, parse
@@ -78,10 +78,10 @@ def told() -> list[dict[str, Any]]:
     lines = Lines()
     narrator = JsonNarrator(lines)  # type: ignore[arg-type]
     narrator.begin((start, step), ())
-    narrator.after(-2, start, start.calls[0], Record(-2, 0, INSIDE, 0), PYC)
-    narrator.after(-1, start, start.calls[1], Record(-1, 0, 0, 0), INSIDE)
+    narrator.after(-2, start, start.calls[0], Outcome(-2, 0, INSIDE, 0), PYC)
+    narrator.after(-1, start, start.calls[1], Outcome(-1, 0, 0, 0), INSIDE)
     for index, (error, value) in enumerate(((0, 9), (0, 10), (1, -1), (0, 0), (0, 0))):
-        narrator.after(index, step, step.calls[index], Record(index, error, value, 0), INSIDE)
+        narrator.after(index, step, step.calls[index], Outcome(index, error, value, 0), INSIDE)
     return [json.loads(line) for line in lines]
 
 

@@ -8,7 +8,7 @@ import pytest
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import Call, Proof, Slot
-from pycontainer.core.wire import SKIPPED, Record
+from pycontainer.core.wire import SKIPPED, Outcome
 from pycontainer.explain.text import TextNarrator, dry_run, style_for
 from tests.support.plans import step, tell
 
@@ -128,7 +128,7 @@ def test_a_step_that_another_process_interrupts_is_told_whole() -> None:
     narrator.begin((execute,), ())
     narrator.before(0, execute, execute.calls[0], 1)
     tell(narrator, (step("Let go", calls.close(FD)),), (FD,))
-    narrator.after(0, execute, execute.calls[0], Record(0, 0, 0, 0), 1)
+    narrator.after(0, execute, execute.calls[0], Outcome(0, 0, 0, 0), 1)
     assert stream.getvalue().count("Become the program   [") == 1
     assert stream.getvalue().index("Let go") < stream.getvalue().index("Become the program")
 

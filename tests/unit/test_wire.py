@@ -93,7 +93,7 @@ def test_a_nul_in_a_string_is_refused() -> None:
 
 def test_records_are_decoded() -> None:
     data = struct.pack("IiqQIiqQ", 3, 0, 7, 1000, 4, 2, -2, 50)
-    assert wire.records(data) == [wire.Record(3, 0, 7, 1000), wire.Record(4, 2, -2, 50)]
+    assert wire.outcomes(data) == [wire.Outcome(3, 0, 7, 1000), wire.Outcome(4, 2, -2, 50)]
 
 
 @pytest.fixture(scope="module")

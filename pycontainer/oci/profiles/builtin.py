@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from pycontainer.oci.profiles.syscalls import ALLOWED, DENIED, ENOSYS, EPERM
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Seccomp, SeccompArg, SeccompRule

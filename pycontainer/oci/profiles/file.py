@@ -12,11 +12,14 @@ import errno
 import json
 import os
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.oci.spec import Seccomp
 
 _LIMIT = 4 << 20

@@ -9,12 +9,12 @@ Sources: syscalls(2), the manual page of each call, the kernel's ``syscall*.tbl`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pycontainer.record import Record
 
 EPERM, ENOSYS = 1, 38
 
 
-class Denied(NamedTuple):
+class Denied(Record):
     """Calls that get ``errno``, unless the container has one of the capabilities ``unless``."""
 
     subject: str
