@@ -153,8 +153,8 @@ class TarReader:
         take = self._stream.take
         while True:
             if self._unread:
-                self._stream.skip(self._unread)
-            self._unread = 0
+                for _ in self.content():
+                    pass
             block = take(BLOCK)
             if not block or block == _ZEROS:
                 if extended:
@@ -179,7 +179,7 @@ class TarReader:
         length, self._unread = self._unread - self._padding, 0
         yield from self._stream.pieces(length)
         if self._padding:
-            self._stream.skip(self._padding)
+            self._stream.take(self._padding)  # at the very end some writers leave it out, umoci for one
 
     def _end(self, block: bytes) -> None:
         """Two blocks of zeros end an archive; some writers leave them out, others add more."""

@@ -208,11 +208,13 @@ def test_where_the_stream_is_divided_makes_no_difference(place: Place, name: str
 
 
 def test_every_cut_of_an_archive_is_refused_or_ends_between_entries(tmp_path: object) -> None:
-    archive = tar(pax((b"path", b"d/f")), member(b"x", b"data"), symlink(b"l", b"d"), link(b"h", b"d/f"))
+    before = pax((b"path", b"d/f"))
+    archive = tar(before, member(b"x", b"data"), symlink(b"l", b"d"), link(b"h", b"d/f"))
+    padding = range(len(before) + 512 + 4, len(before) + 1024)  # of the file, which is whole without
     for cut in range(1, len(archive) - 1024, 97):
         os.mkdir(f"{tmp_path}/{cut}")
         here = Place(f"{tmp_path}/{cut}")
-        if cut % 512:
+        if cut % 512 and cut not in padding:
             with pytest.raises(LayerError):
                 here.unpack(archive[:cut])
 

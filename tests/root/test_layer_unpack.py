@@ -152,6 +152,8 @@ def test_an_archive_without_end_and_an_empty_one_are_taken(place: Place) -> None
     assert place.unpack(member(b"a")).entries == 1
     assert place.unpack(member(b"b") + bytes(512)).entries == 1
     assert place.unpack(tar(member(b"c")) + bytes(10_000)).entries == 1
+    assert place.unpack(member(b"d", b"whole")[:517]).entries == 1  # umoci insert leaves out what fills the block
+    assert read(place.path("d")) == b"whole"
 
 
 # ---- duplicates and replacement
