@@ -45,12 +45,17 @@ class Registry:
         log: the path of what the registry wrote.
     """
 
-    def __init__(self, directory: str, *, port: int = 0, htpasswd: str = "") -> None:
-        """``htpasswd``: a file of bcrypt lines that makes the registry ask for a password."""
+    def __init__(
+        self, directory: str, *, port: int = 0, htpasswd: str = "", auth: dict[str, object] | None = None
+    ) -> None:
+        """``htpasswd``: a file of bcrypt lines that makes the registry ask for a password.
+
+        ``auth``: its configuration's section of that name, for any other way to ask who somebody is.
+        """
         self.directory = directory
         self.address = f"127.0.0.1:{port or free_port()}"
         self.log = os.path.join(directory, "registry.log")
-        self._htpasswd = htpasswd
+        self._auth = auth or ({"htpasswd": {"realm": "test", "path": htpasswd}} if htpasswd else {})
         self._nonce = os.urandom(8).hex()
         self._process: subprocess.Popen[bytes] | None = None
         self._published: set[str] = set()
@@ -83,8 +88,8 @@ class Registry:
             # The header tells our registry from another one that had the port before us.
             "http": {"addr": self.address, "secret": self._nonce, "headers": {"X-Instance": [self._nonce]}},
         }
-        if self._htpasswd:
-            settings["auth"] = {"htpasswd": {"realm": "test", "path": self._htpasswd}}
+        if self._auth:
+            settings["auth"] = self._auth
         return settings
 
     def _wait_until_it_answers(self, seconds: float = 20) -> None:

@@ -33,25 +33,30 @@ def stored(host: str) -> Login | None:
 
 
 def login(host: str, who: Login, *, patience: Patience = Patience()) -> Saved:  # noqa: B008  immutable
-    """Show a login to a registry, and keep it if that lets us in.
+    """Show a login to a registry, and keep it if that lets us in; or an identity token, if it gives one for it.
 
     Raises:
         RegistryError: it can't be reached, or refuses; or a credential helper failed.
         StoreError: the login can't be written.
     """
-    check(host, who, patience=patience)
-    return credentials.save(host, who)
+    identity = check(host, who, patience=patience)
+    return credentials.save(host, Login(credentials.TOKEN_USER, identity) if identity else who)
 
 
-def check(host: str, who: Login, *, patience: Patience = Patience()) -> None:  # noqa: B008  immutable
+def check(host: str, who: Login, *, patience: Patience = Patience()) -> str:  # noqa: B008  immutable
     """Show a login to a registry.
+
+    Returns:
+        an identity token that may be kept in its place, or "".
 
     Raises:
         RegistryError: it can't be reached, or refuses.
     """
     registry = Registry(at(host, load()), credentials=lambda asked: who, patience=patience)
+    registry.wants_identity = who.user != credentials.TOKEN_USER
     try:
         registry.check()
+        return registry.identity
     finally:
         registry.close()
 

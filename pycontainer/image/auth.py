@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import NamedTuple
 
 from pycontainer.errors import RegistryError
 
@@ -50,20 +51,41 @@ def _value(text: str) -> tuple[str, str]:
     return "".join(value), text[at + 1 :]
 
 
-def read_token(data: bytes, host: str) -> str:
-    """The token in the answer of a token server.
+class Given(NamedTuple):
+    """What a token server gives; never shows it.
+
+    Attributes:
+        token: to be sent with every request, until the registry wants another one.
+        identity: to be kept instead of a password, to ask for tokens later; "" if none was given.
+    """
+
+    token: str
+    identity: str = ""
+
+    def __repr__(self) -> str:
+        """Nothing."""
+        return "Given(...)"
+
+
+def read_token(data: bytes, host: str) -> Given:
+    """The answer of a token server (distribution, "Token Authentication Specification" and "OAuth2 ...").
 
     Raises:
-        RegistryError: there is none that could be sent in a header.
+        RegistryError: there is no token that could be sent in a header.
     """
     try:
         answer = json.loads(data)
         token = answer.get("token") or answer.get("access_token")
+        identity = answer.get("refresh_token")
     except (ValueError, AttributeError, RecursionError):
-        token = None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        token = identity = None
+    if not _fits_a_header(token):
         raise RegistryError(f"token server {host} gave no usable token")
-    return token
+    return Given(token, identity if _fits_a_header(identity) else "")
+
+
+def _fits_a_header(token: object) -> bool:
+    return isinstance(token, str) and token.isascii() and token.isprintable() and bool(token) and " " not in token
 
 
 def basic(user: str, password: str) -> str:

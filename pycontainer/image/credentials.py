@@ -215,9 +215,10 @@ def _decode(entry: dict[str, Any], name: str, path: str) -> Login | None:
 
 
 def _encode(login: Login) -> dict[str, str]:
-    if login.user == TOKEN_USER:
-        return {"identitytoken": login.secret}
-    return {"auth": base64.b64encode(f"{login.user}:{login.secret}".encode()).decode()}
+    is_token = login.user == TOKEN_USER  # podman passes over an entry without a user
+    text = f"{login.user}:{'' if is_token else login.secret}"
+    entry = {"auth": base64.b64encode(text.encode()).decode()}
+    return {**entry, "identitytoken": login.secret} if is_token else entry
 
 
 def _forget(document: dict[str, Any], host: str) -> None:

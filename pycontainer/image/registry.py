@@ -122,6 +122,8 @@ class Registry:
     Attributes:
         listener: told about requests, tokens and retries, in the thread that makes them.
         scopes: what a token must allow, besides what the registry says when it asks for one.
+        wants_identity: ask the token server for an identity token too, which can be kept instead of the password.
+        identity: what it gave then, or "".
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class Registry:
         self._sent_login = False
         self.listener = listener
         self.scopes: tuple[str, ...] = ()
+        self.wants_identity, self.identity = False, ""
         self._patience = patience
         self._session = requests.Session()
         self._session.auth = _no_netrc
@@ -529,10 +532,10 @@ class Registry:
         self._check_may_hear(realm)
         everything = f"repository:{self._endpoint.repository}:pull" if self._endpoint.repository else ""
         asked = fields.get("scope") or everything
-        scopes = [*self.scopes, *(scope for scope in asked.split() if scope not in self.scopes)]
+        scopes = [*self.scopes, *(scope for scope in asked.split() if not any(map(_covers(scope), self.scopes)))]
         login = self._credentials(self._endpoint.host)
         self._sent_login = bool(login)
-        url, call = _token_request(realm, fields.get("service", ""), scopes, login)
+        url, call = _token_request(realm, fields.get("service", ""), scopes, login, offline=self.wants_identity)
         what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes)) or 'a login'}"
         self.listener(Event("token", text=f"{where.netloc} gives {what}"))
         for attempt in range(1, self._patience.tries + 1):
@@ -548,8 +551,9 @@ class Registry:
                     self._pause(attempt, f"(token) answered {response.status_code}", retry_after(response))
                     continue
                 if login and response.status_code in (401, 403):
+                    shown = "the identity token" if login[0] == logins.TOKEN_USER else "user or password"
                     raise RegistryError(
-                        f"token server {where.netloc} refuses user or password for {self._endpoint.host}",
+                        f"token server {where.netloc} refuses {shown} for {self._endpoint.host}",
                         hint=f"pyc login {self._endpoint.host}",
                     )
                 if response.status_code != 200:
@@ -557,7 +561,9 @@ class Registry:
                         f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
                         hint="check the name; a private image needs 'pyc login' first",
                     )
-                return read_token(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+                given = read_token(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+                self.identity = given.identity if self.wants_identity else ""
+                return given.token
         raise AssertionError
 
     def _check_may_hear(self, url: str) -> None:
@@ -568,16 +574,30 @@ class Registry:
             raise RegistryError(f"{where.netloc} wants authentication over plain HTTP, which is refused")
 
 
-def _token_request(realm: str, service: str, scopes: list[str], login: tuple[str, str] | None) -> tuple[str, Call]:
+def _token_request(
+    realm: str, service: str, scopes: list[str], login: tuple[str, str] | None, *, offline: bool
+) -> tuple[str, Call]:
     """How to ask for a token: with a password by GET, with an identity token by POST (distribution, OAuth2)."""
     if login and login[0] == logins.TOKEN_USER:
         form = {"grant_type": "refresh_token", "client_id": "pycontainer", "service": service}
         body = urlencode({**form, "scope": " ".join(scopes), "refresh_token": login[1]}).encode()
         return realm, Call("POST", {"Content-Type": "application/x-www-form-urlencoded"}, body)
     fields = [("service", service)] if service else []
+    fields += [("client_id", "pycontainer"), ("offline_token", "true")] if offline and login else []
     query = urlencode([*fields, *(("scope", scope) for scope in scopes)])
     url = realm + ("&" if urlsplit(realm).query else "?") + query if query else realm
     return url, Call(headers={"Authorization": basic(*login)} if login else {})
+
+
+def _covers(wanted: str) -> Callable[[str], bool]:
+    """Tells whether a scope, ``repository:NAME:ACTION,...``, allows all that another one does."""
+    thing, _, actions = wanted.rpartition(":")
+
+    def covers(scope: str) -> bool:
+        other, _, allowed = scope.rpartition(":")
+        return other == thing and set(actions.split(",")) <= set(allowed.split(","))
+
+    return covers
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

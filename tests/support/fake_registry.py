@@ -184,3 +184,9 @@ def when(part: str, *answers: Callable[[Handler], object], forever: bool = False
         return True
 
     return rule
+
+
+def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Handler], object]:
+    """An answer for :func:`when`; ``_`` in names of headers stands for a dash."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda handler: handler.answer(status, body, named)

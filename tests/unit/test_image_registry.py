@@ -18,7 +18,7 @@ from pycontainer.image.events import Event
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.registries_conf import Endpoint
 from pycontainer.image.registry import Credentials, Patience, Registry
-from tests.support.fake_registry import FakeRegistry, Handler, digest_of, when
+from tests.support.fake_registry import FakeRegistry, Handler, answers, digest_of, when
 
 HASTY = Patience(tries=3, pause=0.01, connect=2, stall=0.5)
 BLOB = bytes(range(256)) * 20_000
@@ -42,11 +42,6 @@ def client(
 def blob(of: Registry, data: bytes = BLOB, offset: int = 0, **changes: object) -> bytes:
     descriptor = Descriptor("x", digest_of(data), len(data))._replace(**changes)  # type: ignore[arg-type]
     return b"".join(of.blob(descriptor, offset))
-
-
-def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Handler], object]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda handler: handler.answer(status, body, named)
 
 
 def test_a_manifest_is_fetched_by_tag_and_by_digest(fake: FakeRegistry) -> None:
