@@ -11,7 +11,7 @@ from pycontainer.cli import Session, listing
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import connect as connecting
-from pycontainer.engine import networks
+from pycontainer.engine import firewall, network_documents, networks
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
@@ -111,7 +111,7 @@ def _subnets(
 def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool, quiet: bool) -> None:
     """List networks, those without a bridge too."""
     chosen = listing.Filters(filters, frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"]))
-    documents = [document for document in networks.documents(session.roots) if _passes(document, chosen)]
+    documents = [document for document in network_documents.documents(session.roots) if _passes(document, chosen)]
     rows = [_row(document, no_trunc) for document in documents]
     listing.write(rows, HEADERS, DEFAULT, form or ("{{.ID}}" if quiet else ""))
 
@@ -156,7 +156,7 @@ def inspect(session: Session, /, form: str, names: tuple[str, ...]) -> int:
     """Show networks as JSON, or through a template."""
     template = Template(form) if form not in ("", "json") else None
     found: list[dict[str, Any]] = []
-    status = for_each(names, lambda name: found.append(networks.document(session.roots, name)))
+    status = for_each(names, lambda name: found.append(network_documents.document(session.roots, name)))
     if not form:
         click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     for document in found if form else ():
@@ -199,7 +199,7 @@ def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
     if not force and not click.confirm(warning + "Are you sure you want to continue?"):
         return
     removed = []
-    for document in networks.documents(session.roots):
+    for document in network_documents.documents(session.roots):
         unused = document["Name"] not in networks.BUILT_IN and not networks.wanted_by(session.roots, document["Name"])
         if unused and chosen.labels(document["Labels"]) and _old_enough(document, chosen):
             removed.append(networks.remove(session.roots, document["Name"]).name)
@@ -258,4 +258,4 @@ def disconnect(session: Session, /, force: bool, network: str, container: str) -
 @click.pass_obj
 def reload(session: Session, /) -> None:
     """Repair everything at once; each start repairs what it needs."""
-    networks.reload(session.roots)
+    firewall.reload(session.roots)

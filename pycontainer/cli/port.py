@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session
-from pycontainer.engine import containers, networks
+from pycontainer.engine import attachments, containers
 from pycontainer.errors import NotFound
 
 
@@ -15,7 +15,7 @@ from pycontainer.errors import NotFound
 @click.pass_obj
 def command(session: Session, /, name: str, private: str) -> None:
     """Print them as docker does."""
-    attachment = networks.attachment_of(session.roots, containers.find(session.roots, name).id)
+    attachment = attachments.attachment_of(session.roots, containers.find(session.roots, name).id)
     wanted = private if "/" in private or not private else private + "/tcp"
     found = 0
     for port in attachment.ports if attachment else ():

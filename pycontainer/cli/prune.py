@@ -115,10 +115,10 @@ def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, 
 
 
 def _networks(session: Session, chosen: Chosen) -> Pruned:
-    from pycontainer.engine import networks
+    from pycontainer.engine import network_documents, networks
 
     removed = []
-    for document in networks.documents(session.roots):
+    for document in network_documents.documents(session.roots):
         name, fits = document["Name"], chosen.passes(moment(document["Created"]), document["Labels"])
         if fits and name not in networks.BUILT_IN and not networks.wanted_by(session.roots, name):
             try:

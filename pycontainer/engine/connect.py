@@ -9,7 +9,8 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
-from pycontainer.engine import containers, networks
+from pycontainer.engine import attachments, containers, endpoints, neighbours
+from pycontainer.engine.networks import network_called
 from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
 from pycontainer.engine.run import require_root
@@ -34,7 +35,7 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
     require_root()
     repair(roots)
     container = containers.find(roots, name)
-    network = networks.network_called(roots, endpoint.name)
+    network = network_called(roots, endpoint.name)
     endpoint = endpoint._replace(name=network.name)
     asked = _asked(container, "connect")
     if network.name in [one.name for one in asked]:
@@ -47,18 +48,18 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
 
 
 def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
-    before = networks.attachment_of(roots, container.id)
+    before = attachments.attachment_of(roots, container.id)
     if before is None:
         raise Conflict(f"container {container.name} has no network of its own")
-    after = networks.extend(roots, container, before, endpoint)
+    after = endpoints.extend(roots, container, before, endpoint)
     added = after._replace(connections=after.connections[-1:], ports=())
     try:
         perform(_plan(added, container.pid))
     except BaseException:
-        networks.write_record(roots, before)
+        attachments.write_record(roots, before)
         _let_go(added)
         raise
-    networks.refresh_names(roots, {endpoint.name})
+    neighbours.refresh_names(roots, {endpoint.name})
 
 
 def _plan(added: Attachment, pid: int) -> Plan:
@@ -101,23 +102,23 @@ def disconnect(roots: Roots, name: str, network_name: str) -> None:
     require_root()
     repair(roots)
     container = containers.find(roots, name)
-    network = networks.network_called(roots, network_name)
+    network = network_called(roots, network_name)
     asked = _asked(container, "disconnect")
     left = tuple(endpoint for endpoint in asked if endpoint.name != network.name)
     if len(left) == len(asked):
         raise NotFound(f"container {container.name} is not connected to network {network.name}")
-    if container.state in ALIVE and (attachment := networks.attachment_of(roots, container.id)):
+    if container.state in ALIVE and (attachment := attachments.attachment_of(roots, container.id)):
         gone = tuple(c for c in attachment.connections if c.network == network.name)
         kept = tuple(c for c in attachment.connections if c.network != network.name)
         targets = {address for connection in gone for address in connection.addresses}
-        networks.write_record(
+        attachments.write_record(
             roots,
             attachment._replace(
                 connections=kept, ports=tuple(port for port in attachment.ports if port.target not in targets)
             ),
         )
         _let_go(attachment._replace(connections=gone, ports=tuple(p for p in attachment.ports if p.target in targets)))
-        networks.refresh_names(roots, {c.network for c in attachment.connections})
+        neighbours.refresh_names(roots, {c.network for c in attachment.connections})
     _remember(roots, container, left)
 
 
@@ -138,10 +139,10 @@ def _asked(container: Container, verb: str) -> tuple[Endpoint, ...]:
     options = recalled(container.options)
     if options.network != "bridge":
         raise Conflict(f"can't {verb}: container {container.name} was made with --network {options.network}")
-    return networks.endpoints(options)
+    return endpoints.wanted(options)
 
 
-def _remember(roots: Roots, container: Container, endpoints: tuple[Endpoint, ...]) -> None:
+def _remember(roots: Roots, container: Container, left: tuple[Endpoint, ...]) -> None:
     """What it is connected to when it starts again. No network at all is the mode `none`."""
-    options = {**container.options, "endpoints": endpoints, "network": "bridge" if endpoints else "none"}
+    options = {**container.options, "endpoints": left, "network": "bridge" if left else "none"}
     containers.write(roots, container._replace(options=options))

@@ -99,10 +99,10 @@ def describe(
     asked = shown = options.container
     container_options.check(asked)
     if _has_volumes(image, asked):
-        from pycontainer.engine import volumes  # most containers have none
+        from pycontainer.engine import mounts  # most containers have none
 
-        asked = volumes.named(roots, image.config, asked, container_id)
-        shown = volumes.concrete(roots, asked)
+        asked = mounts.named(roots, image.config, asked, container_id)
+        shown = mounts.concrete(roots, asked)
     lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
@@ -124,8 +124,10 @@ def describe(
         seccomp=_filter(image, asked, seen),
     )
     if shown.mounts and _has_volumes(image, asked):
-        volumes.map_owners(spec, shown.mounts, user)
-        volumes.check_propagation(shown.mounts)
+        from pycontainer.engine import idmap, propagation
+
+        idmap.map_owners(spec, shown.mounts, user)
+        propagation.check(shown.mounts)
     container = Container(
         id=container_id,
         name=name,
@@ -180,9 +182,9 @@ def _volumes(
     """What keeps the container's volumes from being removed until it is recorded; they are made and filled."""
     if not _has_volumes(image, asked):
         return contextlib.nullcontext()
-    from pycontainer.engine import volumes
+    from pycontainer.engine import mounts
 
-    return volumes.prepared(roots, image, asked, container_id)
+    return mounts.prepared(roots, image, asked, container_id)
 
 
 def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | None:

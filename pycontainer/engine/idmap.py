@@ -8,14 +8,17 @@ from pycontainer.core import calls, kernel
 from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Slot, Step
-from pycontainer.errors import HostLacks
+from pycontainer.errors import HostLacks, NotFound
 from pycontainer.plan.mounts import is_mapped, users_of
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from typing import Any
 
+    from pycontainer.oci.grammar import Mount
     from pycontainer.oci.spec import IDMapping, Spec
+    from pycontainer.oci.user import User
 
 _GATE = Slot("gate")
 
@@ -28,6 +31,37 @@ PLAN = (
         "user_namespaces(7)",
     ),
 )
+
+
+def map_owners(spec: Spec, mounts: Collection[Mount], user: User) -> None:
+    """Write into the spec whose owners are shown as others, for the mounts that asked for it."""
+    for mount in mounts:
+        if not mount.idmap:
+            continue
+        try:
+            owner = os.stat(mount.source)
+        except OSError as error:
+            raise NotFound(f"bind source {mount.source}: {os.strerror(error.errno or 0).lower()}") from None
+        found = next(one for one in spec["mounts"] if one["destination"] == mount.target)
+        if (owner.st_uid, owner.st_gid) == (user.uid, user.gid):
+            continue  # the same already
+        found["options"] = [*found["options"], "idmap"]
+        found["uidMappings"] = _swapped(owner.st_uid, user.uid)
+        found["gidMappings"] = _swapped(owner.st_gid, user.gid)
+
+
+_LAST_ID = 2**32 - 2
+
+
+def _swapped(theirs: int, ours: int) -> list[Any]:
+    """All ids stay what they are, but ``theirs``, which is shown as ``ours``; nobody is shown as theirs then.
+
+    containerID is the id in the filesystem, hostID the one that is shown (config.md, Mounts).
+    """
+    low, high = sorted((theirs, ours))
+    ranges = [(0, low - 1), (low + 1, high - 1), (high + 1, _LAST_ID)] if low != high else [(0, _LAST_ID)]
+    same = [{"containerID": a, "hostID": a, "size": b - a + 1} for a, b in ranges if a <= b]
+    return same if low == high else [{"containerID": theirs, "hostID": ours, "size": 1}, *same]
 
 
 def namespaces(spec: Spec, keep: Callable[[int], int]) -> dict[Slot, int]:

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from pycontainer.engine import networks
-from pycontainer.engine.volumes import mount_points
+from pycontainer.engine import network_documents
+from pycontainer.engine.mounts import mount_points
 from pycontainer.image.reference import Reference
 from pycontainer.record import TYPE_CHECKING
 
@@ -114,7 +114,7 @@ def container_document(roots: Roots, container: Container) -> Document:
         },
         "Mounts": mount_points(roots, container),
         "Config": _container_config(container, spec),
-        "NetworkSettings": networks.settings_document(roots, container),
+        "NetworkSettings": network_documents.settings_document(roots, container),
     }
 
 

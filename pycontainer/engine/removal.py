@@ -89,9 +89,9 @@ def forget_live(roots: Roots, container_id: str) -> None:
     """Delete the live state of a container that has ended, and give back what it had of networks."""
     live = roots.live(container_id)
     if os.path.exists(live + "/network.json"):
-        from pycontainer.engine import networks
+        from pycontainer.engine import endpoints
 
-        networks.release(roots, container_id)
+        endpoints.release(roots, container_id)
     for name in entries(live):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")

@@ -1,0 +1,191 @@
+"""Endpoints: what a container takes of its networks when it starts, and gives back at its end.
+
+A start takes an address, looks whether the bridge and the packet filter are as they should be, and hands the rest to
+the plan (plan/network.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from pycontainer.engine import attachments, containers, firewall, life, neighbours
+from pycontainer.engine.attachments import directory, note, table_of
+from pycontainer.engine.networks import network_called
+from pycontainer.errors import Conflict, UsageError
+from pycontainer.network import addresses, bridge, links, nftables
+from pycontainer.network.connection import Attachment, Connection
+from pycontainer.network.store import DEFAULT
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
+    from pycontainer.engine.create import Bundle
+    from pycontainer.engine.options import Roots
+    from pycontainer.network.addresses import Subnet
+    from pycontainer.network.store import Network
+    from pycontainer.oci.grammar import Endpoint
+    from pycontainer.oci.options import ContainerOptions
+
+
+def attach(roots: Roots, bundle: Bundle) -> Attachment:
+    """Take what a container about to be started needs, and write it down; :func:`release` gives it back.
+
+    Raises NotFound: no such network; Conflict: an address or a port is taken; UsageError: what makes no sense.
+    """
+    mode, options = bundle.asked.network, bundle.asked
+    if mode.startswith("container:"):
+        _join(roots, bundle, mode.removeprefix("container:"))
+    if mode != "bridge":
+        if options.publish:
+            note(f"published ports are discarded with --network {mode}")
+        return Attachment()
+    container_id = bundle.container.id
+    asked = [(endpoint, network_called(roots, endpoint.name)) for endpoint in wanted(options)]
+    attachments.write_record(roots, Attachment(container_id, table_of(roots), directory(roots)))
+    firewall.ready(roots, [network for _, network in asked], publishing=bool(options.publish or options.publish_all))
+    connections = tuple(
+        _connection(roots, bundle.container, network, endpoint, number, options.hostname)
+        for number, (endpoint, network) in enumerate(asked)
+    )
+    connections = _ranked(connections, [endpoint.gw_priority for endpoint, _ in asked])
+    attachment = Attachment(container_id, table_of(roots), directory(roots), connections)
+    if options.publish or options.publish_all:
+        from pycontainer.engine import ports
+
+        attachment = attachment._replace(ports=ports.of(bundle, connections, [network for _, network in asked]))
+    _await_link(attachment)
+    attachments.write_record(roots, attachment)
+    neighbours.introduce(roots, bundle, attachment, [network for _, network in asked])
+    neighbours.follow_resolver(roots)
+    return attachment
+
+
+def wanted(options: ContainerOptions) -> tuple[Endpoint, ...]:
+    """The networks that were asked for, or the default one."""
+    from pycontainer.oci.grammar import Endpoint
+
+    return options.endpoints or (Endpoint(DEFAULT),)
+
+
+def _connection(
+    roots: Roots, container: Container, network: Network, endpoint: Endpoint, number: int, hostname: str
+) -> Connection:
+    """Take the addresses of a container in one network."""
+    where = directory(roots, network.name)
+    if endpoint.ip and not network.ipv4:
+        raise UsageError(f"network {network.name} has no IPv4")
+    if endpoint.ip6 and not network.ipv6:
+        raise UsageError(f"network {network.name} has no IPv6: no subnet of it holds {endpoint.ip6}")
+    taken = {}
+    for subnet, asked in ((network.ipv4, endpoint.ip), (network.ipv6, endpoint.ip6)):
+        if subnet:
+            taken[subnet.six] = _take(roots, where, subnet, container.id, asked)
+    four, six = taken.get(False, ""), taken.get(True, "")
+    mac = endpoint.mac or addresses.mac_of(addresses.pack(four or six)).hex(":")
+    user_network = network.name != DEFAULT
+    called = (container.name, *endpoint.aliases, container.id[:12]) if user_network else endpoint.aliases
+    if hostname and user_network:
+        called = (*called, hostname)
+    return Connection(
+        network.name,
+        number,
+        links.index_of(network.bridge),
+        mac,
+        network.mtu,
+        f"{four}/{network.ipv4.prefix}" if network.ipv4 else "",
+        f"{six}/{network.ipv6.prefix}" if network.ipv6 else "",
+        () if network.internal else tuple(subnet.gateway for subnet in network.subnets),
+        tuple(f"{address}/{16 if ':' not in address else 64}" for address in endpoint.link_local),
+        tuple(dict.fromkeys(called)),
+    )
+
+
+def extend(roots: Roots, container: Container, attachment: Attachment, endpoint: Endpoint) -> Attachment:
+    """Take what one more network needs, as the last connection, and write it down."""
+    network = network_called(roots, endpoint.name)
+    firewall.ready(roots, [network])
+    used = {connection.number for connection in attachment.connections}
+    number = next(n for n in range(len(used) + 1) if n not in used)
+    made = _connection(roots, container, network, endpoint, number, container.options.get("hostname", ""))
+    metric = max([connection.metric for connection in attachment.connections], default=0) + 100
+    extended = attachment._replace(connections=(*attachment.connections, made._replace(metric=metric)))
+    attachments.write_record(roots, extended)
+    return extended
+
+
+def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: str) -> str:
+    if asked:
+        asked = addresses.unpack(addresses.pack(asked))
+        if not addresses.inside(asked, subnet.subnet):
+            raise UsageError(f"address {asked} is not inside of subnet {subnet.subnet}")
+        if asked == subnet.gateway:
+            raise Conflict(f"address {asked} is the gateway's")
+    return addresses.take(where, subnet, container_id, asked, lambda owner: life.is_alive(roots, owner))
+
+
+def _ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple[Connection, ...]:
+    """Every network has a default route; the best is the one of the highest priority, then the first."""
+    order = sorted(range(len(connections)), key=lambda at: (-priorities[at], at))
+    return tuple(
+        connection._replace(metric=100 * order.index(at) if not connection.ipv6 else 1024 + 100 * order.index(at))
+        for at, connection in enumerate(connections)
+    )
+
+
+def _await_link(attachment: Attachment) -> None:
+    """A container that has just ended and starts again: the kernel takes its old cable away in the background."""
+    import time
+
+    deadline = time.monotonic() + 2
+    for connection in attachment.connections:
+        while links.index_of(attachment.host_end(connection).name):
+            if time.monotonic() > deadline:
+                bridge.remove(attachment.host_end(connection).name)
+                break
+            time.sleep(0.002)
+
+
+def _join(roots: Roots, bundle: Bundle, name: str) -> None:
+    """Share the network of another container: its namespace, and what its files say about it."""
+    other = containers.find(roots, name)
+    if other.state not in ("running", "paused"):
+        raise Conflict(f"can't join the network of container {other.name}: it is {other.state}")
+    for namespace in bundle.spec["linux"]["namespaces"]:
+        if namespace["type"] == "network":
+            namespace["path"] = f"/proc/{other.pid}/ns/net"
+    ours, theirs = (roots.live(one) for one in (bundle.container.id, other.id))
+    for file in ("hosts", "resolv.conf"):
+        with contextlib.suppress(OSError), open(f"{theirs}/{file}", "rb") as source, open(f"{ours}/{file}", "wb") as to:
+            to.write(source.read(1 << 20))
+
+
+# --- a container has ended --------------------------------------------------------------------------------------------
+
+
+def release(roots: Roots, container_id: str) -> None:
+    """Give back what a container had that does not live any more; the monitor has done most, if it could."""
+    attachment = attachments.attachment_of(roots, container_id)
+    if attachment is None:
+        return
+    if not attachment.connections:  # whoever started it was killed meanwhile: see whose the addresses are
+        for name in _subdirectories(directory(roots)):
+            where = directory(roots, name)
+            addresses.release(where, [a for a, owner in addresses.users(where).items() if owner == container_id])
+        return
+    mine = [path for path in attachment.taken() if os.path.islink(path) and os.readlink(path) == container_id]
+    if mine:
+        with contextlib.suppress(OSError):  # the table may be gone
+            nftables.change(attachment.table, [port.element() for port in attachment.ports], add=False)
+        for path in mine:
+            addresses.release(os.path.dirname(path), [os.path.basename(path)])
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(attachments.record_path(roots, container_id))
+    neighbours.refresh_names(roots, {connection.network for connection in attachment.connections})
+
+
+def _subdirectories(path: str) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(path) if entry.is_dir()]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,99 @@
+"""Bridges and the packet filter are as they should be: looked at by each start, and made anew if they are not.
+
+What is missing, because this is the first start or because somebody removed it, is made then. Nothing that the host's
+own firewall refuses is opened behind its back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from pycontainer.core.directories import make_private
+from pycontainer.engine import neighbours, settings
+from pycontainer.engine.attachments import attachments, directory, locked, note, table_of
+from pycontainer.network import bridge, links, nftables, store
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.engine.options import Roots
+    from pycontainer.network.connection import Attachment
+    from pycontainer.network.store import Network
+
+
+def ready(roots: Roots, networks: list[Network], *, publishing: bool = False) -> None:
+    """See that what these networks need is there, and make what is not. That takes a tenth of a millisecond."""
+    firewall = nftables.look(table_of(roots))
+    there = all(links.index_of(network.bridge) for network in networks)
+    passing = os.path.exists(directory(roots) + "/passing")
+    closed = bool(firewall.drops_input) and not settings.network("publish_past_firewall", False)
+    if not (firewall.whole and there and passing and closed == firewall.closed):
+        with locked(roots):
+            restore(roots, networks, closed=closed)
+    if any(not os.path.isdir(directory(roots, network.name)) for network in networks):
+        for network in networks:
+            make_private(directory(roots, network.name))
+    if firewall.drops_forward and any(not network.internal for network in networks):
+        note(
+            f"the host's firewall (nftables table {', '.join(firewall.drops_forward)}) drops forwarded packets that it "
+            "does not know; containers reach, and are reached, only as it allows"
+        )
+    elif publishing and closed:
+        note(
+            f"the host's firewall (nftables table {', '.join(firewall.drops_input)}) lets nothing in that it does not "
+            "know, so published ports are open to this host and its containers only; "
+            "publish_past_firewall = true in config.toml opens them"
+        )
+
+
+def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
+    """Make everything as it should be; whoever calls has the lock."""
+    live = list(attachments(roots))
+    used = {connection.network for attachment in live for connection in attachment.connections}
+    every = store.listing(roots.root)
+    for network in every:
+        if network in needed or network.name in used:
+            make_private(directory(roots, network.name))
+            _restore_bridge(network, live)
+    before = [bridge.forward(network) for network in every if not network.internal]
+    if any(before):
+        _mark(roots, "router")
+        note("packets are now forwarded between this host's links (ip_forward), but for those of containers none are")
+    members = [element for network in every for element in elements(network)]
+    members += [port.element() for attachment in live for port in attachment.ports]
+    guard = os.path.exists(directory(roots) + "/router")
+    from pycontainer.network import ruleset  # only to make it
+
+    ruleset.install(table_of(roots), members, guard=guard, closed=closed)
+    _mark(roots, "passing")
+
+
+def _mark(roots: Roots, name: str) -> None:
+    with open(f"{directory(roots)}/{name}", "w"):
+        pass
+
+
+def _restore_bridge(network: Network, live: list[Attachment]) -> None:
+    if links.index_of(network.bridge):
+        return
+    index = bridge.make(network)
+    for attachment in live:
+        for connection in attachment.connections:
+            if connection.network == network.name:
+                with contextlib.suppress(OSError):  # it has just ended
+                    bridge.attach(attachment.host_end(connection).name, index)
+
+
+def elements(network: Network) -> list[tuple[nftables.Set, tuple[bytes, bytes]]]:
+    """What the packet filter's sets hold about a network."""
+    return nftables.network_elements(network.bridge, internal=network.internal, masquerade=network.masquerade)
+
+
+def reload(roots: Roots) -> None:
+    """Make everything as it should be, whatever was done to it."""
+    firewall = nftables.look(table_of(roots))
+    closed = bool(firewall.drops_input) and not settings.network("publish_past_firewall", False)
+    with locked(roots):
+        restore(roots, [], closed=closed)
+    neighbours.refresh_names(roots, set(store.names(roots.root)))
+    neighbours.follow_resolver(roots)

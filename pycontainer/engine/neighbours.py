@@ -1,0 +1,105 @@
+"""Whom a container knows: its own addresses and its neighbours in /etc/hosts, its name servers in /etc/resolv.conf."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from pycontainer.engine import containers
+from pycontainer.engine.attachments import attachments, directory, locked
+from pycontainer.errors import NotFound
+from pycontainer.network import names, resolver
+from pycontainer.network.names import Member
+from pycontainer.network.store import DEFAULT
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.engine.create import Bundle
+    from pycontainer.engine.options import Roots
+    from pycontainer.network.connection import Attachment
+    from pycontainer.network.store import Network
+
+
+def introduce(roots: Roots, bundle: Bundle, attachment: Attachment, networks: list[Network]) -> None:
+    """Write the container's own addresses, and those of its neighbours, into its files."""
+    live = roots.live(attachment.container)
+    path = live + "/hosts"
+    with open(path) as file:
+        text = file.read()
+    hostname = bundle.spec.get("hostname", "")
+    gateway = next((subnet.gateway for network in networks for subnet in network.subnets), "")
+    text = text.replace(f"127.0.1.1\t{hostname}\n", "").replace("host-gateway\t", gateway + "\t")
+    with open(path, "w") as file:
+        file.write(text)
+    internal = all(network.internal for network in networks)
+    if not bundle.asked.dns:
+        with open(live + "/resolv.conf", "r+") as file:
+            kept = resolver.reachable(file.read(), internal=internal)
+            file.seek(0)
+            file.truncate()
+            file.write(kept)
+    own = Member(attachment.addresses, (hostname or attachment.container[:12],))
+    if all(connection.network == DEFAULT for connection in attachment.connections):
+        names.rewrite(path, [own])
+    else:
+        refresh_names(roots, {connection.network for connection in attachment.connections})
+
+
+def follow_resolver(roots: Roots) -> None:
+    """When the host has got other name servers, tell those who run; a start compares one small file."""
+    path, now = directory(roots) + "/resolv.conf", resolver.host_file(shared=False)
+    try:
+        with open(path) as file:
+            before = file.read()
+    except FileNotFoundError:
+        before = now
+    if before != now:
+        with locked(roots):
+            for attachment in attachments(roots):
+                with contextlib.suppress(NotFound, OSError):
+                    _follow(roots, attachment)
+    elif os.path.exists(path):
+        return
+    with open(path, "w") as file:
+        file.write(now)
+
+
+def _follow(roots: Roots, attachment: Attachment) -> None:
+    from pycontainer.engine import files, recall
+
+    options = recall.recalled(containers.find(roots, attachment.container).options)
+    if not options.dns:
+        text = files.resolv_conf(options)
+        internal = not any(connection.gateways for connection in attachment.connections)
+        with open(roots.live(attachment.container) + "/resolv.conf", "r+") as file:
+            file.write(resolver.reachable(text, internal=internal))
+            file.truncate()
+
+
+def refresh_names(roots: Roots, which: set[str]) -> None:
+    """Tell the members of networks of each other. Nobody knows anybody in the default network, as in docker."""
+    which = which - {DEFAULT}
+    if not which:
+        return
+    with locked(roots):
+        live = list(attachments(roots))
+        for attachment in live:
+            if which & {connection.network for connection in attachment.connections}:
+                _rewrite_hosts(roots, attachment, live)
+
+
+def _rewrite_hosts(roots: Roots, attachment: Attachment, live: list[Attachment]) -> None:
+    hostname = _hostname(roots, attachment.container)
+    members = [Member(attachment.addresses, (hostname,))]
+    theirs = {connection.network for connection in attachment.connections} - {DEFAULT}
+    for other in live:
+        for connection in other.connections:
+            if connection.network in theirs and connection.names:
+                members.append(Member(connection.addresses, connection.names))
+    names.rewrite(roots.live(attachment.container) + "/hosts", members)
+
+
+def _hostname(roots: Roots, container_id: str) -> str:
+    with contextlib.suppress(OSError), open(roots.live(container_id) + "/hostname") as file:
+        return file.read(256).strip() or container_id[:12]
+    return container_id[:12]

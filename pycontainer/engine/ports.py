@@ -1,0 +1,85 @@
+"""Published ports: which of the host's lead into a container."""
+
+from __future__ import annotations
+
+from pycontainer.engine import settings
+from pycontainer.engine.attachments import note
+from pycontainer.errors import Conflict, UsageError
+from pycontainer.network import addresses, store
+from pycontainer.network.connection import Connection, Port
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.engine.create import Bundle
+    from pycontainer.network.store import Network
+    from pycontainer.oci.grammar import Publication
+    from pycontainer.oci.options import ContainerOptions
+
+
+def of(bundle: Bundle, connections: tuple[Connection, ...], networks: list[Network]) -> tuple[Port, ...]:
+    """The ports that a container about to be started publishes, all of them in the first network that leads outside."""
+    options = bundle.asked
+    wanted = list(options.publish)
+    if options.publish_all:
+        wanted += _exposed(options, bundle.exposed)
+    if not wanted:
+        return ()
+    outward = [(c, n) for c, n in zip(connections, networks, strict=True) if not n.internal]
+    if not outward:
+        note("published ports are discarded: an internal network can't be reached from outside")
+        return ()
+    connection, network = outward[0]
+    found: list[Port] = []
+    for publication in wanted:
+        found += _published(publication, connection, network.option(store.HOST_ADDRESS_OPTIONS), found)
+    return tuple(found)
+
+
+def _exposed(options: ContainerOptions, of_image: tuple[str, ...]) -> list[Publication]:
+    from pycontainer.oci.grammar import expose
+
+    published = {(p.protocol, port) for p in options.publish for port in range(p.first, p.last + 1)}
+    found = [publication for text in dict.fromkeys((*of_image, *options.expose)) for publication in expose(text)]
+    return [publication for publication in found if (publication.protocol, publication.first) not in published]
+
+
+def _published(asked: Publication, to: Connection, default: str, others: list[Port]) -> list[Port]:
+    """The ports of one ``-p``, on each address of the host that it means."""
+    host = asked.host or default or str(settings.network("publish_address", "0.0.0.0"))
+    hosts = [host] if host != "0.0.0.0" or asked.host or not to.ipv6 else ["0.0.0.0", "::"]
+    found: list[Port] = []
+    for place, port in enumerate(range(asked.first, asked.last + 1)):
+        number = 0
+        for at in hosts:
+            target = (to.ipv6 if ":" in at else to.ipv4).partition("/")[0]
+            if not target:
+                raise UsageError(f"-p {at}: the container has no such address in network {to.network}")
+            number = number or _host_port(asked, place, at, [*others, *found])
+            found.append(Port(addresses.unpack(addresses.pack(at)), number, asked.protocol, target, port))
+    return found
+
+
+def _host_port(asked: Publication, place: int, host: str, others: list[Port]) -> int:
+    if not asked.host_first:
+        return _free(host, asked.protocol, range(1))
+    many = asked.host_last - asked.host_first
+    if many and asked.first == asked.last:  # any of these for one port
+        used = {port.port for port in others if port.protocol == asked.protocol}
+        return _free(host, asked.protocol, [n for n in range(asked.host_first, asked.host_last + 1) if n not in used])
+    return asked.host_first + place
+
+
+def _free(host: str, protocol: str, numbers: range | list[int]) -> int:
+    """The first of these ports that nobody has now; 0 stands for any, which the kernel chooses."""
+    from _socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM, socket
+
+    for number in numbers:
+        trying = socket(AF_INET6 if ":" in host else AF_INET, SOCK_DGRAM if protocol == "udp" else SOCK_STREAM)
+        try:
+            trying.bind((host, number))
+            return int(trying.getsockname()[1])
+        except OSError:
+            continue
+        finally:
+            trying.close()
+    raise Conflict(f"all ports of that range are in use on {host}")
