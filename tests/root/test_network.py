@@ -333,7 +333,8 @@ def test_the_members_of_a_network_know_each_other_by_name(net: HostedPyc) -> Non
     net("network", "create", "--subnet", "10.44.0.0/24", "lan").ok()
     net("run", "-d", "--name", "db", "--network", "lan", "--network-alias", "store", "busybox", "sleep", "60").ok()
     app = ("run", "-d", "--name", "app", "--network", "name=lan,alias=front,ip=10.44.0.9", "busybox")
-    net(*app, *sh("while ! grep -qw db /etc/hosts; do :; done; while grep -qw db /etc/hosts; do :; done; echo gone")).ok()
+    until = "{} grep -qw db /etc/hosts; do usleep 20000; done"
+    net(*app, *sh(f"while {until.format('!')}; while {until.format('')}; echo gone")).ok()
     for name in ("db", "store"):
         beside(net, "app", "ping", "-c1", "-W2", name).ok()
     assert "10.44.0.9" in beside(net, "db", "ping", "-c1", "-W2", "front").ok().stdout
