@@ -5,10 +5,10 @@ A message on the socket (SOCK_SEQPACKET) is one byte of kind and then its bytes;
 
 from __future__ import annotations
 
+import _signal as signal  # `signal` itself: +2 ms
 import contextlib
 import os
 import select
-import signal
 import sys
 from types import FrameType
 
@@ -18,7 +18,10 @@ from pycontainer.engine import keys as keys_module
 TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE = range(7)
 CHUNK = 32768
 # Signals that say something about us, not about the container
-_OURS = {"SIGCHLD", "SIGPIPE", "SIGURG", "SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP"}
+_OURS = {
+    *(signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP),
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP),
+}
 _WINDOW = signal.SIGWINCH
 
 
@@ -37,15 +40,15 @@ class Signals:
     def __enter__(self) -> Signals:
         self.descriptor, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         for number in signal.valid_signals():
-            if number >= signal.SIGRTMIN or signal.Signals(number).name in _OURS:
+            if number >= signal.SIGRTMIN or number in _OURS:
                 continue
-            if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:
+            if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
         os.close(self.descriptor)
         os.close(self._wake)
 

@@ -14,10 +14,10 @@ A container is a directory, ``ROOT/containers/<id>``:
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 
+from pycontainer import jsontext
 from pycontainer.core.directories import entries, make_private
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
@@ -112,13 +112,13 @@ def write(roots: Roots, container: Container) -> None:
     """Record what the container is."""
     record = {name: getattr(container, name) for name in _STORED}
     with open(roots.container(container.id) + "/container.json", "w") as file:
-        file.write(json.dumps(record))
+        file.write(jsontext.dump(record))
 
 
 def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
     """Write the runtime-spec, which makes the directory an OCI bundle."""
     with open(roots.container(container_id) + "/config.json", "w") as file:
-        file.write(json.dumps(spec))
+        file.write(jsontext.dump(spec))
 
 
 def now() -> float:
@@ -157,7 +157,7 @@ def load(roots: Roots, container_id: str) -> Container:
     """The container of that ID. Raises NotFound, or StoreError if its record is damaged."""
     try:
         with open(roots.container(container_id) + "/container.json") as file:
-            record = json.load(file)
+            record = jsontext.load(file.read())
         container = Container(**{**record, "command": tuple(record["command"])})
     except FileNotFoundError:
         raise NotFound(f"no such container: {container_id[:12]}") from None

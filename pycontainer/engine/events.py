@@ -7,10 +7,10 @@ rest in the line of its beginning. The file is lost at a reboot, and begins anew
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 
+from pycontainer import jsontext
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add(roots: Roots, line: dict[str, str]) -> None:
         try:
             if os.fstat(file).st_size > LIMIT:
                 os.rename(path(roots), path(roots) + ".1")
-            os.write(file, f"{stamp()} {json.dumps(line)}\n".encode())
+            os.write(file, f"{stamp()} {jsontext.dump(line)}\n".encode())
         finally:
             os.close(file)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 
+from pycontainer.core.constants import SIGKILL
 from pycontainer.engine import events, life, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
@@ -97,7 +97,7 @@ def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> i
     if detached:
         return None
     status = performance.wait_status()
-    return life.exit_code(signal.SIGKILL if status is None else status)
+    return life.exit_code(SIGKILL if status is None else status)
 
 
 def leave(roots: Roots, bundle: Bundle) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
+from pycontainer import jsontext
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read(live: str) -> dict[str, Any]:
     """What is known of a container's health: ``Status``, ``FailingStreak`` and ``Log``, as docker's inspect says it."""
     try:
         with open(live + "/health.json") as file:
-            record: dict[str, Any] = json.load(file)
+            record: dict[str, Any] = jsontext.load(file.read())
     except (OSError, ValueError):
         return {"Status": "starting", "FailingStreak": 0, "Log": []}
     return record
@@ -50,7 +50,7 @@ def read(live: str) -> dict[str, Any]:
 def write(live: str, record: dict[str, Any]) -> None:
     """Replace the record."""
     with open(f"{live}/health.{os.getpid()}", "w") as file:
-        file.write(json.dumps(record))
+        file.write(jsontext.dump(record))
     os.rename(file.name, live + "/health.json")
 
 

@@ -11,10 +11,10 @@ once (CVE-2021-41190), or names a digest or size that could not be one (CVE-2024
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from pycontainer import jsontext
 from pycontainer.errors import ImageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import is_digest
@@ -255,10 +255,8 @@ def load_object(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > DOCUMENT_MAX:
         raise ImageError(f"{what} is larger than {DOCUMENT_MAX >> 20} MiB")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except RecursionError:
-        raise ImageError(f"{what} is nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        value = jsontext.load(data.decode(), pairs=_no_duplicates)
+    except ValueError as error:  # UnicodeDecodeError is one too
         raise ImageError(f"{what} is not valid JSON: {error}") from None
     return _Object(value, what).fields
 
@@ -268,10 +266,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):  # two readers could each believe another one of the two values
         raise ValueError("a key is given twice in one object")
     return fields
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
 
 
 def parse_document(data: bytes, media_type: str = "") -> Manifest | Index:

@@ -15,11 +15,11 @@ Reading takes no lock, as every file is replaced by rename.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from pycontainer import jsontext
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import staging
@@ -251,7 +251,7 @@ class Store:
         """The unpacked layer, or None if it is not here."""
         path = self.layer_path(diff_id)
         try:
-            document = json.loads(_read(f"{path}/layer.json", DOCUMENT_MAX))
+            document = jsontext.load(_read(f"{path}/layer.json", DOCUMENT_MAX).decode())
             if document["diff_id"] != diff_id:
                 raise StoreError(f"{path} holds another layer whose diff ID begins alike: {document['diff_id']}")
             return Layer(diff_id, f"{path}/fs", LayerFacts.read(document))
@@ -265,7 +265,7 @@ class Store:
         if len(diff_ids) < _MANY_LAYERS:
             return ()
         try:
-            documents = json.loads(_read(f"{self._summaries}/{image_id.partition(':')[2]}", 64 << 20))
+            documents = jsontext.load(_read(f"{self._summaries}/{image_id.partition(':')[2]}", 64 << 20).decode())
             layers = []
             for diff_id, document in zip(diff_ids, documents, strict=True):
                 path = f"{self.layer_path(diff_id)}/fs"
@@ -281,7 +281,9 @@ class Store:
         if len(layers) >= _MANY_LAYERS:
             make_private(self._summaries)
             documents = [{"diff_id": layer.diff_id, **layer.facts._asdict()} for layer in layers]
-            staging.write_file(self, f"{self._summaries}/{image_id.partition(':')[2]}", json.dumps(documents).encode())
+            staging.write_file(
+                self, f"{self._summaries}/{image_id.partition(':')[2]}", jsontext.dump(documents).encode()
+            )
 
     def layer_path(self, diff_id: str) -> str:
         """The directory of a layer, there or not."""
@@ -329,7 +331,7 @@ class Store:
 
     def _read_index(self) -> dict[str, Any]:
         try:
-            document = json.loads(_read(self._index, 64 << 20))
+            document = jsontext.load(_read(self._index, 64 << 20).decode())
             for item in document["manifests"]:
                 if not is_digest(item["digest"]):
                     raise ValueError(f"{item['digest']!r} is not a digest")
@@ -392,7 +394,12 @@ class Store:
             yield entries
             if entries != before:
                 document["manifests"] = [entry.to_json() for entry in entries] + foreign
-                staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
+                self._write_index(document)
+
+    def _write_index(self, document: dict[str, Any]) -> None:
+        import json  # +4 ms; people read this file, so it is indented
+
+        staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
 
     def add(self, name: Reference | None, image_id: str, manifest: Descriptor, source: str) -> Image:
         """Enter a whole image under a name; if the name meant another image, that one stays as ``repository@digest``.
@@ -519,7 +526,7 @@ class Store:
             named = {entry.manifest.digest for entry in entries}
             entries += [entry for entry in self._manifests() if entry.manifest.digest not in named]
             document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json() for entry in entries]}
-            staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
+            self._write_index(document)
         return len({entry.image_id for entry in entries})
 
     def _is_whole(self, entry: Entry) -> bool:
@@ -573,7 +580,9 @@ def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 def _salvaged(text: str) -> Iterator[Entry]:
     """The lines of a damaged index.json that can still be read."""
-    decoder, at = json.JSONDecoder(), 0
+    from json import JSONDecoder
+
+    decoder, at = JSONDecoder(), 0
     while (at := text.find("{", at + 1)) >= 0:
         try:
             item, _ = decoder.raw_decode(text, at)
@@ -603,7 +612,7 @@ def _enter(entries: list[Entry], new: Entry) -> None:
 
 def _diff_id(layer: str) -> str:
     try:
-        return str(json.loads(_read(f"{layer}/layer.json", DOCUMENT_MAX))["diff_id"])
+        return str(jsontext.load(_read(f"{layer}/layer.json", DOCUMENT_MAX).decode())["diff_id"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

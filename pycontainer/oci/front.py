@@ -241,9 +241,9 @@ def _ps(home: Home, options: Options, words: list[str]) -> int:
 
     found = runtime.pids(home.read(words[0]))
     if options.get("format", "table") == "json":
-        from pycontainer.oci import text
+        from pycontainer import jsontext
 
-        print(text.dump(found))
+        print(jsontext.dump(found))
         return 0
     import subprocess  # +8 ms
 
@@ -276,12 +276,12 @@ def _exec(home: Home, options: Options, words: list[str]) -> int:
 
 def _process(home: Home, name: str, options: Options, args: list[str]) -> Any:
     """The process that --process FILE describes, or the container's own with what the options change."""
-    from pycontainer.oci import text
+    from pycontainer import jsontext
 
     if options.get("process"):
         try:
             with open(options["process"]) as file:
-                return text.load(file.read())
+                return jsontext.load(file.read())
         except (OSError, ValueError) as error:
             raise UsageError(f"--process {options['process']}: {error}") from None
     if not args:
@@ -539,13 +539,13 @@ def _tell(error: PycError, options: Options) -> None:
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     if chosen.get("log"):
-        from pycontainer.oci import text
+        from pycontainer import jsontext
         from pycontainer.oci.runtime import now
 
         if chosen.get("log-format") == "json":
-            line = text.dump({"level": "error", "msg": message, "time": now()})
+            line = jsontext.dump({"level": "error", "msg": message, "time": now()})
         else:
-            line = f"time={text.dump(now())} level=error msg={text.dump(message)}"
+            line = f"time={jsontext.dump(now())} level=error msg={jsontext.dump(message)}"
         try:
             with open(chosen["log"], "a") as file:
                 file.write(line + "\n")

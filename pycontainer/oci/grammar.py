@@ -3,18 +3,19 @@
 One parser per language. Each takes the text that the user typed and returns a number, a string or one of the small
 tuples below; each raises :class:`UsageError` (it makes no sense) or :class:`Unsupported` (docker has it, we don't yet).
 Nothing here looks at the host, except the two that read a file the user named. Patterns are compiled when they are
-first used: compiling all of them would cost every start a millisecond.
-
-The annotations of the tuples are evaluated (no ``from __future__ import annotations``): Record would compile every
-string again, which is the dearest part of importing this module.
+first used, and ``re`` is loaded then: every start would pay 4 ms for both.
 """
 
+from __future__ import annotations
+
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 
 from pycontainer.errors import Unsupported, UsageError
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    import re
 
 UNLIMITED = -1
 """What docker's grammars call "no limit"."""
@@ -26,6 +27,12 @@ MAX_ID = 2**32 - 2
 """The largest user or group id; 2**32-1 is the kernel's "no id": user_namespaces(7)."""
 
 INT64_MAX = 2**63 - 1
+
+
+def _matches(pattern: str, text: str) -> re.Match[str] | None:
+    import re  # +3 ms, for a command line that needs it
+
+    return re.fullmatch(pattern, text)
 
 
 class Mount(Record):
@@ -130,14 +137,13 @@ class Publication(Record):
 
 # --- text that ends up in lines, names and paths ----------------------------------------------------------------------
 
-_CONTROL = r"[\x00-\x1f\x7f]"
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 _HOST_NAME = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_.-]*[a-zA-Z0-9_])?"
 
 
 def plain(text: str) -> str:
     """Text without control characters: fit for a line of /etc/hosts, a message, a file name."""
-    if re.search(_CONTROL, text):
+    if any(character < " " or character == "\x7f" for character in text):
         raise UsageError("must not contain control characters")
     return text
 
@@ -152,14 +158,14 @@ def no_nul(text: str) -> str:
 def container_name(text: str) -> str:
     """A container's name, by docker's rule."""
     name = text.removeprefix("/")
-    if not re.fullmatch(_NAME, name):
+    if not _matches(_NAME, name):
         raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
     return name
 
 
 def host_name(text: str) -> str:
     """A host or domain name of at most 64 bytes: sethostname(2)."""
-    if not re.fullmatch(_HOST_NAME, text):
+    if not _matches(_HOST_NAME, text):
         raise UsageError("not a host name: letters, digits, '-' and '.' only")
     if len(text) > 64:
         raise UsageError(f"{len(text)} bytes, but the kernel takes at most 64")
@@ -196,8 +202,8 @@ def cgroup_parent(text: str) -> str:
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
-_SIZE = r"(\d+(?:\.\d+)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?"
-_DURATION = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
+_SIZE = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+) ?(?:([kmgtp])(?:i?b)?|b)?"
+_DURATION = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -206,7 +212,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         # int() would also take "1_000", " 1" and other scripts' digits
-        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+        if not _matches(r"[+-]?[0-9]{1,20}", text):
             raise UsageError("not a whole number")
         number = int(text)
         if not low <= number <= high:
@@ -218,7 +224,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 def size(text: str) -> int:
     """``64m`` -> bytes. Suffixes k, m, g, t, p (also kb, kib) are powers of 1024, as everywhere in docker's flags."""
-    match = re.fullmatch(_SIZE, text, re.ASCII | re.IGNORECASE)
+    match = _matches(_SIZE, text.lower())
     if not match:
         raise UsageError("not a size (examples: 512k, 64m, 2g)")
     number, unit = match.groups()
@@ -252,7 +258,7 @@ def size_or_unlimited(text: str) -> int:
 
 def cpus(text: str) -> int:
     """``1.5`` -> 1 500 000 000 billionths of a CPU."""
-    match = re.fullmatch(r"([0-9]{0,9})(?:\.([0-9]{0,9}))?", text)
+    match = _matches(r"([0-9]{0,9})(?:\.([0-9]{0,9}))?", text)
     if not match or not any(match.groups()):
         raise UsageError("not a decimal number of CPUs with at most 9 places (example: 1.5)")
     whole, fraction = match.groups()
@@ -262,7 +268,7 @@ def cpus(text: str) -> int:
 def index_list(text: str) -> str:
     """A list of CPUs or memory nodes such as ``0-3,8``: cpuset(7), "List format". Bounded at 8192 as the kernel is."""
     for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
+        match = _matches(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", part)
         if not match:
             raise UsageError("not a list such as 0-3,8")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -277,7 +283,9 @@ def duration(text: str) -> float:
     """``1m30s`` -> 90.0 seconds: Go's durations."""
     if text == "0":
         return 0.0
-    parts = re.findall(_DURATION, text, re.ASCII)
+    import re
+
+    parts = re.findall(_DURATION, text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError("not a duration (examples: 500ms, 1m30s)")
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -287,7 +295,7 @@ def user(text: str) -> str:
     """``user[:group]``, names or numbers. Who they are is decided by the image: oci/user.py."""
     plain(text)
     for part in text.split(":", 1):
-        if re.fullmatch(r"[+-]?[0-9]+", part) and not 0 <= int(part) <= MAX_ID:
+        if _matches(r"[+-]?[0-9]+", part) and not 0 <= int(part) <= MAX_ID:
             raise UsageError(f"id {part} is outside 0 to {MAX_ID}")
     if text.startswith(":") or text.count(":") > 1:
         raise UsageError("must be user[:group]")
@@ -367,7 +375,7 @@ def environment_file(path: str) -> list[str]:
     result = []
     for number, line in _lines(path):
         name = line.partition("=")[0]
-        if re.search(r"\s", name):
+        if any(map(str.isspace, name)):
             raise UsageError(f"{path}, line {number}: variable {name!r} contains whitespace")
         entry = environment(line)
         if "=" in entry:
@@ -410,7 +418,7 @@ def signal_name(text: str) -> str:
     import signal  # +1 ms, and only for --stop-signal
 
     name = text.upper().removeprefix("SIG")
-    realtime = re.fullmatch(r"RTMIN\+([0-9]{1,2})|RTMAX-([0-9]{1,2})", name)
+    realtime = _matches(r"RTMIN\+([0-9]{1,2})|RTMAX-([0-9]{1,2})", name)
     if realtime and int(realtime[1] or realtime[2]) <= 30:
         return "SIG" + name
     if name.isascii() and name.isdigit() and 1 <= int(name) <= 64:
@@ -425,7 +433,7 @@ def signal_number(name: str) -> int:
     """``SIGTERM`` -> 15, and real-time signals as signal(7) counts them."""
     import signal  # +1 ms, and only to send one
 
-    if match := re.fullmatch(r"SIGRT(MIN\+|MAX-)([0-9]{1,2})", name):
+    if match := _matches(r"SIGRT(MIN\+|MAX-)([0-9]{1,2})", name):
         return 34 + int(match[2]) if match[1] == "MIN+" else 64 - int(match[2])
     return int(getattr(signal, name))
 
@@ -463,7 +471,7 @@ def ulimit(text: str) -> Rlimit:
     soft_text, colon, hard_text = limits.partition(":")
     if not equals or not soft_text or (colon and not hard_text):
         raise UsageError("must be name=soft[:hard]")
-    if not re.fullmatch(_RLIMITS, name):
+    if not _matches(_RLIMITS, name):
         raise UsageError(f"no limit is called {name!r}")
     number = integer(UNLIMITED, INT64_MAX)
     soft, hard = number(soft_text), number(hard_text or soft_text)
@@ -474,7 +482,7 @@ def ulimit(text: str) -> Rlimit:
 
 
 def _access(text: str) -> str:
-    if not re.fullmatch(r"[rwm]{1,3}", text) or len(set(text)) != len(text):
+    if not _matches(r"[rwm]{1,3}", text) or len(set(text)) != len(text):
         raise UsageError(f"{text!r} is not an access mode (some of r, w, m)")
     return text
 
@@ -494,7 +502,7 @@ def device(text: str) -> DeviceMapping:
 
 def device_rule(text: str) -> DeviceRule:
     """``c 1:3 rwm``, ``b 8:* r``, ``a *:* rwm``: the v1 devices controller's language."""
-    match = re.fullmatch(r"([abc]) ([0-9]{1,7}|\*):([0-9]{1,7}|\*) ([rwm]{1,3})", text)
+    match = _matches(r"([abc]) ([0-9]{1,7}|\*):([0-9]{1,7}|\*) ([rwm]{1,3})", text)
     if not match:
         raise UsageError("must be like 'c 1:3 rwm'")
     kind, major, minor, access = match.groups()
@@ -572,7 +580,7 @@ def network_name(text: str) -> str:
         return plain(text)
     if text == "default":
         return "bridge"
-    if not re.fullmatch(_NAME, text) or len(text) > 128:
+    if not _matches(_NAME, text) or len(text) > 128:
         raise UsageError(f"{text!r} can't be the name of a network: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
     return text
 
@@ -594,7 +602,7 @@ def ipv6_address(text: str) -> str:
 def mac_address(text: str) -> str:
     """``02:42:0a:5a:00:02``: the address of one link, so the lowest bit of its first byte, for groups, is 0."""
     mac = text.lower().replace("-", ":")
-    if not re.fullmatch("[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+    if not _matches("[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
         raise UsageError("not a hardware address such as 02:42:0a:5a:00:02")
     return mac
 
@@ -663,7 +671,7 @@ _FLAGS = (
 
 def volume_name(text: str) -> str:
     """A volume's name, by docker's rule."""
-    if not re.fullmatch(_NAME, text) or len(text) > 255:
+    if not _matches(_NAME, text) or len(text) > 255:
         raise UsageError(
             f"{text!r} is no name for a volume: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed; "
             "a directory of the host is given by its absolute path"
@@ -701,7 +709,7 @@ def volume(text: str) -> Mount:
     if len(parts) == 1:
         return Mount("volume", "", target_path(text))
     source = parts[0]
-    if re.match(r"\.{1,2}(/|$)", source):
+    if source.partition("/")[0] in (".", ".."):
         source = os.path.normpath(f"{os.getcwd()}/{source}")
     words = parts[2].split(",") if len(parts) == 3 else []
     target = target_path(parts[1])
@@ -759,8 +767,8 @@ def _tmpfs_option(word: str) -> str:
     if word in _FLAGS or word in _PROPAGATION:
         return word
     if key == "size":
-        return word if re.fullmatch(r"[0-9]{1,2}%|100%", value) else f"size={size(value)}"
-    if key == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
+        return word if _matches(r"[0-9]{1,2}%|100%", value) else f"size={size(value)}"
+    if key == "mode" and _matches(r"[0-7]{1,4}", value):
         return word
     if key in ("nr_inodes", "nr_blocks"):
         return f"{key}={size(value)}"
@@ -899,7 +907,7 @@ def security_option(text: str) -> tuple[str, str]:
     unmask and mask (paths with ':' between, or ALL), systempaths=unconfined, compat32 (true/false),
     apparmor=unconfined, label=disable.
     """
-    match = re.fullmatch(r"([a-z0-9-]+)(?:[=:](.+))?", plain(text))
+    match = _matches(r"([a-z0-9-]+)(?:[=:](.+))?", plain(text))
     if not match:
         raise UsageError("must be name=value")
     name, value = match[1], match[2] or ""

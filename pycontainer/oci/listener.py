@@ -7,11 +7,11 @@ import os
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket
 
+from pycontainer import jsontext
 from pycontainer.core import calls
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import UsageError
-from pycontainer.oci import text
 from pycontainer.oci.state import VERSION, State, shown
 from pycontainer.record import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def hand_over(spec: Spec, state: State, pid: int, number: int) -> None:
     The process can't send it: the agent decides about its system calls, and does not listen yet. Raises UsageError.
     """
     profile = spec["linux"]["seccomp"]
-    told = text.dump(
+    told = jsontext.dump(
         {
             "ociVersion": VERSION,
             "fds": ["seccompFd"],

@@ -15,7 +15,7 @@ from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # the package `socket` takes 2 ms to load
 from collections.abc import Callable, Iterator
 
-from pycontainer import cgroups
+from pycontainer import cgroups, jsontext
 from pycontainer.cgroups.group import EVERYWHERE
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
@@ -23,7 +23,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, HostLacks, NotFound, PycError, UsageError
-from pycontainer.oci import fields, text
+from pycontainer.oci import fields
 from pycontainer.oci.state import Home, State, is_alive, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
@@ -147,7 +147,7 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
     try:
         with open(path) as file:
             document = file.read()
-        spec: Spec = text.load(document)
+        spec: Spec = jsontext.load(document)
     except FileNotFoundError:
         raise UsageError(f"JSON specification file {path} not found") from None
     except (OSError, ValueError) as error:
@@ -298,7 +298,7 @@ class _Starting:
     def _hooks(self, spec: Spec, state: State) -> None:
         from pycontainer.oci import hooks, inside
 
-        told = text.dump(shown(state, "creating"))
+        told = jsontext.dump(shown(state, "creating"))
         for kind in ("prestart", "createRuntime"):
             hooks.call(hooks.of(spec, kind), kind, told)
         for hook in hooks.of(spec, "createContainer"):
@@ -404,7 +404,7 @@ def start(home: Home, name: str) -> State:
     if spec.get("hooks"):
         from pycontainer.oci import hooks, inside
 
-        told = text.dump(shown(state, "created"))
+        told = jsontext.dump(shown(state, "created"))
         for hook in hooks.of(spec, "startContainer"):
             inside.call_hook("startContainer", hook, spec, state, told, confined=True)
     where = home.directory(name)
@@ -414,7 +414,7 @@ def start(home: Home, name: str) -> State:
         os.unlink(f"{where}/start")
         _until_execve(starter, spec, state)
     if spec.get("hooks"):
-        hooks.call(hooks.of(spec, "poststart"), "poststart", text.dump(shown(state, "running")))
+        hooks.call(hooks.of(spec, "poststart"), "poststart", jsontext.dump(shown(state, "running")))
     return state
 
 
@@ -507,7 +507,7 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
         from pycontainer.oci import hooks
 
         with contextlib.suppress(hooks.HookFailed):  # runtime.md: errors of these are not the operation's
-            hooks.call(hooks.of(spec, "poststop"), "poststop", text.dump(shown(state, "stopped")))
+            hooks.call(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(state, "stopped")))
 
 
 def pause(home: Home, name: str, *, frozen: bool) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
+from pycontainer import jsontext
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
-from pycontainer.oci import text
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Home(Record):
         """Replace the state, whole or not at all."""
         where = self.directory(state.id)
         with open(f"{where}/state.json.new", "w") as file:
-            file.write(text.dump(state._asdict()))
+            file.write(jsontext.dump(state._asdict()))
         os.rename(f"{where}/state.json.new", f"{where}/state.json")
 
     def read(self, container: str) -> State:
@@ -84,7 +84,7 @@ class Home(Record):
         where = self.directory(container)
         try:
             with open(f"{where}/state.json") as file:
-                known = text.load(file.read())
+                known = jsontext.load(file.read())
             return State(**{**known, "cgroups": tuple(known["cgroups"])})
         except FileNotFoundError:
             if not os.path.isdir(where):
@@ -97,7 +97,7 @@ class Home(Record):
         """The spec as it was at create."""
         try:
             with open(f"{self.directory(container)}/config.json") as file:
-                spec: Spec = text.load(file.read())
+                spec: Spec = jsontext.load(file.read())
                 return spec
         except (OSError, ValueError) as error:
             raise StoreError(f"the copy of {container}'s config.json can't be read: {error}") from None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from pycontainer import jsontext
 from pycontainer.errors import NotFound
-from pycontainer.oci import text
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def events(home: Home, name: str, *, once: bool, interval: float) -> None:
     if home.status(state) == "stopped":
         raise NotFound(f"container {name} is not running")
     while True:
-        print(text.dump({"type": "stats", "id": name, "data": gather(state)}), flush=True)
+        print(jsontext.dump({"type": "stats", "id": name, "data": gather(state)}), flush=True)
         if once:
             return
         time.sleep(interval)

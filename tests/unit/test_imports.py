@@ -40,6 +40,11 @@ def test_the_worst_are_absent_whoever_imports_them(module):
     assert module not in modules_after(ON_THE_WAY["run"])
 
 
+@pytest.mark.parametrize("module", ["typing", "re", "enum", "json", "signal"])
+def test_run_does_without_what_takes_milliseconds(module):
+    assert module not in modules_after(ON_THE_WAY["run"])
+
+
 def test_help_imports_no_command():
     code = "from pycontainer.cli import call; call(['--help'])"
     ours = {name for name in modules_after(code) if name.startswith("pycontainer.cli.")}

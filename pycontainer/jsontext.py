@@ -6,22 +6,25 @@ are all that is needed here.
 
 from __future__ import annotations
 
-from _json import encode_basestring_ascii as _quoted
-from _json import make_scanner
+from _json import encode_basestring_ascii, make_encoder, make_scanner
 
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Any, ClassVar
+    from collections.abc import Callable
+    from typing import Any
 
 
-class _Strict:
+class _Rules:
     """What the C scanner asks its context for (json.decoder.JSONDecoder has the same)."""
 
     strict = True
-    object_hook = object_pairs_hook = None
+    object_hook = None
     parse_float, parse_int = float, int
-    memo: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, pairs: Callable[[list[tuple[str, Any]]], object] | None = None) -> None:
+        self.object_pairs_hook = pairs
+        self.memo: dict[str, str] = {}
 
     @staticmethod
     def parse_constant(name: str) -> float:
@@ -29,15 +32,21 @@ class _Strict:
         raise ValueError(f"{name} is not JSON")
 
 
-_scan = make_scanner(_Strict)  # type: ignore[arg-type]
+def _refuse(value: object) -> None:
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_scan = make_scanner(_Rules())  # type: ignore[arg-type]  # a JSONDecoder, for who only knows the package
+_encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)
 _SPACE = " \t\n\r"
 
 
-def load(document: str) -> Any:
-    """The value of a JSON text. Raises ValueError."""
+def load(document: str, pairs: Callable[[list[tuple[str, Any]]], object] | None = None) -> Any:
+    """The value of a JSON text; ``pairs`` makes the value of an object from its keys and values. Raises ValueError."""
     start = len(document) - len(document.lstrip(_SPACE))
+    scan = make_scanner(_Rules(pairs)) if pairs else _scan  # type: ignore[arg-type]
     try:
-        value, end = _scan(document, start)
+        value, end = scan(document, start)
     except StopIteration as stop:
         raise ValueError(f"no JSON value at character {stop.value}") from None
     except SystemError:  # it found a mistake and had no words for it: those are in the package
@@ -52,13 +61,5 @@ def load(document: str) -> Any:
 
 
 def dump(value: Any) -> str:
-    """The value as JSON on one line."""
-    if isinstance(value, str):
-        return str(_quoted(value))
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{dump(str(key))}: {dump(item)}" for key, item in value.items()) + "}"
-    return "[" + ", ".join(map(dump, value)) + "]"
+    """The value as JSON on one line. Raises TypeError and ValueError for what JSON has no words for."""
+    return "".join(_encode(value, 0))
