@@ -23,4 +23,4 @@ def command(session: Session, /, name: str, keys: bytes, no_stdin: bool, sig_pro
     container = containers.find(session.roots, name)
     if container.state not in ALIVE:
         raise Conflict(f"container {container.name} is not running", hint=f"pyc start -a {container.name}")
-    return visit(session.roots, container, stdin=not no_stdin, sig_proxy=sig_proxy, keys=keys) or 0
+    return visit(session.roots, container, stdin=not no_stdin, sig_proxy=sig_proxy, keys=keys)

@@ -57,7 +57,7 @@ def command(session: Session, /, form: str, verbose: bool) -> None:
     found, rows = disk_usage.usage(session.roots), _volumes(session.roots)
     if not verbose:
         return listing.write(summary(found, rows), HEADERS, DEFAULT, form)
-    parts = {"Images": _images(found), "Containers": _containers(found), "Volumes": rows, "BuildCache": []}
+    parts = {"Images": _images(found), "Containers": _containers(session.roots, found), "Volumes": rows, "BuildCache": []}
     if form == "json":
         click.echo(to_json(parts))
     elif form not in ("", "table"):
@@ -117,7 +117,7 @@ def _images(found: Usage) -> list[Row]:
     ]
 
 
-def _containers(found: Usage) -> list[Row]:
+def _containers(roots: Roots, found: Usage) -> list[Row]:
     return [
         {
             "ID": container.id[:12],
@@ -127,7 +127,7 @@ def _containers(found: Usage) -> list[Row]:
             "Size": human.size(size),
             "RunningFor": human.ago(container.created),
             "CreatedAt": human.date(container.created),
-            "Status": status(container),
+            "Status": status(roots, container),
             "State": container.state,
             "Names": container.name,
             "Labels": listing.join_labels(container.labels),

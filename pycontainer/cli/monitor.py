@@ -6,7 +6,7 @@ from pycontainer.cli import Session
 
 
 def after(session: Session, what: str, container_id: str) -> int:
-    """``ended ID`` when a container has ended; ``health ID`` to see how it is."""
+    """``ended ID`` when a container has ended; ``health ID`` to see how it is, 0 once it has settled."""
     if what == "ended":
         from pycontainer.engine import ended
 
@@ -14,5 +14,5 @@ def after(session: Session, what: str, container_id: str) -> int:
     else:
         from pycontainer.engine.checkup import check
 
-        check(session.roots, container_id)
+        return 0 if check(session.roots, container_id) else 1
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.engine import containers
+from pycontainer.engine import containers, health
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
@@ -44,6 +44,7 @@ FILTERS = frozenset(
         *("network", "publish", "since", "status", "volume"),
     }
 )
+RUNNING = frozenset(["running", "paused", "restarting"])
 STATES = frozenset(["created", "restarting", "running", "removing", "paused", "exited", "dead"])
 
 
@@ -83,7 +84,7 @@ def select(
             raise UsageError(f"invalid filter status={state}", hint="states: " + ", ".join(sorted(STATES)))
     every = every or "status" in filters or "exited" in filters
     tests = _tests(everything, filters, roots)
-    return [c for c in everything if (every or c.state == "running") and all(test(c) for test in tests)]
+    return [c for c in everything if (every or c.state in RUNNING) and all(test(c) for test in tests)]
 
 
 def _tests(
@@ -104,7 +105,7 @@ def _tests(
         lambda c: not exited or (c.state == "exited" and c.exit_code in exited),
         lambda c: filters.any("ancestor", lambda text: _is_image(c, text)),
         lambda c: filters.any("volume", lambda text: text in c.mounts),
-        lambda c: filters.any("health", lambda text: text == "none"),
+        lambda c: filters.any("health", lambda text: text == _health(roots, c)),
         lambda c: filters.any("is-task", lambda text: text in ("false", "0")),
         lambda c: filters.labels(c.labels),
         lambda c: all(c.created < moment for moment in before) and all(c.created > moment for moment in since),
@@ -158,7 +159,7 @@ def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[
         "Command": '"' + (human.ellipsis(words, 20) if short else words).replace('"', '\\"') + '"',
         "CreatedAt": human.date(container.created),
         "RunningFor": human.ago(container.created),
-        "Status": status(container),
+        "Status": status(roots, container),
         "State": container.state,
         "Ports": ", ".join(ports),
         "Names": container.name,
@@ -183,13 +184,22 @@ def _network(roots: Roots | None, container: Container) -> tuple[list[str], list
     return named, [str(port) for port in attachment.ports] if attachment else []
 
 
-def status(container: Container) -> str:
-    """``Up 5 minutes``, ``Exited (0) 3 hours ago``."""
-    if container.state == "running":
-        return "Up " + human.ago(container.started).removesuffix(" ago")
-    if container.state == "exited":
-        return f"Exited ({container.exit_code}) {human.ago(container.finished)}"
-    return container.state.capitalize()
+def status(roots: Roots, container: Container) -> str:
+    """``Up 5 minutes (healthy)``, ``Exited (0) 3 hours ago``."""
+    state, age = container.state, human.ago(container.finished)
+    if state in ("running", "paused"):
+        known = _health(roots, container)
+        shown = {"none": "", "starting": "health: starting"}.get(known, known) if state == "running" else "Paused"
+        return "Up " + human.ago(container.started).removesuffix(" ago") + (f" ({shown})" if shown else "")
+    if state in ("exited", "restarting"):
+        return f"{'Restarting' if state == 'restarting' else 'Exited'} ({container.exit_code}) {age}"
+    return state.capitalize()
+
+
+def _health(roots: Roots | None, container: Container) -> str:
+    if roots is None or not container.options.get("health"):
+        return "none"
+    return str(health.read(roots, container.id)["Status"])
 
 
 def _written(roots: Roots, container: Container) -> int:

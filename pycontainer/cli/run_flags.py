@@ -19,6 +19,7 @@ _STREAM = choice("stdin", "stdout", "stderr")
 _INT64 = integer(0, grammar.INT64_MAX)
 _QUOTA = integer(-1, grammar.INT64_MAX)
 _LOG_DRIVER = choice("json-file", "k8s-file", "local", "none")
+_ON_FAILURE = choice("none", "kill", "restart", "stop")
 _IPC = namespace("ipc", "private", "shareable", "none", "host")
 
 
@@ -94,6 +95,9 @@ LIFE = (
         "Time between checks until then",
     ),
     Flag("--health-retries", "int", "health_retries", integer(0, 2**31 - 1), "Failures until unhealthy (default 3)"),
+    Flag(
+        "--health-on-failure", "string", "health_on_failure", _ON_FAILURE, "When unhealthy: none, kill, restart or stop"
+    ),
     switch("--no-healthcheck", "no_healthcheck", "Make no check, whatever the image says"),
 )
 

@@ -391,19 +391,20 @@ def supervise(
     log: tuple[Slot, Slot, int, int] | None = None,
     once: bool = False,
     container: str = "",
-    check: tuple[float, str, tuple[str, ...], tuple[str, ...]] | None = None,
+    check: tuple[float, float, str, tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> Call:
     """Carry the container's bytes until it ends, then record how; the result is its wait status (monitor.c).
 
     ``log`` is a file, its directory, how many bytes it may have and how many files there may be; ``once`` lets stdin
-    end with the client; ``container`` is the ID to announce the end of; ``check`` is (seconds, path, argv, envp).
+    end with the client; ``container`` is the ID to announce the end of; ``check`` is (seconds, seconds until one has
+    ended with 0, path, argv, envp).
     """
     file, directory, size, files = log or (None, None, 0, 0)
     slots = (pid, pidfd, None, *stdio, client, exit_file, counters, listener, file, directory)
-    every = round(check[0] * 1000) if check else 0
-    data = pack("12iiIii64s", -1, -1, tty, *[-1] * 9, files, size, once, every, container.encode())
+    every, early = (round(seconds * 1000) for seconds in check[:2]) if check else (0, 0)
+    data = pack("12iiIiii64s", -1, -1, tty, *[-1] * 9, files, size, once, every, early, container.encode())
     present = tuple((4 * i, slot) for i, slot in enumerate(slots) if slot)
-    command = (check[1], Strings(check[2]), Strings(check[3])) if check else ()
+    command = (check[2], Strings(check[3]), Strings(check[4])) if check else ()
     return Call("supervise", (Struct(data, slots=present), *command), report=True)
 
 

@@ -5,13 +5,13 @@
  * bytes.
  *
  * What the container writes goes first to the log and then to every client, one piece at a time: the container waits
- * for the slowest of them. But a client that takes nothing for SLOW_MS while others wait is let go.
+ * for the slowest of them. But a visitor that takes nothing for SLOW_MS is let go.
  */
 #include "performer.h"
 
 enum { EAGAIN_ = 11, EINTR_ = 4, POLLIN_ = 1, POLLOUT_ = 4, POLLHUP_ = 16, POLLERR_ = 8 };
 enum { MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000, SOCK_NONBLOCK_CLOEXEC = 02004000 };
-enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIGPIPE_BIT = 1 << 12, WNOHANG_ = 1 };
+enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIGPIPE_BIT = 1 << 12, CLONE_PIDFD_ = 0x1000 };
 enum { AT_FDCWD_ = -100, SEEK_END_ = 2, CLOCK_REALTIME_ = 0, CLOCK_MONOTONIC_ = 1 };
 enum { O_APPEND_NEW = 02002101 }; /* O_WRONLY|O_CREAT|O_APPEND|O_CLOEXEC */
 
@@ -24,7 +24,8 @@ enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE };
 #define CHUNK 32768
 #define MAX_CLIENTS 16
 #define LINES 64 /* of the log in one write */
-#define SLOW_MS 10000
+#define SLOW_MS 3000
+#define OTHERS 6 /* that are polled beside the clients */
 
 struct pollfd {
   int fd;
@@ -57,7 +58,11 @@ struct client {
 static struct buffer input, output;
 static struct client clients[MAX_CLIENTS];
 static uint64_t log_size;
-static long checker; /* the process of the last check, until it is waited for */
+static struct {
+  long pid;
+  int pidfd;    /* of the check that is being made, else -1 */
+  int64_t next; /* when to begin another; 0 while one is being made, or none is wanted */
+} check = {0, -1, 0};
 
 static void discard(int *fd) {
   if (*fd >= 0)
@@ -264,17 +269,55 @@ static void welcome(struct supervision *s, struct client *c) {
     *c = (struct client){(int)fd, 0, 0, 0};
 }
 
-/* Let go of those that keep others waiting. */
+/* Let go of those that keep the container waiting; whoever started it may do that, as the reader of a pipe may, as
+ * long as nobody else is there. */
 static void be_strict(struct supervision *s, int64_t now) {
   int there = 0;
 
   for (int i = 0; i < MAX_CLIENTS; i++)
     there += clients[i].fd >= 0 && !clients[i].muted;
-  for (int i = 0; i < MAX_CLIENTS; i++)
-    if (there > 1 && clients[i].behind && now - clients[i].since > SLOW_MS) {
+  for (int i = MAX_CLIENTS; i-- > 0;)
+    if ((i || there > 1) && clients[i].behind && now - clients[i].since > SLOW_MS) {
       let_go(s, &clients[i]);
       there--;
     }
+}
+
+/* --- checks of its health ----------------------------------------------------------------------------------------- */
+
+/* Start the command that makes a check. */
+static void begin_check(const struct command *c) {
+  check.next = 0;
+  check.pid = SYS(clone, CLONE_PIDFD_ | SIGCHLD_, 0, &check.pidfd, 0, 0);
+  if (check.pid == 0) {
+    SYS(close_range, 3, ~0u, 0);
+    SYS(execve, c->path, c->argv, c->envp);
+    SYS(exit_group, 127);
+  }
+}
+
+/* It has ended, with 0 once the container has settled; from then on checks are further apart. */
+static void end_check(const struct supervision *s) {
+  int status = 1;
+
+  SYS(wait4, check.pid, &status, 0, 0);
+  discard(&check.pidfd);
+  check.next = now_ms() + (status ? s->early_ms : s->interval_ms);
+}
+
+/* How long until the next one, in milliseconds; -1 for ever. */
+static int64_t until_check(const struct supervision *s, const struct command *c) {
+  int64_t left = check.next - now_ms();
+
+  if (!check.next)
+    return -1;
+  if (left > 0)
+    return left;
+  begin_check(c);
+  if (check.pid > 0)
+    return -1;
+  check.next = now_ms() + s->interval_ms; /* no process can be made just now */
+  return s->interval_ms;
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
@@ -313,33 +356,36 @@ static long turn(struct supervision *s, struct pollfd *ended, int64_t wait) {
   int full = someone_is_behind(), held = pending(&input);
   struct timespec limit;
   struct client *place = free_place();
-  struct pollfd p[5 + MAX_CLIENTS] = {
+  struct pollfd p[OTHERS + MAX_CLIENTS] = {
       {ended->fd, POLLIN_, 0},          {full ? -1 : s->out, POLLIN_, 0},       {full ? -1 : s->err, POLLIN_, 0},
-      {held ? s->in : -1, POLLOUT_, 0}, {place ? s->listener : -1, POLLIN_, 0},
+      {held ? s->in : -1, POLLOUT_, 0}, {place ? s->listener : -1, POLLIN_, 0}, {check.pidfd, POLLIN_, 0},
   };
   long n;
 
   for (int i = 0; i < MAX_CLIENTS; i++)
-    p[5 + i] = (struct pollfd){clients[i].fd, (short)((held ? 0 : POLLIN_) | (clients[i].behind ? POLLOUT_ : 0)), 0};
-  if (full && (wait < 0 || wait > 1000))
-    wait = 1000;
+    p[OTHERS + i] =
+        (struct pollfd){clients[i].fd, (short)((held ? 0 : POLLIN_) | (clients[i].behind ? POLLOUT_ : 0)), 0};
+  if (full && (wait < 0 || wait > 500))
+    wait = 500;
   limit = (struct timespec){wait / 1000, wait % 1000 * 1000000};
-  n = SYS(ppoll, p, 5 + MAX_CLIENTS, wait < 0 ? 0 : &limit, 0, 8);
+  n = SYS(ppoll, p, OTHERS + MAX_CLIENTS, wait < 0 ? 0 : &limit, 0, 8);
   if (n < 0)
     return n;
   ended->revents = p[0].revents;
   if (p[3].revents)
     push_input(s);
   for (int i = 0; i < MAX_CLIENTS; i++) {
-    if (clients[i].behind && (p[5 + i].revents & (POLLOUT_ | POLLHUP_ | POLLERR_)))
+    if (clients[i].behind && (p[OTHERS + i].revents & (POLLOUT_ | POLLHUP_ | POLLERR_)))
       push_output(s, &clients[i]);
-    if (!pending(&input) && !held && clients[i].fd >= 0 && ready(&p[5 + i]))
+    if (!pending(&input) && !held && clients[i].fd >= 0 && ready(&p[OTHERS + i]))
       pull_client(s, &clients[i]);
   }
   if (full)
     be_strict(s, now_ms());
   if (place && ready(&p[4]))
     welcome(s, place);
+  if (ready(&p[5]))
+    end_check(s);
   if (ready(&p[1]))
     pull_output(s, &s->out, FROM_STDOUT);
   if (ready(&p[2]) && !someone_is_behind())
@@ -357,18 +403,6 @@ static void drain(struct supervision *s) {
     long n = turn(s, &none, waits ? -1 : 0);
     if ((n < 0 && n != -EINTR_) || (n == 0 && !waits))
       break;
-  }
-}
-
-/* Start the command that looks after the container's health, unless the last one is still at it. */
-static void look_after(const struct command *c) {
-  if (checker > 0 && SYS(wait4, checker, 0, WNOHANG_, 0) == 0)
-    return;
-  checker = SYS(clone, SIGCHLD_, 0, 0, 0, 0);
-  if (checker == 0) {
-    SYS(close_range, 3, ~0u, 0);
-    SYS(execve, c->path, c->argv, c->envp);
-    SYS(exit_group, 127);
   }
 }
 
@@ -398,10 +432,9 @@ static int wait_status(const struct supervision *s) {
 }
 
 /* The end of the record of a life: the wait status as text, then what the kernel counted. */
-static void record_exit(const struct supervision *s, unsigned status) {
-  char text[16], counters[4096];
+static void record_exit(const struct supervision *s, unsigned status, const char *counters, long n) {
+  char text[16];
   char *end = text + sizeof text;
-  long n = s->counters >= 0 ? SYS(pread64, s->counters, counters, sizeof counters, 0) : 0;
 
   if (s->exit_file < 0)
     return;
@@ -412,34 +445,55 @@ static void record_exit(const struct supervision *s, unsigned status) {
     SYS(write, s->exit_file, counters, n);
 }
 
-/* Tell the world, in a line of the file of events, and the clients. */
-static void announce_exit(const struct supervision *s, int status) {
-  static const char middle[] = " {\"Action\":\"die\",\"id\":\"", code[] = "\",\"exitCode\":\"";
-  char time[TIMESTAMP], number[16], message[1 + sizeof status] = {EXITED};
-  char *end = number + sizeof number - 3, *begin = decimal(end, (unsigned)exit_code_of(status));
-  struct iovec v[] = {{time, TIMESTAMP},
-                      {middle, sizeof middle - 1},
-                      {s->id, sizeof s->id},
-                      {code, sizeof code - 1},
-                      {begin, (size_t)(end + 3 - begin)}};
+/* Whether the memory counters have a line "oom_kill N" whose N is not 0. */
+static int out_of_memory(const char *counters, long n) {
+  static const char name[] = "\noom_kill ";
+  int at = 1; /* of what is to match next; the text begins as after a newline */
+
+  for (long i = 0; i < n; i++) {
+    if (!name[at])
+      return counters[i] != '0';
+    at = counters[i] == name[at] ? at + 1 : counters[i] == '\n';
+  }
+  return 0;
+}
+
+/* Tell the world, in a line of the file of events: `code` is text, or 0 for what has none. */
+static void announce(const struct supervision *s, const char *action, size_t length, const char *code, size_t size) {
+  static const char middle[] = " {\"Action\":\"", id[] = "\",\"id\":\"", exit_code[] = "\",\"exitCode\":\"";
+  char time[TIMESTAMP];
+  struct iovec v[] = {{time, TIMESTAMP},     {middle, sizeof middle - 1},
+                      {action, length},      {id, sizeof id - 1},
+                      {s->id, sizeof s->id}, {exit_code, code ? sizeof exit_code - 1 : 0},
+                      {code, size},          {"\"}\n", 3}};
   long events = s->id[0] ? SYS(openat, AT_FDCWD_, "../../events", O_APPEND_NEW, 0600) : -1;
 
-  memcpy(end, "\"}\n", 3);
   timestamp(time);
   if (events >= 0) {
-    SYS(writev, events, v, 5);
+    SYS(writev, events, v, sizeof v / sizeof *v);
     SYS(close, events);
   }
+}
+
+/* How it ended, for all who want to know. */
+static void tell_end(const struct supervision *s, int status) {
+  char number[16], message[1 + sizeof status] = {EXITED}, counters[4096];
+  char *end = number + sizeof number, *begin = decimal(end, (unsigned)exit_code_of(status));
+  long n = s->counters >= 0 ? SYS(pread64, s->counters, counters, sizeof counters, 0) : 0;
+
+  record_exit(s, (unsigned)status, counters, n);
+  if (out_of_memory(counters, n))
+    announce(s, "oom", 3, 0, 0);
+  announce(s, "die", 3, begin, (size_t)(end - begin));
   memcpy(message + 1, &status, sizeof status);
   for (int i = 0; i < MAX_CLIENTS; i++)
     if (clients[i].fd >= 0)
       SYS(sendto, clients[i].fd, message, sizeof message, MSG_DONTWAIT_ | MSG_NOSIGNAL_, 0, 0);
 }
 
-long supervise(struct supervision *s, const struct command *check) {
+long supervise(struct supervision *s, const struct command *checker) {
   const uint64_t sigpipe = SIGPIPE_BIT;
   struct pollfd ended = {s->pidfd, POLLIN_, 0};
-  int64_t next = s->interval_ms ? now_ms() + s->interval_ms : 0;
   int status = 0;
 
   SYS(rt_sigprocmask, SIG_BLOCK_, &sigpipe, 0, 8);
@@ -450,19 +504,13 @@ long supervise(struct supervision *s, const struct command *check) {
     long size = SYS(lseek, s->log, 0, SEEK_END_);
     log_size = size > 0 ? (uint64_t)size : 0;
   }
-  while (!ended.revents) {
-    int64_t left = next ? next - now_ms() : -1;
-    if (next && left <= 0) {
-      look_after(check);
-      left = s->interval_ms;
-      next = now_ms() + left;
-    }
-    turn(s, &ended, left);
-  }
+  if (s->interval_ms)
+    check.next = now_ms() + s->early_ms;
+  while (!ended.revents)
+    turn(s, &ended, until_check(s, checker));
   drain(s);
   status = wait_status(s);
-  record_exit(s, (unsigned)status);
-  announce_exit(s, status);
+  tell_end(s, status);
   SYS(wait4, s->pid, 0, 0, 0);
   return status;
 }

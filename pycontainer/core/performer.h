@@ -23,6 +23,7 @@ struct supervision {
   unsigned log_bytes; /* of one file; 0 for no limit */
   int once;          /* stdin ends when `client` does */
   int interval_ms;   /* between checks of its health; 0 for none */
+  int early_ms;      /* the same until one has ended with 0 */
   char id[64];       /* of the container, for the file of events two directories above; "" for none */
 };
 
@@ -31,7 +32,7 @@ struct command {
   const char *path;
   char *const *argv, *const *envp;
 };
-long supervise(struct supervision *s, const struct command *check);
+long supervise(struct supervision *s, const struct command *checker);
 
 /* The exit code as a shell gives it. */
 static inline int exit_code_of(int status) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from pycontainer.engine import containers, events, files, life, removal
+from pycontainer.engine import containers, events, files, life, policy, removal
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import Bundle, create, describe, hostname_of
 from pycontainer.engine.foreground import View, live
@@ -15,7 +15,7 @@ from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
 from pycontainer.engine.run import require_root
 from pycontainer.engine.start import Stdio
-from pycontainer.errors import Conflict
+from pycontainer.errors import Conflict, PycError
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 
@@ -53,26 +53,31 @@ def begin(
     container = containers.find(roots, name)
     if container.state == "paused":
         raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
-    if container.state == "running":
+    if container.state in ("running", "restarting"):
         if not attach:
             return 0
         from pycontainer.engine.visit import visit
 
-        return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys) or 0
+        return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
     with Signals() as signals:
-        bundle = revived(roots, container, life.take_lock(roots, container.id), once=attach and stdin)
+        lock = life.take_lock(roots, container.id, patience=10)  # what follows its last end may be still at it
+        life.ask_to_stop(roots, container.id, stop=False)
+        policy.reset(roots, container.id)
+        bundle = revived(roots, container, lock, once=attach and stdin)
         tty, interactive = container.options.get("tty", False), container.options.get("interactive", False)
         view = View(Stdio(interactive), tty, not attach, sig_proxy, keys, reads=stdin)
         return kept_if_it_fails(roots, bundle, view, signals)
 
 
 def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals) -> int:
-    """Start it; what failed to start is what it was before."""
+    """Start it; what failed to start is what it was before, and the error is kept."""
     record = roots.container(bundle.container.id) + "/life"
     before = _read(record)
     try:
         return live(roots, bundle, view, signals)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, PycError):
+            life.record_error(roots, bundle.container.id, error.message, error.exit_code)
         if not life.has_run(roots, bundle.container.id):
             if before:
                 with open(record, "wb") as file:
@@ -87,9 +92,9 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
     """The bundle of a container that exists, made anew from what it was made with. Takes over the lock."""
     try:
         life.keep(roots, container.id)
-        for left in ("pid", "paused", "restarting", "health.json"):
+        for left in ("pid", "paused", "unhealthy"):
             life.mark(roots, container.id, left, present=False)
-        life.ask_to_stop(roots, container.id, stop=False)
+        life.forget(roots, container.id)
         options = RunOptions(container.image, recalled(container.options), container.name, rm=container.rm)
         hostname = hostname_of(container.id, options)
         bundle = describe(

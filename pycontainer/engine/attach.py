@@ -106,7 +106,8 @@ class Attachment:
     """Carries bytes and signals until the container has ended and everything it wrote is delivered.
 
     Attributes:
-        detached: the detach keys were pressed; the container goes on.
+        detached: the detach keys were pressed, or we were told to end; the container goes on.
+        code: what we are to exit with then.
         status: the wait status of its first process, or None if the monitor has not said it.
     """
 
@@ -138,7 +139,7 @@ class Attachment:
             FROM_STDOUT: 1 if outputs[0] else None,
             FROM_STDERR: 2 if outputs[1] else None,
         }
-        self.detached = False
+        self.detached, self.code = False, 0
         self.status: int | None = None
         self._matcher = keys_module.Matcher(keys if tty else b"")
         self._waiting: list[bytes] = []  # what the monitor is not ready for
@@ -254,4 +255,4 @@ class Attachment:
             elif number != _WINDOW and self.proxy:
                 self._send(bytes([SIGNAL, number]))
             elif number != _WINDOW:
-                raise KeyboardInterrupt  # --sig-proxy=false: the signal is for us
+                self.detached, self.code = True, 128 + number  # --sig-proxy=false: the signal is for us

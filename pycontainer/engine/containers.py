@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
+UNSEEN = 255
+"""The exit code where the monitor was killed or the host went down, as docker has it."""
+
+
 class Container(Record):
     """One container: what it is, and the state it was in when it was looked at.
 
@@ -39,9 +43,8 @@ class Container(Record):
         image, image_id: the name it was asked for by, and the digest of the image's config.
         command: the program and its arguments.
         created, started, finished: seconds since the epoch, 0.0 where it has not happened.
-        state: ``created``, ``running``, ``paused``, ``restarting``, ``exited``, or ``dead``: it ran and nobody saw how
-            it ended.
-        exit_code: as a shell gives it; 128 + n after signal n.
+        state: ``created``, ``running``, ``paused``, ``restarting`` or ``exited``.
+        exit_code: as a shell gives it; 128 + n after signal n; UNSEEN if nobody saw how it ended.
         oom_killed: the kernel killed one of its processes for memory.
         pid: of its first process in this pid namespace, while it runs.
         labels, mounts, ports: as docker shows them.
@@ -176,16 +179,20 @@ def with_state(roots: Roots, container: Container) -> Container:
     alive = life.is_alive(roots, container.id)
     if record.status is None and alive:
         pid = life.pid_of(roots, container.id)
-        state = "created" if not pid else "paused" if life.is_marked(roots, container.id, "paused") else "running"
+        state = "paused" if life.is_marked(roots, container.id, "paused") else "running"
+        if not pid:
+            state = "restarting" if os.path.exists(roots.container(container.id) + "/restarts") else "created"
         return container._replace(state=state, started=record.started, pid=pid)
     if record.status is None:
-        return container._replace(state="dead", exit_code=255, started=record.started, finished=record.changed)
+        return container._replace(state="exited", exit_code=UNSEEN, started=record.started, finished=record.changed)
     from pycontainer.cgroups import oom_killed
+    from pycontainer.engine import policy
 
-    return container._replace(
-        state="restarting" if alive and life.is_marked(roots, container.id, "restarting") else "exited",
+    ended = container._replace(
+        state="exited",
         exit_code=life.exit_code(record.status),
         oom_killed=oom_killed(record.counters),
         started=record.started,
         finished=record.changed,
     )
+    return ended._replace(state="restarting") if alive and policy.restarts(roots, ended) else ended

@@ -151,6 +151,7 @@ def describe(
             "command": asked.command,
             "stop_signal": asked.stop_signal or image.config.stop_signal or "SIGTERM",
             "stdin_once": asked.interactive and not options.detach,
+            "detached": options.detach,
             "health": health.wanted(image.config.healthcheck, asked),
         },
     )

@@ -9,8 +9,7 @@ import contextlib
 import os
 import time
 
-from pycontainer.engine import containers, events, life, removal
-from pycontainer.engine.health import UNHEALTHY
+from pycontainer.engine import containers, events, life, policy, removal
 from pycontainer.errors import NotFound, PycError, StoreError
 from pycontainer.record import TYPE_CHECKING
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 60.0  # seconds before a restart, doubled from one to the next
-STEADY = 10.0  # seconds after which a container counts as one that runs
 LOCK = 3  # plan/monitor.py: where the lock is
 
 
@@ -31,8 +28,8 @@ def settle(roots: Roots, container_id: str, lock: int) -> None:
         os.close(lock)
         return
     removal.clear_remains(container)
-    if restarts(roots, container):
-        _restart(roots, container, lock)
+    if policy.restarts(roots, container) and _wait(roots, container):
+        _start(roots, container, lock)
     elif container.rm:
         removal.discard(roots, container_id, container.name)
         events.write(roots, "destroy", container)
@@ -42,47 +39,19 @@ def settle(roots: Roots, container_id: str, lock: int) -> None:
         os.close(lock)
 
 
-def restarts(roots: Roots, container: Container) -> bool:
-    """Whether the container's policy wants it to run again."""
-    policy, _, limit = container.options.get("restart", "no").partition(":")
-    if life.is_asked_to_stop(roots, container.id):
-        return False
-    if policy in ("always", "unless-stopped"):
-        return True
-    failed = container.exit_code != 0
-    if policy == "on-failure":
-        return failed and (not int(limit or 0) or count(roots, container.id) < int(limit))
-    return policy == "on-unhealthy" and life.is_marked(roots, container.id, UNHEALTHY)
-
-
-def count(roots: Roots, container_id: str) -> int:
-    """How often a policy has started it again."""
-    try:
-        with open(roots.container(container_id) + "/restarts") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 0
-
-
-def _restart(roots: Roots, container: Container, lock: int) -> None:
-    """Wait, longer each time, and start it; somebody may ask to stop meanwhile."""
-    done = count(roots, container.id)
-    steady = container.finished - container.started > STEADY
-    pause = FIRST_PAUSE if steady else min(FIRST_PAUSE * 2 ** min(done, 20), LONGEST_PAUSE)
-    life.mark(roots, container.id, "restarting")
-    deadline = time.monotonic() + pause
-    while time.monotonic() < deadline:
+def _wait(roots: Roots, container: Container) -> bool:
+    """Wait, longer each time; whether it is to be started still."""
+    following = policy.another(policy.tries(roots, container.id), container.finished - container.started)
+    deadline = time.monotonic() + following.pause
+    while (left := deadline - time.monotonic()) > 0:
         if life.is_asked_to_stop(roots, container.id):
-            removal.forget_live(roots, container.id)
-            os.close(lock)
-            return
-        time.sleep(min(0.05, pause))
-    with open(roots.container(container.id) + "/restarts", "w") as file:
-        file.write(str(done + 1))
-    start(roots, container, lock)
+            return False
+        time.sleep(min(0.05, left))
+    policy.record(roots, container.id, following)
+    return not life.is_asked_to_stop(roots, container.id)
 
 
-def start(roots: Roots, container: Container, lock: int) -> None:
+def _start(roots: Roots, container: Container, lock: int) -> None:
     """Start it and let go of it."""
     from pycontainer.engine.again import kept_if_it_fails, revived
     from pycontainer.engine.attach import Signals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.constants import SIGKILL
-from pycontainer.engine import events, life, removal
+from pycontainer.engine import events, life, policy, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.start import Started, Stdio, start
@@ -49,11 +49,10 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
         started = start(roots, bundle, view.stdio, observer)
         if view.detach:
             started.leave()
-            code = None
+            code, stays = 0, True
         else:
-            code = _attend(started, bundle, view, signals)
-        stays = code is None
-        return code or 0
+            code, stays = _attend(started, bundle, view, signals)
+        return code
     finally:
         if stays:
             life.await_pid(roots, bundle.container.id)
@@ -62,13 +61,13 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
             leave(roots, bundle)
 
 
-def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> int | None:
-    """Be its client until it ends: its exit code, or None if the detach keys were pressed."""
-    performance, detached = started.performance, False
+def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> tuple[int, bool]:
+    """Be its client until it ends or we are to leave it: the exit code, and whether it goes on without us."""
+    performance, detached, follows = started.performance, False, policy.has_policy(bundle.container)
     try:
         if number := signals.fatal():
             performance.kill()
-            return 128 + number
+            return 128 + number, False
         attachment = Attachment(
             started.client,
             performance,
@@ -87,7 +86,7 @@ def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> i
         performance.kill()
         raise
     finally:
-        if detached:
+        if detached or follows:
             started.leave()
         else:
             os.close(started.client)
@@ -95,18 +94,16 @@ def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> i
             if performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
                 started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
     if detached:
-        return None
+        return attachment.code, True
     status = performance.wait_status()
-    return life.exit_code(SIGKILL if status is None else status)
+    return life.exit_code(SIGKILL if status is None else status), False
 
 
 def leave(roots: Roots, bundle: Bundle) -> None:
     """What is left to do at the end; only then let go of our copy of the container's lock."""
     container = bundle.container
-    if container.options.get("restart", "no") not in ("", "no") and life.has_run(roots, container.id):
-        from pycontainer.engine.ended import settle
-
-        settle(roots, container.id, bundle.lock)
+    if policy.has_policy(container) and life.has_run(roots, container.id):
+        os.close(bundle.lock)  # its monitor sees to the rest
         return
     if container.rm or not (life.has_run(roots, container.id) or life.is_kept(roots, container.id)):
         removal.discard(roots, container.id, container.name)

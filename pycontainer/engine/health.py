@@ -1,4 +1,8 @@
-"""Health checks: the monitor starts ``pyc health ID`` every so often, which runs the check inside and decides."""
+"""Health checks: the monitor starts ``pyc health ID`` every so often, which runs the check inside and decides.
+
+What is known is in ``health.json`` beside the container's record, as docker's inspect says it. It stays there when the
+container has ended, and begins anew when it is started.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
+    from pycontainer.engine.options import Roots
     from pycontainer.image.manifest import Healthcheck
     from pycontainer.oci.options import ContainerOptions
 
+STARTING, HEALTHY, UNHEALTHY = "starting", "healthy", "unhealthy"
 KEPT = 5  # results, as docker keeps them
 
 
@@ -37,21 +43,30 @@ def wanted(image: Healthcheck | None, asked: ContainerOptions) -> dict[str, Any]
     }
 
 
-def read(live: str) -> dict[str, Any]:
-    """What is known of a container's health: ``Status``, ``FailingStreak`` and ``Log``, as docker's inspect says it."""
+def read(roots: Roots, container_id: str) -> dict[str, Any]:
+    """What is known of a container's health: ``Status``, ``FailingStreak`` and ``Log``."""
     try:
-        with open(live + "/health.json") as file:
+        with open(roots.container(container_id) + "/health.json") as file:
             record: dict[str, Any] = jsontext.load(file.read())
     except (OSError, ValueError):
-        return {"Status": "starting", "FailingStreak": 0, "Log": []}
+        return {"Status": STARTING, "FailingStreak": 0, "Log": []}
     return record
 
 
-def write(live: str, record: dict[str, Any]) -> None:
-    """Replace the record."""
-    with open(f"{live}/health.{os.getpid()}", "w") as file:
+def write(roots: Roots, container_id: str, record: dict[str, Any]) -> None:
+    """Replace what is known."""
+    path = roots.container(container_id) + "/health.json"
+    with open(f"{path}.{os.getpid()}", "w") as file:
         file.write(jsontext.dump(record))
-    os.rename(file.name, live + "/health.json")
+    os.rename(file.name, path)
 
 
-UNHEALTHY = "unhealthy"
+def after(record: dict[str, Any], result: dict[str, Any], *, retries: int, early: bool) -> dict[str, Any]:
+    """What is known after one more result; failures do not count as long as it is ``early``."""
+    status, streak = record["Status"], record["FailingStreak"]
+    if result["ExitCode"] == 0:
+        status, streak = HEALTHY, 0
+    elif not (early and status == STARTING):
+        streak += 1
+        status = UNHEALTHY if streak >= retries else status
+    return {"Status": status, "FailingStreak": streak, "Log": [*record["Log"], result][-KEPT:]}

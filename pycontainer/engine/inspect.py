@@ -6,7 +6,8 @@ import json
 import time
 from typing import Any
 
-from pycontainer.engine import network_documents
+from pycontainer.engine import health, life, network_documents, policy
+from pycontainer.engine.containers import UNSEEN
 from pycontainer.engine.mounts import mount_points
 from pycontainer.image.reference import Reference
 from pycontainer.record import TYPE_CHECKING
@@ -93,14 +94,14 @@ def container_document(roots: Roots, container: Container) -> Document:
         "Created": rfc3339(container.created),
         "Path": program,
         "Args": arguments,
-        "State": _state(container),
+        "State": _state(roots, container),
         "Image": container.image_id,
         "ResolvConfPath": f"{where}/resolv.conf",
         "HostnamePath": f"{where}/hostname",
         "HostsPath": f"{where}/hosts",
-        "LogPath": "",
+        "LogPath": "" if container.options.get("log_driver") == "none" else f"{where}/log",
         "Name": f"/{container.name}",
-        "RestartCount": 0,
+        "RestartCount": policy.tries(roots, container.id).times,
         "Driver": "overlay",
         "Platform": "linux",
         "MountLabel": spec.get("linux", {}).get("mountLabel", ""),
@@ -127,20 +128,24 @@ def _read_spec(bundle: str) -> Document:
     return spec
 
 
-def _state(container: Container) -> Document:
-    return {
+def _state(roots: Roots, container: Container) -> Document:
+    code, error = life.error(roots, container.id)
+    if container.state == "exited" and container.exit_code == UNSEEN and not life.has_run(roots, container.id):
+        error = error or "nobody saw how it ended: its monitor was killed, or the host went down"
+    state = {
         "Status": container.state,
-        "Running": container.state == "running",
-        "Paused": False,
-        "Restarting": False,
+        "Running": container.state in ("running", "paused", "restarting"),
+        "Paused": container.state == "paused",
+        "Restarting": container.state == "restarting",
         "OOMKilled": container.oom_killed,
-        "Dead": container.state == "dead",
+        "Dead": False,
         "Pid": container.pid,
-        "ExitCode": container.exit_code,
-        "Error": "",
+        "ExitCode": code or container.exit_code,
+        "Error": error,
         "StartedAt": rfc3339(container.started),
         "FinishedAt": rfc3339(container.finished),
     }
+    return state | {"Health": health.read(roots, container.id)} if container.options.get("health") else state
 
 
 def _container_config(container: Container, spec: Document) -> Document:
@@ -149,17 +154,20 @@ def _container_config(container: Container, spec: Document) -> Document:
         "Hostname": spec.get("hostname", ""),
         "Domainname": spec.get("domainname", ""),
         "User": asked.get("user", ""),
-        "AttachStdin": asked.get("interactive", False),
-        "AttachStdout": True,
-        "AttachStderr": True,
+        "AttachStdin": asked.get("stdin_once", False),
+        "AttachStdout": not asked.get("detached", False),
+        "AttachStderr": not asked.get("detached", False),
         "Tty": process.get("terminal", False),
         "OpenStdin": asked.get("interactive", False),
-        "StdinOnce": asked.get("interactive", False),
+        "StdinOnce": asked.get("stdin_once", False),
         "Env": process.get("env", []),
         "Cmd": list(container.command),
         "Image": container.image,
         "WorkingDir": process.get("cwd", ""),
         "Labels": container.labels,
+        "StopSignal": asked.get("stop_signal", "SIGTERM"),
+        **({"StopTimeout": asked["stop_timeout"]} if asked.get("stop_timeout") is not None else {}),
+        **({"Healthcheck": _healthcheck(asked["health"])} if asked.get("health") else {}),
     }
 
 
@@ -195,10 +203,26 @@ def _host_config(container: Container, spec: Document) -> Document:
             {"Name": limit["type"].removeprefix("RLIMIT_").lower(), "Hard": limit["hard"], "Soft": limit["soft"]}
             for limit in process.get("rlimits", ())
         ],
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
-        "LogConfig": {"Type": "none", "Config": {}},
+        "RestartPolicy": _restart_policy(container.options.get("restart") or "no"),
+        "LogConfig": {
+            "Type": container.options.get("log_driver") or "json-file",
+            "Config": container.options.get("log_opts", {}),
+        },
         "Runtime": "pyc",
     }
+
+
+def _restart_policy(asked: str) -> Document:
+    name, _, limit = asked.partition(":")
+    return {"Name": name, "MaximumRetryCount": int(limit or 0)}
+
+
+def _healthcheck(wanted: Document) -> Document:
+    """Durations are nanoseconds here."""
+    names = ("Interval", "Timeout", "StartPeriod", "StartInterval")
+    fields = ("interval", "timeout", "start_period", "start_interval")
+    durations = {name: round(wanted[field] * 1e9) for name, field in zip(names, fields, strict=True)}
+    return {"Test": wanted["test"], **durations, "Retries": wanted["retries"]}
 
 
 def _network_mode(options: Document) -> str:

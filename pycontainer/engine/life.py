@@ -111,6 +111,29 @@ def has_run(roots: Roots, container_id: str) -> bool:
     return life is not None and life.status is not None
 
 
+def record_error(roots: Roots, container_id: str, message: str, code: int) -> None:
+    """Keep why it could not be started, and what a shell would call that."""
+    with open(roots.container(container_id) + "/error", "w") as file:
+        file.write(f"{code} {message}")
+
+
+def error(roots: Roots, container_id: str) -> tuple[int, str]:
+    """The code and the message of the last attempt to start it; (0, "") if that succeeded."""
+    try:
+        with open(roots.container(container_id) + "/error") as file:
+            code, _, message = file.read().partition(" ")
+        return int(code), message
+    except (OSError, ValueError):
+        return 0, ""
+
+
+def forget(roots: Roots, container_id: str) -> None:
+    """What is known of the last life but its end is nothing to the next one."""
+    for name in ("error", "health.json"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{roots.container(container_id)}/{name}")
+
+
 def exit_code(status: int) -> int:
     """A wait status as a shell says it (wait(2))."""
     return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
@@ -142,7 +165,7 @@ def await_pid(roots: Roots, container_id: str) -> int:
 
 
 def mark(roots: Roots, container_id: str, what: str, *, present: bool = True) -> None:
-    """Make or remove an empty file of that name among the live state: ``paused``, ``restarting``, ``stopping``."""
+    """Make or remove an empty file of that name among the live state: ``paused``, ``unhealthy``."""
     path = f"{roots.live(container_id)}/{what}"
     with contextlib.suppress(FileNotFoundError):
         if present:

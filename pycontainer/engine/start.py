@@ -10,7 +10,7 @@ from pycontainer import cgroups
 from pycontainer.core import kernel
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events, life, removal
+from pycontainer.engine import containers, events, life, policy, removal
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
@@ -88,8 +88,8 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
     container_ = bundle.container
     asked, health = container_.options, container_.options.get("health")
     logs = asked.get("log_opts", {})
-    policy = asked.get("restart", "no") not in ("", "no")
-    decides = policy or container_.rm or not namespaces.has(bundle.spec, "pid")
+    follows = policy.has_policy(container_)
+    decides = follows or container_.rm or not namespaces.has(bundle.spec, "pid")
     return Watch(
         directory="" if asked.get("log_driver") == "none" else roots.container(container_.id),
         live=roots.live(container_.id),
@@ -99,7 +99,9 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
         once=asked.get("stdin_once", False),
         check=command(roots, "health", container_.id) if health else None,
         interval=health["interval"] if health else 0.0,
+        early=health["start_interval" if health["start_period"] else "interval"] if health else 0.0,
         afterwards=command(roots, "ended", container_.id) if decides else None,
+        always=follows,
     )
 
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from pycontainer.engine import containers, life
+from pycontainer.engine import containers, events, life
 from pycontainer.engine.again import ALIVE
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import signal_number
@@ -45,18 +45,29 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
     """Send the stop signal, and SIGKILL if it has not ended ``timeout`` seconds later; -1 waits for ever."""
     container = containers.find(roots, name)
     life.ask_to_stop(roots, container.id)
-    if container.state not in ALIVE:
-        return
+    ran = container.state in (*ALIVE, "restarting")
+    while container.state in (*ALIVE, "restarting"):  # a policy may start it at this very moment
+        if container.pid:
+            end(roots, container, sign=sign, timeout=timeout)
+        else:
+            time.sleep(0.005)
+        container = containers.with_state(roots, container)
+    if ran:
+        events.write(roots, "stop", container)
+
+
+def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | None = None) -> None:
+    """The same, but its policy may start it again."""
     options = container.options
     if timeout is None:
         timeout = options.get("stop_timeout")
     seconds = DEFAULT_TIMEOUT if timeout is None else timeout
     with process(roots, container) as pidfd:
         if pidfd is not None:
-            _send(pidfd, signal_number(sign or options.get("stop_signal", "SIGTERM")))
+            _send(roots, container, pidfd, signal_number(sign or options.get("stop_signal", "SIGTERM")))
             _thaw(roots, container)
             if not _ends(pidfd, seconds):
-                _send(pidfd, signal.SIGKILL)
+                _send(roots, container, pidfd, signal.SIGKILL)
                 if not _ends(pidfd, AFTER_KILL):
                     raise Conflict(
                         f"container {container.name} has not ended {AFTER_KILL} s after SIGKILL",
@@ -65,8 +76,11 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
     await_end(roots, container)
 
 
-def kill(roots: Roots, name: str, sign: str = "SIGKILL") -> None:
-    """Send a signal to its first process. Raises Conflict if it does not run."""
+def kill(roots: Roots, name: str, sign: str = "SIGKILL", *, final: bool = True) -> None:
+    """Send a signal to its first process; if it is one that ends it, for good if ``final``.
+
+    Raises Conflict if it does not run.
+    """
     container = containers.find(roots, name)
     number = signal_number(sign)
     if container.state == "restarting":
@@ -75,9 +89,9 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL") -> None:
     with process(roots, container) as pidfd:
         if container.state not in ALIVE or pidfd is None:
             raise Conflict(f"container {container.name} is not running")
-        if number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
+        if final and number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
             life.ask_to_stop(roots, container.id)
-        _send(pidfd, number)
+        _send(roots, container, pidfd, number)
         if number == signal.SIGKILL:
             _thaw(roots, container)
             if _ends(pidfd, AFTER_KILL):
@@ -93,7 +107,8 @@ def await_end(roots: Roots, container: Container) -> None:
         time.sleep(0.0005)
 
 
-def _send(pidfd: int, number: int) -> None:
+def _send(roots: Roots, container: Container, pidfd: int, number: int) -> None:
+    events.write(roots, "kill", container, signal=str(number))
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, number)
 

@@ -38,10 +38,8 @@ def connect(roots: Roots, container: Container) -> socket:
     return client
 
 
-def visit(
-    roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: bool = True, keys: bytes = b""
-) -> int | None:
-    """Be one more client of a container until it ends: its exit code, or None if the detach keys were pressed."""
+def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: bool = True, keys: bytes = b"") -> int:
+    """Be one more client of a container until it ends: its exit code; 0 if the detach keys were pressed."""
     if container.state == "paused":
         raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
     options = container.options
@@ -60,7 +58,12 @@ def visit(
         )
         attachment.run()
     if attachment.detached:
-        return None
+        return attachment.code
+    if attachment.status is None and containers.with_state(roots, container).pid == container.pid:
+        raise Conflict(
+            f"container {container.name} has let go of us: we took too long to read what it writes",
+            hint=f"it goes on; pyc logs -f {container.name}",
+        )
     return _exit_code(roots, container, attachment.status)
 
 

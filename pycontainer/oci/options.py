@@ -121,6 +121,7 @@ class ContainerOptions(Record):
     health_start_period: float = 0
     health_start_interval: float = 0
     health_retries: int = 0
+    health_on_failure: str = "none"  # or kill, restart, stop
 
 
 def check(options: ContainerOptions) -> None:

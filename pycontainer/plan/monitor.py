@@ -31,8 +31,9 @@ class Watch(Record):
         container: its ID.
         log_files, log_bytes: how many files the log may have, and how large one may be (0: any size).
         once: its stdin ends with the client that started it.
-        check: looks after its health, every ``interval`` seconds.
+        check: looks after its health, every ``interval`` seconds, and every ``early`` seconds until it has settled.
         afterwards: follows when the container has ended and the pyc that started it is not there any more.
+        always: or even if it is there.
     """
 
     directory: str
@@ -43,7 +44,9 @@ class Watch(Record):
     once: bool = False
     check: Command | None = None
     interval: float = 0.0
+    early: float = 0.0
     afterwards: Command | None = None
+    always: bool = False
 
 
 def settle(watch: Watch | None) -> tuple[Step, ...]:
@@ -95,24 +98,23 @@ def follow(watch: Watch | None) -> tuple[Step, ...]:
     """At the very end. The call that looks for pyc fails while it is there; what depends on its result is skipped."""
     if watch is None or watch.afterwards is None:
         return ()
-    program = watch.afterwards
-    return (
-        Step(
-            "See whether pyc is still there",
-            "If it is, it does what is left to do itself; end of file on its socket says that it has gone",
-            MONITOR,
-            (calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),),
-            "recv(2)",
-        ),
-        Step(
-            "Become the program that decides what follows",
-            "Restart it, remove it, or nothing: that is a decision, so it is Python's; it keeps the container's lock",
-            MONITOR,
-            (
-                calls.dup3(LOCK, KEPT),
-                calls.close_range(KEPT + 1, LAST_FD, k.CLOSE_RANGE_CLOEXEC),
-                calls.execveat(GONE, program.argv[0], program.argv, program.env),
-            ),
-            "execveat(2)",
-        ),
+    program, at = watch.afterwards, LOCK if watch.always else GONE
+    look = Step(
+        "See whether pyc is still there",
+        "If it is, it does what is left to do itself; end of file on its socket says that it has gone",
+        MONITOR,
+        (calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),),
+        "recv(2)",
     )
+    become = Step(
+        "Become the program that decides what follows",
+        "Restart it, remove it, or nothing: that is a decision, so it is Python's; it keeps the container's lock",
+        MONITOR,
+        (
+            calls.dup3(LOCK, KEPT),
+            calls.close_range(KEPT + 1, LAST_FD, k.CLOSE_RANGE_CLOEXEC),
+            calls.execveat(at, program.argv[0], program.argv, program.env),
+        ),
+        "execveat(2)",
+    )
+    return (become,) if watch.always else (look, become)

@@ -226,7 +226,7 @@ def _kept(watch: Watch | None) -> dict[str, Any]:
     if watch is None:
         return {}
     log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
-    check = (watch.interval, watch.check.argv[0], *watch.check) if watch.check else None
+    check = (watch.interval, watch.early, watch.check.argv[0], *watch.check) if watch.check else None
     return {"listener": LISTENER, "log": log, "once": watch.once, "container": watch.container, "check": check}
 
 
