@@ -57,7 +57,12 @@ def command(session: Session, /, form: str, verbose: bool) -> None:
     found, rows = disk_usage.usage(session.roots), _volumes(session.roots)
     if not verbose:
         return listing.write(summary(found, rows), HEADERS, DEFAULT, form)
-    parts = {"Images": _images(found), "Containers": _containers(session.roots, found), "Volumes": rows, "BuildCache": []}
+    parts = {
+        "Images": _images(found),
+        "Containers": _containers(session.roots, found),
+        "Volumes": rows,
+        "BuildCache": [],
+    }
     if form == "json":
         click.echo(to_json(parts))
     elif form not in ("", "table"):
