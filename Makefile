@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(VENV)/.installed $(VENV)/.core ## install what is missing and build: leaves .venv/bin/pyc
+setup: $(VENV)/.installed $(VENV)/.core $(VENV)/.compiled ## install what is missing and build: leaves .venv/bin/pyc
 	@:
 
 run: setup ## build an image, serve it from a local registry, and `pyc run` it from there
@@ -90,4 +90,10 @@ $(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py
 $(VENV)/.core: $(CORE) | $(VENV)/.installed
 	@echo "make: building the C core"
 	@$(BUILD) setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Bytecode, as a wheel's installation leaves it: where the environment forbids writing it (PYTHONDONTWRITEBYTECODE), each
+# start of `pyc` would compile sixty modules anew, 50 ms.
+$(VENV)/.compiled: $(wildcard pycontainer/*.py pycontainer/*/*.py pycontainer/*/*/*.py) | $(VENV)/.core
+	@$(PY) -m compileall -q pycontainer
 	@touch $@
