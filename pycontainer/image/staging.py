@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -208,9 +209,18 @@ class PartialLayer:
         """Empty it of what a dead maker left, and open the directory to unpack into."""
         for name in os.listdir(self._fd):
             remove_tree(self._fd, os.fsencode(name))
-        os.mkdir("fs", 0o700, dir_fd=self._fd)
+        _spread(directory(self._store))
+        self._place()
         self.fs = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
         return self.fs
+
+    def _place(self) -> None:
+        """Make the directory below one that spreads, and then move it here: ext4 chooses a place when it makes one."""
+        while True:
+            fresh = _unique(self._store, "layer")
+            os.mkdir(fresh, 0o700)
+            with suppress(FileNotFoundError):  # somebody sweeps, and took it for a dead process's
+                return os.rename(fresh, f"{self._path}/fs")
 
     def commit(self, layer_json: bytes) -> None:
         """Describe the finished and verified layer, and put it in its place."""
@@ -228,6 +238,27 @@ class PartialLayer:
             if fd >= 0:
                 os.close(fd)
         self.fs = self._fd = -1
+
+
+_GET_FLAGS, _SET_FLAGS, _TOP_OF_HIERARCHIES = 0x80086601, 0x40086602, 0x20000  # linux/fs.h: FS_IOC_*, FS_TOPDIR_FL
+
+
+def _spread(path: str) -> None:
+    """Have ext4 give each directory made in this one a block group of its own (chattr(1), "T").
+
+    A group where many files were deleted in the last minutes is slow to make files in, if there is no journal, as on
+    many disks of VMs: before it takes an inode ext4 looks at all those that it must not use again yet. After
+    an ``rmi`` of 14,000 files each new one took 160 microseconds instead of 15.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = int.from_bytes(fcntl.ioctl(fd, _GET_FLAGS, bytes(4)), sys.byteorder)
+        if not flags & _TOP_OF_HIERARCHIES:
+            fcntl.ioctl(fd, _SET_FLAGS, (flags | _TOP_OF_HIERARCHIES).to_bytes(4, sys.byteorder))
+    except OSError:
+        pass  # another filesystem
+    finally:
+        os.close(fd)
 
 
 def trash(store: Store, path: str) -> None:
@@ -317,7 +348,6 @@ def settle(store: Store) -> None:
 
 def settle_later(store: Store) -> None:
     """``settle`` in a process of its own, so that nobody waits for the disk and we may exit."""
-    import sys
     import threading
 
     argv = [sys.executable, "-P", "-m", "pycontainer.image.staging", store.root]
@@ -364,8 +394,6 @@ def _is_whole(path: str, digest: str) -> bool:
 
 
 if __name__ == "__main__":
-    import sys
-
     from pycontainer.image.store import Store
 
     settle(Store(sys.argv[1]))
