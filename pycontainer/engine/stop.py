@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal as signal  # `signal` itself: +2 ms
 import contextlib
 import os
 import select
-import signal
 import time
 from collections.abc import Iterator
 
