@@ -7,7 +7,7 @@ import os
 
 from pycontainer.engine import containers, events, files, life, policy, removal
 from pycontainer.engine.attach import Signals
-from pycontainer.engine.create import Bundle, create, describe, hostname_of
+from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import RunOptions
@@ -97,6 +97,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
         life.forget(roots, container.id)
         options = RunOptions(container.image, recalled(container.options), container.name, rm=container.rm)
         hostname = hostname_of(container.id, options)
+        make_sources(options.container)
         bundle = describe(
             roots,
             Store(roots.root).find(container.image_id),

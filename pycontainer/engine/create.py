@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Mapping
 
 from pycontainer.engine import containers, facts, files, health, life, recall, removal
@@ -63,6 +64,7 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
             os.mkdir(f"{where}/{directory}", 0o755)
         make_skeleton(roots.root)
         hostname = hostname_of(container_id, options)
+        make_sources(options.container)
         with _volumes(roots, image, options.container, container_id):
             bundle = describe(
                 roots,
@@ -107,7 +109,8 @@ def describe(
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
     for mount in shown.mounts:
-        if mount.type == "bind" and not os.path.exists(mount.source) and mount in asked.mounts:
+        missing = mount.type == "bind" and not mount.make_source and not os.path.exists(mount.source)
+        if missing and mount in asked.mounts:
             raise NotFound(f"bind source path does not exist: {mount.source}", hint=f"mkdir -p {mount.source}")
     if user is None:
         with MergedView(lowers) as view:
@@ -158,6 +161,18 @@ def describe(
     defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
     rootfs = _rootfs(roots, container_id, lowers, volatile=options.rm)
     return Bundle(container, spec, rootfs, asked.init, defaults, asked=asked, exposed=image.config.exposed_ports)
+
+
+def make_sources(asked: ContainerOptions) -> None:
+    """Make the directories that ``-v`` names and the host lacks, and say so: it may be a typing error."""
+    for mount in asked.mounts:
+        if mount.make_source and not os.path.exists(mount.source):
+            try:
+                os.makedirs(mount.source, 0o755)
+            except OSError as error:
+                why = os.strerror(error.errno or 0).lower()
+                raise UsageError(f"can't make the bind source {mount.source}: {why}") from None
+            print(f"pyc: made the directory {mount.source}, which was missing", file=sys.stderr)
 
 
 def _has_volumes(image: Image, asked: ContainerOptions) -> bool:

@@ -168,7 +168,25 @@ def _concrete(roots: Roots, mount: Mount) -> Mount:
         if mount.subpath:
             raise UsageError(f"volume {mount.source} is a new tmpfs for each container: there is no {mount.subpath}")
         return mount._replace(type="tmpfs", source="", readonly=readonly, options=("exec", *rest))
+    if options["type"] in _OF_OTHER_HOSTS:
+        rest = tuple(map(_with_address, rest))
     return mount._replace(type=options["type"], source=options["device"], readonly=readonly, options=rest)
+
+
+_OF_OTHER_HOSTS = ("nfs", "nfs4", "cifs", "smb3")
+
+
+def _with_address(word: str) -> str:
+    """The kernel knows hosts by address only; mount.nfs(8) and mount.cifs(8) would look up the name."""
+    key, _, host = word.partition("=")
+    if key != "addr":
+        return word
+    from socket import gaierror, getaddrinfo  # +4 ms, for a filesystem of another host only
+
+    try:
+        return f"addr={getaddrinfo(host, None)[0][4][0]}"
+    except (gaierror, UnicodeError):
+        raise NotFound(f"volume option addr: no host is called {host!r}") from None
 
 
 def _layers(roots: Roots, mount: Mount) -> Mount:

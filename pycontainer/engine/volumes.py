@@ -160,7 +160,7 @@ def listing(roots: Roots) -> list[Volume]:
 
 def find(roots: Roots, name: str) -> Volume:
     """The volume of that name. Raises NotFound."""
-    if "/" in name or name.startswith("."):
+    if "/" in name or name.startswith(".") or len(os.fsencode(name)) > 255:
         raise NotFound(f"no such volume: {name}")
     return load(roots, name)
 

@@ -51,6 +51,7 @@ class Mount(Record):
         nocopy: don't fill an empty volume with what the image has at the target.
         idmap: show the owner of a bind's source as the user that the container runs as, and the other way round.
         labels, driver_options: for a volume that has to be made.
+        make_source: make a bind's source, a directory of root's, where nothing is.
     """
 
     type: str
@@ -65,6 +66,7 @@ class Mount(Record):
     idmap: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     driver_options: tuple[tuple[str, str], ...] = ()
+    make_source: bool = False
 
 
 class Rlimit(Record):
@@ -693,8 +695,6 @@ def volume_option(text: str) -> tuple[str, str]:
     key, value = key_value(text)
     if key not in ("type", "device", "o"):
         raise UsageError(f"invalid option {key!r}: the local driver knows type, device and o")
-    if key == "type" and value in ("nfs", "nfs4", "cifs", "smb3"):
-        raise Unsupported(f"volumes of type {value} are not supported: mount it on the host, and use -v or o=bind")
     return key, plain(value)
 
 
@@ -702,8 +702,8 @@ def volume(text: str) -> Mount:
     """``[/host|name:]/container[:options]`` with options ``ro``, ``rw``, a propagation, ``nosuid`` and its kind.
 
     Also ``nocopy`` for a volume, ``idmap`` for a bind, and ``z``/``Z``, which mean something to SELinux only.
-    ``.`` and ``..`` at the start are taken from the working directory, as docker does. A source that is missing is an
-    error when it is mounted; docker would make a directory there, root's, and mostly because of a typing error.
+    ``.`` and ``..`` at the start are taken from the working directory. A source that is missing is made, a directory
+    of root's, as docker does; ``--mount`` refuses that, which is better against typing errors.
     """
     parts = text.split(":")
     if len(parts) > 3 or not parts[0]:
@@ -717,7 +717,7 @@ def volume(text: str) -> Mount:
     target = target_path(parts[1])
     if not source.startswith("/"):
         return _with_words(Mount("volume", volume_name(source), target), words)
-    return _with_words(Mount("bind", absolute_path(plain(source)), target), words)
+    return _with_words(Mount("bind", absolute_path(plain(source)), target, make_source=True), words)
 
 
 def _with_words(made: Mount, words: Iterable[str]) -> Mount:
@@ -782,7 +782,7 @@ def _tmpfs_option(word: str) -> str:
 
 
 _MOUNT_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_MOUNT_SWITCHES = ("readonly", "bind-nonrecursive", "volume-nocopy", "idmap")
+_MOUNT_SWITCHES = ("readonly", "bind-nonrecursive", "bind-create-src", "volume-nocopy", "idmap")
 _MOUNT_TYPES = ("bind", "volume", "tmpfs", "image")
 
 
@@ -844,6 +844,7 @@ def _bind(keys: dict[str, str], target: str, readonly: bool) -> Mount:
         recursive and mode != "disabled",
         writable_below=mode == "writable",
         idmap=boolean(keys.pop("idmap", "false")),
+        make_source=boolean(keys.pop("bind-create-src", "false")),
     )
 
 

@@ -141,7 +141,7 @@ def is_bind(mount: Mount) -> bool:
     return mount.get("type") == "bind" or any(option in ("bind", "rbind") for option in mount.get("options") or ())
 
 
-# --- binds that are taken from outside ----------------------------------------------------------------------------
+# --- what is taken from outside -----------------------------------------------------------------------------------
 
 
 def take_outside(spec: Spec) -> tuple[Step, ...]:
@@ -149,23 +149,31 @@ def take_outside(spec: Spec) -> tuple[Step, ...]:
 
     From a mount namespace of its own, no clone spreads to the host any more. From a user namespace of its own, not
     every path can be reached, and the flags of mounts are locked. And ids are mapped by whoever owns the filesystem.
+    A disk is none of the devices that the container may open, and a server is reached through the host's network.
     """
-    taken = [mount for mount in spec.get("mounts") or () if is_bind(mount) and _is_outside(spec, mount)]
+    taken = [mount for mount in spec.get("mounts") or () if _is_outside(spec, mount)]
     return tuple(
         Step(
             f"Take {mount['source']}",
             "Done in the host's namespaces, since it needs rights there; it will be attached at its place later",
             MONITOR,
-            (*bind(mount["source"], attributes(mount.get("options") or []), out=_taken(mount)), *_map_ids(spec, mount)),
-            "open_tree(2)",
+            (*_take(mount), *_map_ids(spec, mount)),
+            "open_tree(2)" if is_bind(mount) else "fsopen(2)",
         )
         for mount in taken
     )
 
 
+def _take(mount: Mount) -> tuple[Call, ...]:
+    a = attributes(mount.get("options") or [])
+    if is_bind(mount):
+        return bind(mount["source"], a, out=_taken(mount))
+    return filesystem(mount["type"], a, source=mount["source"], out=_taken(mount))
+
+
 def _is_outside(spec: Spec, mount: Mount) -> bool:
     if not is_bind(mount):
-        return False
+        return mount["type"] not in _MADE_BY_ANYBODY and bool(mount.get("source"))
     a = attributes(mount.get("options") or [])
     shared = k.MS_SHARED in (a.propagation, a.propagation_below)
     return shared or is_mapped(mount) or has_users(spec)
@@ -259,7 +267,7 @@ def _step(mount: Mount, kind_of: Callable[[str], str], taken: Slot | None) -> St
         target = _target(destination) if kind_of(shown) == "directory" else target_file(destination)
         title, why = f"Bind {source} to {destination}", "The same directory at a second place: a mount, not a copy"
     else:
-        made = filesystem(mount["type"], a, source=mount.get("source", ""), out=fresh)
+        made = () if taken else filesystem(mount["type"], a, source=mount.get("source", ""), out=fresh)
         target = _target(destination)
         if a.subpath:
             target = (*target, calls.move_mount(fresh, TARGET), *_part(fresh, a), *_target(destination))
@@ -273,6 +281,12 @@ def _step(mount: Mount, kind_of: Callable[[str], str], taken: Slot | None) -> St
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
     )
 
+
+_MADE_BY_ANYBODY = frozenset(
+    "proc sysfs tmpfs ramfs devpts mqueue overlay cgroup cgroup2 binfmt_misc bpf debugfs tracefs securityfs configfs "
+    "fusectl hugetlbfs pstore efivarfs".split()
+)
+"""Filesystems of memory or of the kernel's own: they need neither a device nor a server."""
 
 _WHY = {
     "proc": "A new proc shows the PID namespace of who mounts it; the host's would show the host's processes",

@@ -92,7 +92,7 @@ def test_mounts_of_all_kinds_come_in_one_list():
         ["-v", "/a:/b", "--tmpfs", "/c", "--mount", "type=bind,src=/d,dst=/e", "image"]
     ).container.mounts
     assert mounts == (
-        Mount("bind", "/a", "/b"),
+        Mount("bind", "/a", "/b", make_source=True),
         Mount("tmpfs", "", "/c"),
         Mount("bind", "/d", "/e"),
     )
