@@ -216,7 +216,7 @@ class _Check:
         for container_id in _listdir(f"{self._roots.root}/containers"):
             try:
                 container = containers.find(self._roots, container_id)
-                self._store.find(container.image_id)
+                self._store.find(container.image_id, mend=False)
             except NotFound as error:
                 yield Problem(f"container {container_id[:12]}", f"its image is not here: {error.message}")
             except (StoreError, ImageError) as error:

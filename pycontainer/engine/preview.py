@@ -33,7 +33,7 @@ def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
 def _image(roots: Roots, options: RunOptions) -> tuple[Image, bool]:
     source = open_source(options.image)
     try:
-        return Store(roots.root).find(str(source.reference) if source else options.image), True
+        return Store(roots.root).find(str(source.reference) if source else options.image, mend=False), True
     except (NotFound, StoreError):
         digest = "sha256:" + "0" * 64
         return Image(

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from pycontainer.engine import team
-from pycontainer.errors import ImageError, PycError, RegistryError, StoreError, VerificationError
+from pycontainer.errors import ImageError, LayerError, PycError, RegistryError, StoreError, VerificationError
 from pycontainer.image import events, staging
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import (
@@ -288,16 +288,25 @@ class _Layers:
 
     def bring(self, layer_of: tuple[str, Descriptor], report: Listener) -> None:
         """Have one layer, of a diff ID and a blob, in the store."""
-        store, (diff_id, descriptor) = self._store, layer_of
+        blob = _Blob(self._store, self._source, layer_of[1], report, self._stop)
         self._source.listener = report
-        if store.layer(diff_id) and store.has_blob(descriptor):
+        try:
+            self._bring(*layer_of, blob, report)
+        except (LayerError, VerificationError) as error:
+            if not blob.distrust():
+                raise
+            report(Event("retry", layer_of[1].digest, text=f"{error.message}; fetching anew what was here of it"))
+            self._bring(*layer_of, blob, report)
+
+    def _bring(self, diff_id: str, descriptor: Descriptor, blob: _Blob, report: Listener) -> None:
+        store = self._store
+        if store.has_layer(diff_id) and store.has_blob(descriptor):
             return report(Event("exists", descriptor.digest, descriptor.size, descriptor.size, "layer is here already"))
         report(Event("layer", descriptor.digest, total=descriptor.size, text="layer is needed"))
         partial = staging.PartialLayer(store, diff_id, _waiting(descriptor, report, self._stop))
         whole = False
         try:
-            blob = _Blob(store, self._source, descriptor, report, self._stop)
-            if store.layer(diff_id):  # made by another process or image meanwhile, or from another blob
+            if store.has_layer(diff_id):  # made by another process or image meanwhile, or from another blob
                 return blob.fetch()
             with _in_thread(blob.read(), self._stop) as compressed:
                 tar = _tar(compressed, diff_id, _room(store), descriptor, report)
@@ -339,11 +348,31 @@ class _Blob:
         self._descriptor = descriptor
         self._report = report
         self._stop = stop
+        self._inherited = False
 
     def fetch(self) -> None:
         """Only have it in the store."""
-        for _ in self.read():
-            pass
+        try:
+            for _ in self.read():
+                pass
+        except VerificationError:
+            if not self.distrust():
+                raise
+            for _ in self.read():
+                pass
+
+    def distrust(self) -> bool:
+        """After its bytes turned out wrong: delete them, and tell whether it makes sense to fetch them again.
+
+        It does if some of them were here before: left by a pull that was cut, or changed by the disk.
+        """
+        inherited, self._inherited = self._inherited, False
+        waiting = _waiting(self._descriptor, self._report, self._stop)
+        partial = staging.PartialBlob(self._store, self._descriptor.digest, waiting)
+        partial.discard()
+        partial.close()
+        staging.drop_damaged_blob(self._store, self._descriptor.digest)
+        return inherited and not self._store.has_blob(self._descriptor)
 
     def read(self) -> Generator[bytes, None, None]:
         """From the store, else from where another pull was cut, and then from the registry."""
@@ -374,6 +403,7 @@ class _Blob:
         )
 
     def _from_store(self, hasher: hashlib._Hash) -> Iterator[bytes]:
+        self._inherited = True
         with open(self._store.blob_path(self._descriptor.digest), "rb", buffering=0) as file:
             while chunk := file.read(_READ):
                 hasher.update(chunk)
@@ -385,13 +415,14 @@ class _Blob:
         if partial.done > size:
             os.ftruncate(partial.fd, 0)
             partial.done = 0
+        self._inherited = partial.done > 0
         while chunk := os.read(partial.fd, _READ):
             hasher.update(chunk)
             yield chunk
         done = told = partial.done
         for chunk in self._registry.blob(self._descriptor, done):
             hasher.update(chunk)
-            _write(partial.fd, chunk)
+            self._write(partial.fd, chunk)
             done += len(chunk)
             if done - told >= _STEP or done == size:
                 told = done
@@ -403,14 +434,13 @@ class _Blob:
         if found != self._descriptor.digest:
             raise VerificationError(f"blob {self._descriptor.digest} has digest {found}")
 
-
-def _write(fd: int, chunk: bytes) -> None:
-    try:
-        written = os.write(fd, chunk)
-        while written < len(chunk):
-            written += os.write(fd, chunk[written:])
-    except OSError as error:
-        raise StoreError(f"can't write a blob: {error.strerror}") from None
+    def _write(self, fd: int, chunk: bytes) -> None:
+        try:
+            written = os.write(fd, chunk)
+            while written < len(chunk):
+                written += os.write(fd, chunk[written:])
+        except OSError as error:
+            raise staging.trouble(self._store.root, f"can't write blob {self._descriptor.digest}", error) from None
 
 
 def _tar(

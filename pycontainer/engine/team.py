@@ -45,10 +45,10 @@ def work(
             reports.put(None)
 
     threads = [threading.Thread(target=member, daemon=True) for _ in range(min(size, todo.qsize()))]
-    for thread in threads:
-        thread.start()
     working, failure = len(threads), None
     try:
+        for thread in threads:
+            thread.start()
         while working:
             report = reports.get()
             if report is None:
@@ -63,7 +63,8 @@ def work(
         stop.set()
         halt()
         for thread in threads:
-            thread.join(timeout=5)
+            if thread.ident:
+                thread.join(timeout=5)
         raise
     if failure:
         raise failure

@@ -6,12 +6,11 @@ verified, and the image named.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from pycontainer.errors import NotFound, StoreError
+from pycontainer.errors import NotFound, PycError
 from pycontainer.image import staging
 from pycontainer.image.archive import decompressed
 from pycontainer.image.events import Listener, nobody
@@ -84,10 +83,9 @@ class _NewBlob:
     def __enter__(self) -> _NewBlob:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd = staging.claim(self._path, lambda: os.open(self._path, flags, 0o600))
         except OSError as error:
-            raise _cant_write(error) from None
-        fcntl.flock(self._fd, fcntl.LOCK_EX)  # a sweeper leaves it alone
+            raise self._cant_write(error) from None
         return self
 
     def write(self, piece: bytes) -> bytes:
@@ -99,14 +97,14 @@ class _NewBlob:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
-            raise _cant_write(error) from None
+            raise self._cant_write(error) from None
         return piece
 
     def commit(self, media_type: str) -> Descriptor:
         """Put it in its place."""
         digest = "sha256:" + self._hasher.hexdigest()
         staging.mark(self._store, f"blob.{digest}")
-        os.rename(self._path, self._store.blob_path(digest))
+        staging.into_place(self._store, self._path, self._store.blob_path(digest))
         return Descriptor(media_type, digest, self._size)
 
     def __exit__(self, *_: object) -> None:
@@ -114,9 +112,8 @@ class _NewBlob:
         with suppress(FileNotFoundError):
             os.unlink(self._path)
 
-
-def _cant_write(error: OSError) -> StoreError:
-    return StoreError(f"can't write the layer: {os.strerror(error.errno or 0).lower()}")
+    def _cant_write(self, error: OSError) -> PycError:
+        return staging.trouble(self._store.root, "can't write the layer", error)
 
 
 def write_document(store: Store, data: bytes, media_type: str) -> Descriptor:
@@ -148,7 +145,7 @@ class Here:
         self.listener: Listener = nobody
 
     def manifest(self, tag_or_digest: str) -> Document:
-        """The manifest that was just written."""
+        """A manifest."""
         return Document(self._store.read_blob(tag_or_digest), OCI_MANIFEST, tag_or_digest)
 
     def blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:

@@ -196,6 +196,13 @@ class _Object:
         """Text that ends up in a line of /etc/passwd or a path: no line breaks (CVE-2022-4318)."""
         return _one_line(self.text(key), f"{self.where}: {key}")
 
+    def word(self, key: str) -> str:
+        """Text that is shown beside others, as the parts of a platform are: no spaces, nothing a terminal obeys."""
+        value = self.text(key)
+        if not value.isascii() or not all(char.isalnum() or char in "._-" for char in value):
+            raise ImageError(f"{self.where}: {key} {value[:100]!r} is no plain word")
+        return value
+
     def number(self, key: str) -> int:
         value: int = self._get(key, int, 0)
         if not -(1 << 63) <= value < 1 << 63:
@@ -255,10 +262,20 @@ def load_object(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > DOCUMENT_MAX:
         raise ImageError(f"{what} is larger than {DOCUMENT_MAX >> 20} MiB")
     try:
-        value = jsontext.load(data.decode(), pairs=_no_duplicates)
+        text = data.decode()
+        value = jsontext.load(text, pairs=_no_duplicates)
+        if "\\ud" in text or "\\uD" in text:
+            _check_printable(value)
     except ValueError as error:  # UnicodeDecodeError is one too
         raise ImageError(f"{what} is not valid JSON: {error}") from None
     return _Object(value, what).fields
+
+
+def _check_printable(value: object) -> None:
+    """Half a surrogate pair is JSON, but no text: it can't be printed, nor be an argument of a program."""
+    import json  # 6 ms, and only for what looks like it
+
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -341,7 +358,7 @@ def _parse_descriptor(entry: _Object) -> Descriptor:
     platform = None
     if entry.fields.get("platform") is not None:
         words = entry.object("platform")
-        platform = Platform.of(words.line("os"), words.line("architecture"), words.line("variant"))
+        platform = Platform.of(words.word("os"), words.word("architecture"), words.word("variant"))
     return Descriptor(media_type, digest, size, platform, entry.mapping("annotations"))
 
 
@@ -359,9 +376,9 @@ def parse_config(data: bytes) -> ImageConfig:
         if not is_digest(diff_id):
             raise ImageError(f"the image's config: diff ID {diff_id[:100]!r} is not a digest")
     return ImageConfig(
-        architecture=document.line("architecture"),
-        os=document.line("os") or "linux",
-        variant=document.line("variant"),
+        architecture=document.word("architecture"),
+        os=document.word("os") or "linux",
+        variant=document.word("variant"),
         created=document.line("created"),
         author=document.text("author"),
         env=_environment(config),

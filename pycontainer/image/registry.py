@@ -192,10 +192,9 @@ class Registry:
         """
         import json
 
-        with self._answer(path, Call(), what) as response:
-            data = self._small_body(response, DOCUMENT_MAX, what)
-            following = response.links.get("next", {}).get("url", "")
-            there = urljoin(response.url, following) if following else ""
+        response, data = self._document(path, Call(), what)
+        following = response.links.get("next", {}).get("url", "")
+        there = urljoin(response.url, following) if following else ""
         if there and _origin(there) != _origin(self._base):
             raise RegistryError(f"{self._endpoint.host} continues its {what} on another host")
         try:
@@ -213,15 +212,13 @@ class Registry:
             VerificationError: it is not what its digest says.
         """
         call = Call(headers={"Accept": ACCEPT})
-        response = self._answer(f"manifests/{tag_or_digest}", call, f"manifest {tag_or_digest}")
-        with response:
-            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if media_type == "text/html":
-                raise RegistryError(
-                    f"{self._endpoint.host} answered with a web page instead of a manifest",
-                    hint="is it a registry? a proxy or a login page may be in between",
-                )
-            data = self._small_body(response, DOCUMENT_MAX, "manifest")
+        response, data = self._document(f"manifests/{tag_or_digest}", call, f"manifest {tag_or_digest}")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type == "text/html":
+            raise RegistryError(
+                f"{self._endpoint.host} answered with a web page instead of a manifest",
+                hint="is it a registry? a proxy or a login page may be in between",
+            )
         promised = tag_or_digest if is_digest(tag_or_digest) else response.headers.get("Docker-Content-Digest", "")
         algorithm = promised.partition(":")[0] if is_digest(promised) else "sha256"
         digest = _digest(algorithm, data)
@@ -451,16 +448,31 @@ class Registry:
                     raise Broken(f"sent only {received} bytes in {spent:.0f} s")
                 spent, received = 0.0, 0
 
+    def _document(self, path: str, call: Call, what: str) -> tuple[requests.Response, bytes]:
+        """An answer that must be small, and its whole body; asked for again if it is cut."""
+        for attempt in range(1, self._patience.tries + 1):
+            try:
+                with self._answer(path, call, what) as response:
+                    return response, self._small_body(response, DOCUMENT_MAX, what)
+            except Broken as error:
+                last = f"{what} was cut: {error}"
+                self._pause(attempt, last)
+        raise RegistryError(f"{self._endpoint.host}: {last}, {self._patience.tries} times", hint="try again later")
+
     def _small_body(self, response: requests.Response, limit: int, what: str) -> bytes:
-        """A whole body that must be small."""
+        """A whole body that must be small.
+
+        Raises:
+            Broken: it was cut.
+        """
         data = b""
-        try:
-            for chunk in self._body(response):
-                data += chunk
-                if len(data) > limit:
-                    raise RegistryError(f"{self._endpoint.host} sent a {what} larger than {limit >> 10} KiB")
-        except Broken as error:
-            raise RegistryError(f"{self._endpoint.host}: {what} was cut: {error}", hint="try again") from None
+        for chunk in self._body(response):
+            data += chunk
+            if len(data) > limit:
+                raise RegistryError(f"{self._endpoint.host} sent a {what} larger than {limit >> 10} KiB")
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and len(data) < int(length):  # read1 of urllib3 does not tell
+            raise Broken("the answer ended early")
         return data
 
     def _refusal(self, response: requests.Response, what: str) -> RegistryError:
@@ -491,7 +503,7 @@ class Registry:
 
         try:
             text = json.loads(self._small_body(response, _ERROR_BODY_MAX, "error"))["errors"][0]["message"]
-        except (RegistryError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        except (Broken, RegistryError, ValueError, KeyError, IndexError, TypeError, RecursionError):
             return ""
         return f": {_printable(text)}" if isinstance(text, str) else ""
 
@@ -561,7 +573,13 @@ class Registry:
                         f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
                         hint="check the name; a private image needs 'pyc login' first",
                     )
-                given = read_token(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+                try:
+                    given = read_token(self._small_body(response, _TOKEN_BODY_MAX, "token"), where.netloc)
+                except Broken as error:
+                    if attempt == self._patience.tries:
+                        raise RegistryError(f"token server {where.netloc}: its token was cut: {error}") from None
+                    self._pause(attempt, f"(token) was cut: {error}")
+                    continue
                 self.identity = given.identity if self.wants_identity else ""
                 return given.token
         raise AssertionError

@@ -2,7 +2,8 @@
 
 Half-made things live in ROOT/tmp under names that follow from their digest, and their maker holds a flock on them. So
 two processes that want the same blob meet at its file: one makes it, the other waits. A maker that was killed
-has lost its lock; its partial blob is continued by the next one who wants it, its half-unpacked layer is swept.
+has lost its lock; its partial blob is continued by the next one who wants it, its half-unpacked layer is swept. A
+partial blob's name has the boot id as well: after a reboot nobody knows how much of it has reached the disk.
 
 Whole things are renamed into place without fsync, which would cost more than the unpacking. A marker in ROOT/unsynced
 named after the boot id says so, and is taken away once syncfs(2) has run. After a reboot the marked layers are dropped
@@ -84,6 +85,27 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
+    """The error for a call that the host refused; of a full disk, it says which of its two resources is out.
+
+    Args:
+        root: a path or descriptor on the disk it is about.
+        doing: what failed, as in ``"can't write x"``.
+    """
+    if not is_full(error):
+        return StoreError(f"{doing}: {error.strerror}")
+    disk, why = os.statvfs(root), "No space left on device"
+    if error.errno == errno.EDQUOT:
+        return StoreError(f"{doing}: {error.strerror}", hint="ask for a larger quota")
+    if disk.f_files and not disk.f_favail:  # some file systems make inodes as they need them, and count none
+        return StoreError(
+            f"{doing}: {why}: all of its {disk.f_files} inodes are taken",
+            hint="the disk may hold no more files, however many bytes are free; 'pyc system prune' removes some",
+        )
+    free = f"{disk.f_bavail * disk.f_frsize >> 20} of {disk.f_blocks * disk.f_frsize >> 20} MiB are free"
+    return StoreError(f"{doing}: {why}: {free}", hint="'pyc system prune' makes room")
+
+
 def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> None:
     """Make or replace a small file, all or nothing; on a full disk with the help of the ballast.
 
@@ -97,11 +119,12 @@ def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> N
         except OSError as error:
             unlink(temporary)
             if not is_full(error) or not drop_ballast(store.root):
-                raise StoreError(f"can't write {path}: {error.strerror}") from None
+                raise trouble(store.root, f"can't write {path}", error) from None
 
 
 def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = claim(temporary, lambda: os.open(temporary, flags, 0o600))
     try:
         view = memoryview(data)
         while view:
@@ -129,8 +152,8 @@ def lock(fd: int, waiting: Callable[[], None]) -> None:
             time.sleep(_LOCK_POLL)
 
 
-def _claim(path: str, make: Callable[[], int], waiting: Callable[[], None]) -> int:
-    """Open and lock what is at a path, until what we locked is still what is there."""
+def claim(path: str, make: Callable[[], int], waiting: Callable[[], None] = lambda: None) -> int:
+    """Open and lock what is at a path, until what we locked is still what is there: no sweeper was in between."""
     while True:
         fd = make()
         try:
@@ -156,18 +179,18 @@ class PartialBlob:
 
     def __init__(self, store: Store, digest: str, waiting: Callable[[], None]) -> None:
         self._store, self._digest = store, digest
-        self._path = f"{directory(store)}/blob.{digest.replace(':', '-')}"
+        self._path = f"{directory(store)}/blob.{boot_id()}.{digest.replace(':', '-')}"
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self.fd = _claim(self._path, lambda: os.open(self._path, flags, 0o600), waiting)
-        found = os.fstat(self.fd)
-        if found.st_mtime < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
-            os.ftruncate(self.fd, 0)  # from before this boot: its last pages may never have reached the disk
+        try:
+            self.fd = claim(self._path, lambda: os.open(self._path, flags, 0o600), waiting)
+        except OSError as error:
+            raise trouble(store.root, f"can't make {self._path}", error) from None
         self.done = os.fstat(self.fd).st_size
 
     def commit(self) -> None:
         """Put the finished and verified blob in its place."""
         mark(self._store, f"blob.{self._digest}")
-        os.rename(self._path, self._store.blob_path(self._digest))
+        into_place(self._store, self._path, self._store.blob_path(self._digest))
 
     def discard(self) -> None:
         """Throw away bytes that turned out wrong."""
@@ -193,8 +216,11 @@ class PartialLayer:
         self._store, self._diff_id = store, diff_id
         name = f"layer.{os.path.basename(store.layer_path(diff_id))}"
         self._path = f"{directory(store)}/{name}"
-        self._fd = _claim(self._path, self._make, waiting)
         self.fs = -1
+        try:
+            self._fd = claim(self._path, self._make, waiting)
+        except OSError as error:
+            raise trouble(store.root, f"can't make {self._path}", error) from None
 
     def _make(self) -> int:
         while True:
@@ -210,7 +236,10 @@ class PartialLayer:
         for name in os.listdir(self._fd):
             remove_tree(self._fd, os.fsencode(name))
         _spread(directory(self._store))
-        self._place()
+        try:
+            self._place()
+        except OSError as error:
+            raise trouble(self._fd, f"can't make {self._path}/fs", error) from None
         self.fs = os.open("fs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._fd)
         return self.fs
 
@@ -224,9 +253,11 @@ class PartialLayer:
 
     def commit(self, layer_json: bytes) -> None:
         """Describe the finished and verified layer, and put it in its place."""
+        place = self._store.layer_path(self._diff_id)
         write_file(self._store, f"{self._path}/layer.json", layer_json)
         mark(self._store, f"layer.{self._diff_id}")
-        os.rename(self._path, self._store.layer_path(self._diff_id))
+        trash(self._store, place)  # nothing, or a damaged one
+        into_place(self._store, self._path, place)
 
     def discard(self) -> None:
         """Remove everything that was unpacked."""
@@ -261,6 +292,18 @@ def _spread(path: str) -> None:
         os.close(fd)
 
 
+def into_place(store: Store, path: str, place: str) -> None:
+    """Rename what is whole to where it is looked for.
+
+    Raises:
+        StoreError: the disk is full.
+    """
+    try:
+        os.rename(path, place)
+    except OSError as error:
+        raise trouble(store.root, f"can't make {place}", error) from None
+
+
 def trash(store: Store, path: str) -> None:
     """Delete a directory, which is gone from its place at once."""
     doomed = _unique(store, "trash")
@@ -288,11 +331,12 @@ def _remove(store: Store, name: str) -> None:
 
 
 def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None:
-    """Delete what dead processes left in ROOT/tmp. What somebody holds, and a fresh partial blob, stay."""
+    """Delete what dead processes left in ROOT/tmp. What somebody holds, and a fresh partial blob of this boot, stay."""
     try:
         names = os.listdir(directory(store))
     except FileNotFoundError:
         return
+    fresh = f"blob.{boot_id()}."
     for name in names:
         path = f"{directory(store)}/{name}"
         try:
@@ -306,7 +350,7 @@ def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None
                 trash(store, path)
             elif name.startswith("trash."):
                 _remove(store, name)
-            elif age > (partial_blob_life if name.startswith("blob.") else 60):
+            elif not name.startswith(fresh) or age > partial_blob_life:
                 unlink(path)
         except BlockingIOError:
             continue
@@ -324,8 +368,15 @@ def boot_id() -> str:
 
 
 def mark(store: Store, name: str) -> None:
-    """Note that a thing about to appear may be lost by a power cut. The journal orders this before the rename."""
-    os.close(os.open(f"{unsynced(store)}/{boot_id()}.{name}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Note that a thing about to appear may be lost by a power cut. The journal orders this before the rename.
+
+    A mark is never used twice, as a thing that is deleted and made again may come while the first one is settled.
+    """
+    path = f"{unsynced(store)}/{boot_id()}.{name}.{time.monotonic_ns()}"
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise trouble(store.root, f"can't make {path}", error) from None
 
 
 def settle(store: Store) -> None:
@@ -371,14 +422,21 @@ def drop_unsynced(store: Store) -> None:
     with store.locked("unsynced.lock", fcntl.LOCK_EX):  # or a slower process would drop what we made anew
         for name in os.listdir(unsynced(store)):
             if not name.startswith(boot):
-                _drop_one(store, *name[len(boot) + 1 :].split(".", 1))
+                kind, digest = name[len(boot) + 1 :].split(".")[:2]
+                _drop_one(store, kind, digest)
                 unlink(f"{unsynced(store)}/{name}")
 
 
 def _drop_one(store: Store, kind: str, digest: str) -> None:
     if kind == "layer":
         trash(store, store.layer_path(digest))
-    elif not _is_whole(store.blob_path(digest), digest):
+    else:
+        drop_damaged_blob(store, digest)
+
+
+def drop_damaged_blob(store: Store, digest: str) -> None:
+    """Hash a blob, and delete it if it is not what its name says."""
+    if not _is_whole(store.blob_path(digest), digest):
         unlink(store.blob_path(digest))
 
 

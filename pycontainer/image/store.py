@@ -181,16 +181,19 @@ class Store:
 
     # ---- reading: the path of `run`, json only
 
-    def find(self, name_or_id: str) -> Image:
+    def find(self, name_or_id: str, *, mend: bool = True) -> Image:
         """The image of that name, ``name@digest``, id or unique prefix of an id.
 
+        Layers that were lost, in a power cut or by hand, are unpacked again from their blobs, which takes seconds. With
+        ``mend=False`` nothing is touched.
+
         Raises:
-            NotFound: there is none, the prefix fits several, or a part of it was lost in a power cut.
+            NotFound: there is none, the prefix fits several, or a part of it was lost.
             StoreError: the store can't be read, or the image is damaged.
         """
         staging.drop_unsynced(self)
         entries = self.entries()
-        return self._image(self._match(entries, name_or_id)[0], entries)
+        return self._image(self._match(entries, name_or_id)[0], entries, mend=mend)
 
     def images(self) -> list[Image]:
         """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
@@ -222,14 +225,20 @@ class Store:
             raise NotFound(f"no such image: {name_or_id}", hint=f"pyc pull {name_or_id}")
         return found
 
-    def _image(self, entry: Entry, entries: list[Entry]) -> Image:
+    def _image(self, entry: Entry, entries: list[Entry], *, mend: bool = True) -> Image:
         if not self.has_blob(entry.manifest):
             raise NotFound(
                 f"manifest {entry.manifest.digest} is missing",
                 hint="pull the image again: only what is missing is fetched",
             )
         config = parse_config(self.read_blob(entry.image_id))
-        layers = self._from_summary(entry.image_id, config.diff_ids) or tuple(map(self._layer, config.diff_ids))
+        layers = self._from_summary(entry.image_id, config.diff_ids)
+        if not layers:
+            if mend and any(not self.has_layer(diff_id) for diff_id in config.diff_ids):
+                from pycontainer.image.mend import unpack_again  # 10 ms, and only after damage
+
+                unpack_again(self, entry.manifest, config.diff_ids)
+            layers = tuple(map(self._layer, config.diff_ids))
         return Image(
             id=entry.image_id,
             digest=entry.source,
@@ -254,11 +263,18 @@ class Store:
             document = jsontext.load(_read(f"{path}/layer.json", DOCUMENT_MAX).decode())
             if document["diff_id"] != diff_id:
                 raise StoreError(f"{path} holds another layer whose diff ID begins alike: {document['diff_id']}")
-            return Layer(diff_id, f"{path}/fs", LayerFacts.read(document))
+            return Layer(diff_id, f"{path}/fs", LayerFacts.read(document)) if os.path.isdir(f"{path}/fs") else None
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path}/layer.json is damaged: {error}") from None
+
+    def has_layer(self, diff_id: str) -> bool:
+        """True if the unpacked layer is here, and not damaged as far as one look shows."""
+        try:
+            return self.layer(diff_id) is not None
+        except StoreError:
+            return False
 
     def _from_summary(self, image_id: str, diff_ids: tuple[str, ...]) -> tuple[Layer, ...]:
         """The layers of an image that has many, from one file; nothing if one is not here, or the file no good."""
@@ -352,10 +368,10 @@ class Store:
             try:
                 make_private(path)
             except OSError as error:
-                raise StoreError(f"can't make {path}: {error.strerror}") from None
+                raise staging.trouble(os.path.dirname(path), f"can't make {path}", error) from None
         staging.keep_ballast(self)
         if not os.path.exists(f"{self.oci}/oci-layout"):
-            staging.write_file(self, f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+            staging.write_file(self, f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', sync=True)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -372,6 +388,8 @@ class Store:
         except FileNotFoundError:  # the very first command
             self.prepare()
             fd = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise staging.trouble(self.root, f"can't make {path}", error) from None
         try:
             try:
                 fcntl.flock(fd, how)

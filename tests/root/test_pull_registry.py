@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import zstandard
 
 from pycontainer.engine.pull import pull
-from pycontainer.errors import ImageError, LayerError, NotFound, PycError, RegistryError, StoreError, VerificationError
+from pycontainer.errors import ImageError, LayerError, NotFound, RegistryError, StoreError, VerificationError
 from pycontainer.image import manifest as m
 from pycontainer.image import staging
 from pycontainer.image.events import Event
@@ -174,12 +175,61 @@ def test_layers_shared_with_another_image_are_not_fetched_again(store: Store, fa
 def test_a_layer_that_was_lost_is_unpacked_again_from_its_blob(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app:1", [BASE])
     image = get(store, fake)
-    staging.trash(store, os.path.dirname(image.layers[0].path_of_fs))
-    with pytest.raises(NotFound, match="is missing"):
-        store.find(image.id)
+    layer = os.path.dirname(image.layers[0].path_of_fs)
     del fake.requests[:]
-    assert get(store, fake) == image
+    staging.trash(store, layer)
+    with pytest.raises(NotFound, match="is missing"):
+        store.find(image.id, mend=False)
+    assert get(store, fake) == image  # a pull
     assert fake.paths("/blobs/") == []
+    del fake.requests[:]
+    for damage in LAYER_DAMAGE:
+        damage(layer)
+        assert store.find(image.id) == image  # a look, without the registry
+        assert os.path.getsize(f"{layer}/fs/bin/sh") == 300_002
+    assert fake.requests == []
+
+
+LAYER_DAMAGE = [
+    lambda layer: shutil.rmtree(layer),
+    lambda layer: shutil.rmtree(f"{layer}/fs"),
+    lambda layer: shutil.rmtree(os.path.dirname(layer)),
+    lambda layer: os.unlink(f"{layer}/layer.json"),
+    lambda layer: os.truncate(f"{layer}/layer.json", 0),
+    lambda layer: os.truncate(f"{layer}/layer.json", 20),
+]
+
+
+def test_a_layer_and_its_blob_that_both_were_damaged_are_fetched_anew_by_a_pull(
+    store: Store, fake: FakeRegistry
+) -> None:
+    fake.add_image("app:1", [BASE, TOP])
+    image = get(store, fake)
+    blob = store.blob_path(store.manifest(image.manifest).layers[0].digest)
+    for at in (0, 1000, os.path.getsize(blob) // 2):
+        shutil.rmtree(store.layers)
+        with open(blob, "r+b") as file:
+            file.seek(at)
+            file.write(b"\xaa\x55")
+        with pytest.raises(NotFound, match=r"layer .* is missing"):
+            store.find(image.id)
+        del fake.requests[:]
+        assert get(store, fake) == image
+        assert len(fake.paths("/blobs/")) == 1
+
+
+def test_what_an_earlier_pull_left_wrong_is_not_continued_for_ever(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app:1", [TOP])
+    digest = digest_of(fake.blobs[digest_of(gzip.compress(TOP, 1, mtime=0))])
+    store.prepare()
+    for junk in (b"<html>try again later</html>", bytes(3_000_000), fake.blobs[digest][:100_000] + bytes(9)):
+        partial = staging.PartialBlob(store, digest, lambda: None)
+        os.write(partial.fd, junk)
+        partial.close()
+        events: list[Event] = []
+        assert get(store, fake, events=events).layers
+        assert "fetching anew" in "".join(event.text for event in events if event.kind == "retry")
+        store.remove(f"{fake.host}/app:1")
 
 
 def test_a_tag_that_moves_leaves_the_old_image_without_it(store: Store, fake: FakeRegistry) -> None:
@@ -528,10 +578,11 @@ def test_a_power_cut_after_the_pull_costs_a_pull_but_never_a_wrong_file(
     with open(f"{image.layers[0].path_of_fs}/bin/sh", "wb"):
         pass  # zero bytes, as delayed allocation leaves it
     monkeypatch.setattr(staging, "boot_id", lambda: "0" * 36)
-    with pytest.raises(PycError):
-        store.find(f"{fake.host}/app:1")
-    again = get(store, fake)
+    del fake.requests[:]
+    again = store.find(f"{fake.host}/app:1")  # unpacked again
     assert os.path.getsize(f"{again.layers[0].path_of_fs}/bin/sh") == 300_002
+    assert get(store, fake) == image
+    assert fake.paths("/blobs/") == []
     staging.settle(store)
 
 

@@ -72,8 +72,11 @@ FAILURES: dict[str, tuple[Callable[[Handler], object], str]] = {
     "500": (answers(500), "answered 500 Internal Server Error, 3 times"),
     "503": (answers(503, b"busy"), "answered 503 Service Unavailable, 3 times"),
     "html": (answers(200, b"<html>login</html>", Content_Type="text/html; charset=utf-8"), "a web page instead"),
-    "too large": (answers(200, b" " * (5 << 20)), "sent a manifest larger than 4096 KiB"),
-    "cut": (lambda h: h.answer(200, b"{}" * 500, cut=10), "manifest was cut: closed the connection too early"),
+    "too large": (answers(200, b" " * (5 << 20)), "sent a manifest 1 larger than 4096 KiB"),
+    "cut": (
+        lambda h: h.answer(200, b"{}" * 500, cut=10),
+        "was cut: closed the connection too early, 3 times",
+    ),
     "wrong digest": (answers(200, b"{}", Docker_Content_Digest=digest_of(b"x")), "has digest sha256:44136fa355b3"),
     "redirect circle": (answers(307, Location="/v2/app/manifests/1"), "redirects in circles"),
     "redirect nowhere": (answers(307, Location="file:///etc/passwd"), "no web address"),

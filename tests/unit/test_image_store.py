@@ -283,11 +283,12 @@ def test_sweeping_spares_what_is_held_and_fresh_partial_blobs(store: Store) -> N
     partial = staging.PartialBlob(store, blob, lambda: None)
     os.write(partial.fd, b"half")
     partial.close()
+    name = f"blob.{staging.boot_id()}.sha256-{'c' * 64}"
     staging.sweep(store)
-    assert sorted(os.listdir(staging.directory(store))) == [f"blob.sha256-{'c' * 64}", f"layer.{'a' * 24}"]
+    assert sorted(os.listdir(staging.directory(store))) == [name, f"layer.{'a' * 24}"]
     mine.discard()
     mine.close()
-    os.utime(f"{staging.directory(store)}/blob.sha256-{'c' * 64}", (0, 0))
+    os.utime(f"{staging.directory(store)}/{name}", (0, 0))
     staging.sweep(store)
     assert os.listdir(staging.directory(store)) == []
 
