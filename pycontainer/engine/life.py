@@ -11,6 +11,7 @@ and empty files that mark it as ``paused`` or the like.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -37,11 +38,33 @@ def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
         for path in (roots.runroot, roots.runroot + "/containers", roots.live(container_id)):
             make_private(path)
         with contextlib.suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
-            if (lock := try_lock(roots, container_id, os.O_CREAT)) is not None:
+            if (lock := _new_lock(roots, container_id)) is not None:
                 return lock
         if time.monotonic() > deadline:
             raise Conflict(f"container {container_id[:12]} is running already")
         time.sleep(0.001)  # a moment of somebody's who looks, or repairs
+
+
+def _new_lock(roots: Roots, container_id: str) -> int | None:
+    """The file, locked before it has a name: else a crowd that repairs would lock it, again and again, before us."""
+    where = roots.live(container_id)
+    try:
+        lock = os.open(where, os.O_RDWR | os.O_CLOEXEC | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return try_lock(roots, container_id, os.O_CREAT)  # a filesystem without files that have no name
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        # With a descriptor of a directory, which an absolute path has no need of, link() is linkat(AT_SYMLINK_FOLLOW).
+        os.link(f"/proc/self/fd/{lock}", where + "/lock", src_dir_fd=lock)
+        return lock
+    except FileExistsError:
+        os.close(lock)
+        return try_lock(roots, container_id)
+    except BaseException:
+        os.close(lock)
+        raise
 
 
 def try_lock(roots: Roots, container_id: str, flags: int = 0) -> int | None:

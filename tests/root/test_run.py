@@ -43,15 +43,15 @@ def test_a_megabyte_passes_both_ways_unchanged(run: Run) -> None:
 
 
 def test_a_reader_that_takes_its_time_gets_everything_and_signals_too(stocked: Pyc, image: str) -> None:
-    script = "trap 'echo got' USR1; sleep 0.5; wc -c"
+    script = "trap 'echo got' USR1; echo ready; sleep 0.5; wc -c"
     process = stocked.start("run", "--rm", "-i", image, "sh", "-c", script)
     assert process.stdin is not None
     sender = threading.Thread(target=lambda: (process.stdin.write(bytes(5_000_000)), process.stdin.close()))  # type: ignore[union-attr]
     sender.start()
-    time.sleep(0.3)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGUSR1)
     sender.join(20)
-    assert process.stdout is not None
     assert sorted(process.stdout.read().split()) == [b"5000000", b"got"]
     assert process.wait(20) == 0
     for stream in (process.stdout, process.stderr):
@@ -371,7 +371,7 @@ def test_eighty_at_once_do_not_meet(stocked: Pyc, image: str) -> None:
     """Each clears up after others that were killed; none takes what another is just making for remains."""
     running = [stocked.start("run", "--rm", image, "sh", "-c", f"echo {n}") for n in range(80)]
     for number, process in enumerate(running):
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert (out, err, process.returncode) == (f"{number}\n".encode(), b"", 0)
 
 
