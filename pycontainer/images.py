@@ -50,7 +50,8 @@ def pull(
     ('image', True)
 
     Args:
-        name: as on the command line, ``alpine`` or ``host/path:tag``.
+        name: as on the command line, ``alpine`` or ``host/path:tag``; ``registries.conf`` may say what a name without
+            a registry means.
         platform: ``os/architecture[/variant]``; this machine's by default.
         progress: is called with each :class:`~pycontainer.image.events.Event`, in the calling thread. What it raises
             ends the pull.
@@ -61,16 +62,16 @@ def pull(
     Raises:
         InvalidReference, RegistryError, VerificationError, LayerError, ImageError, StoreError.
     """
+    from pycontainer.engine.obtain import of_candidates
     from pycontainer.engine.pull import pull as fetch  # requests: 80 ms
-    from pycontainer.image.reference import Reference
 
-    return fetch(
-        _store(roots),
-        Reference.parse(name),
-        platform=_platform(platform),
-        progress=progress,
-        credentials=credentials,
-        jobs=jobs,
+    store, wanted = _store(roots), _platform(platform)
+    return of_candidates(
+        name,
+        lambda reference: fetch(
+            store, reference, platform=wanted, progress=progress, credentials=credentials, jobs=jobs
+        ),
+        progress,
     )
 
 

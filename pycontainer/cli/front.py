@@ -85,6 +85,7 @@ COMMANDS |= {
             "tag": COMMANDS["tag"],
             "history": COMMANDS["history"],
             "inspect": ("inspect:of_images", "Show all that is known about images"),
+            "exists": ("inspect:image_exists", "Tell by the exit code whether an image is here"),
             "prune": ("prune:images", "Remove the images that nobody uses"),
         },
         "The commands about images",

@@ -99,3 +99,15 @@ _KIND = click.Option(
 of_containers = _make("container", "Show all that is known about containers.", _SIZE)
 of_images = _make("image", "Show all that is known about images.", _PLATFORM)
 command = _make("", "Show all that is known about containers and images.", _SIZE, _KIND)
+
+
+@click.command("exists", help="Exit with 0 if an image is here, with 1 if not.")
+@click.argument("image")
+@click.pass_obj
+def image_exists(session: Session, /, image: str) -> int:
+    """Look for an image."""
+    try:
+        Store(session.roots.root).find(image)
+    except NotFound:
+        return 1
+    return 0

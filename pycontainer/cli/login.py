@@ -7,8 +7,9 @@ import sys
 import click
 
 from pycontainer.cli import Session
+from pycontainer.cli.registry_flags import authfile_flag, insecure, registry_flags
 from pycontainer.engine import login as engine
-from pycontainer.errors import RegistryError, UsageError
+from pycontainer.errors import NotFound, RegistryError, UsageError
 
 _SECRET_MAX = 64 << 10
 
@@ -17,11 +18,24 @@ _SECRET_MAX = 64 << 10
 @click.option("-u", "--username", default="", help="User")
 @click.option("-p", "--password", help="Password or token; everybody on this host can read it while we run")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
+@click.option("--get-login", is_flag=True, help="Only tell the user of the login that is stored")
+@registry_flags
 @click.argument("server", default="", metavar="[SERVER]")
 @click.pass_obj
-def command(session: Session, /, username: str, password: str | None, password_stdin: bool, server: str) -> None:
+def command(
+    session: Session,
+    /,
+    username: str,
+    password: str | None,
+    password_stdin: bool,
+    get_login: bool,
+    tls_verify: bool | None,
+    server: str,
+) -> None:
     """Log in."""
-    host = engine.registry_name(server)
+    host, anyhow = engine.registry_name(server), insecure(tls_verify)
+    if get_login:
+        return _tell_user(host)
     if password is not None and password_stdin:
         raise UsageError("--password and --password-stdin are mutually exclusive")
     if password_stdin and not username:
@@ -30,23 +44,30 @@ def command(session: Session, /, username: str, password: str | None, password_s
         click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
     elif password_stdin:
         password = sys.stdin.read(_SECRET_MAX).rstrip("\r\n")
-    elif not username and _still_good(host):
+    elif not username and _still_good(host, anyhow):
         return
     username, password = _ask(username, password)
-    saved = engine.login(host, engine.Login(username, password))
+    saved = engine.login(host, engine.Login(username, password), insecure=anyhow)
     if not saved.helper:
         click.echo(f"WARNING! Your login is stored unencrypted in '{saved.path}', readable by you alone.", err=True)
     click.echo("Login Succeeded")
 
 
-def _still_good(host: str) -> bool:
+def _tell_user(host: str) -> None:
+    who = engine.stored(host)
+    if who is None:
+        raise NotFound(f"not logged in to {host}", hint=f"pyc login {host}")
+    click.echo(who.user)
+
+
+def _still_good(host: str, anyhow: bool | None) -> bool:
     """Whether what is stored lets us in."""
     who = engine.stored(host)
     if who is None:
         return False
     click.echo("Authenticating with existing credentials...")
     try:
-        engine.check(host, who)
+        engine.check(host, who, insecure=anyhow)
     except RegistryError as error:
         if not sys.stdin.isatty():
             raise
@@ -74,10 +95,18 @@ def _ask(username: str, password: str | None) -> tuple[str, str]:
 
 
 @click.command("logout", help="Log out from a registry; from Docker Hub if none is named.")
+@click.option("-a", "--all", "everywhere", is_flag=True, help="Log out from all registries")
+@authfile_flag
 @click.argument("server", default="", metavar="[SERVER]")
 @click.pass_obj
-def logout(session: Session, /, server: str) -> None:
+def logout(session: Session, /, everywhere: bool, server: str) -> None:
     """Log out."""
+    if everywhere:
+        if server:
+            raise UsageError("--all and a registry are mutually exclusive")
+        had = engine.logout_everywhere()
+        click.echo("Removed login credentials for all registries" if had else "Not logged in anywhere")
+        return
     host = engine.registry_name(server)
     had = engine.logout(host)
     click.echo(f"Removing login credentials for {host}" if had else f"Not logged in to {host}")

@@ -48,8 +48,8 @@ class Lines:
         self._stream, self._words, self._layers = stream, words, set[str]()
 
     def __call__(self, event: Event) -> None:
-        """Tell of a layer, and of whatever is tried again."""
-        if event.kind == "retry":
+        """Tell of a layer, of whatever is tried again, and of what is odd."""
+        if event.kind in ("retry", "warning"):
             print(event.text, file=self._stream, flush=True)
         if event.kind in ("layer", "exists", "waiting"):
             self._layers.add(event.digest)
@@ -77,7 +77,7 @@ class Bars:
         task = self._tasks.get(event.digest)
         if event.kind in ("layer", "waiting") or (event.kind == "exists" and task is None):
             self._add(event)
-        elif event.kind == "retry":
+        elif event.kind in ("retry", "warning"):
             self._open().console.print(event.text, style="yellow", markup=False)
         elif self._progress and task is not None:
             if event.kind in ("download", "upload"):

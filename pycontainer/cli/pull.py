@@ -7,10 +7,16 @@ import sys
 import click
 
 from pycontainer.cli import Session, progress
+from pycontainer.cli.listing import for_each
+from pycontainer.cli.registry_flags import insecure, registry_flags
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.image.store import Image
 
 
 @click.command("pull", help="Download an image from a registry.")
@@ -18,57 +24,86 @@ from pycontainer.image.store import Store
 @click.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
 @click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is here")
 @click.option("--explain", is_flag=True, help="Say what happens while it happens")
+@registry_flags
 @click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
-@click.argument("name")
+@click.argument("names", metavar="NAME[:TAG|@DIGEST]...", nargs=-1, required=True)
 @click.pass_obj
-def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet: bool, explain: bool) -> None:
-    """Download an image."""
+def command(
+    session: Session,
+    /,
+    names: tuple[str, ...],
+    all_tags: bool,
+    platform: str,
+    quiet: bool,
+    explain: bool,
+    tls_verify: bool | None,
+) -> int:
+    """Download images."""
     store, wanted = Store(session.roots.root), Platform.parse(platform) if platform else None
-    if all_tags:
-        for tagged in _all_tags(name):
-            _pull(store, tagged, wanted, quiet=quiet, explain=explain)
-    else:
-        _pull(store, name, wanted, quiet=quiet, explain=explain)
+    anyhow = insecure(tls_verify)
+
+    def one(name: str) -> None:
+        for tagged in _all_tags(name, anyhow) if all_tags else [name]:
+            _pull(store, tagged, wanted, quiet=quiet, explain=explain, anyhow=anyhow)
+
+    if len(names) > 1:
+        return for_each(names, one)
+    one(names[0])
+    return 0
 
 
-def _all_tags(name: str) -> list[str]:
+def _all_tags(name: str, anyhow: bool | None) -> list[str]:
     from pycontainer.engine.search import tags  # requests: +80 ms
+    from pycontainer.image.shortnames import candidates
 
-    reference = Reference.parse(name)
+    reference = candidates(name)[0]
     if reference.digest or ":" in name.rpartition("/")[2]:
         raise UsageError("a tag can't be used with --all-tags")
-    return [f"{reference.name}:{tag}" for tag in tags(reference)]
+    return [f"{reference.name}:{tag}" for tag in tags(reference, insecure=anyhow)]
 
 
-def _pull(store: Store, name: str, wanted: Platform | None, *, quiet: bool, explain: bool) -> None:
+def _pull(store: Store, name: str, wanted: Platform | None, *, quiet: bool, explain: bool, anyhow: bool | None) -> None:
+    from pycontainer.engine.obtain import of_candidates
     from pycontainer.engine.pull import pull  # requests: +80 ms
     from pycontainer.engine.sources import open_source
 
     source = open_source(name)
-    reference = source.reference if source else Reference.parse(name)
-    before = _image_id(store, str(reference))
-    if not quiet and not source:
-        if reference.tag == "latest" and ":latest" not in name:
-            click.echo("Using default tag: latest")
-        click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
     listener: progress.Listener = progress.for_stream(sys.stdout)
     if explain:
         from pycontainer.explain.pull import PullNarrator
 
         listener = PullNarrator(sys.stderr)
     told = None if quiet else listener
+
+    def from_registry(reference: Reference) -> Image:
+        before = _image_id(store, str(reference))
+        if not quiet:
+            if reference.tag == "latest" and ":latest" not in name:
+                click.echo("Using default tag: latest")
+            click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
+        image = pull(store, reference, platform=wanted, progress=told, insecure=anyhow)
+        listener.close()
+        return _tell(image, reference, before, quiet=quiet)
+
     try:
         if source:
+            before = _image_id(store, str(source.reference))
             image = source.take(store, platform=wanted, progress=told)
+            listener.close()
+            _tell(image, source.reference, before, quiet=quiet)
         else:
-            image = pull(store, reference, platform=wanted, progress=told)
+            of_candidates(name, from_registry, told)
     finally:
         listener.close()
+
+
+def _tell(image: Image, reference: Reference, before: str, *, quiet: bool) -> Image:
     if not quiet:
         click.echo(f"Digest: {image.digest}")
         status = "Image is up to date" if before == image.id else "Downloaded newer image"
         click.echo(f"Status: {status} for {reference.familiar}")
     click.echo(str(reference))
+    return image
 
 
 def _image_id(store: Store, name: str) -> str:

@@ -7,6 +7,8 @@ import sys
 import click
 
 from pycontainer.cli import Session, progress
+from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.errors import StoreError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
@@ -20,10 +22,21 @@ if TYPE_CHECKING:
 @click.option("-a", "--all-tags", is_flag=True, help="Send all tags of the repository")
 @click.option("--platform", default="", metavar="OS/ARCH", help="Send only an image for this os/architecture[/variant]")
 @click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is there")
+@click.option("--digestfile", default="", metavar="FILE", help="Write the digest of what was sent there")
+@registry_flags
 @click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
 @click.argument("name", metavar="NAME[:TAG]")
 @click.pass_obj
-def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet: bool) -> None:
+def command(
+    session: Session,
+    /,
+    name: str,
+    all_tags: bool,
+    platform: str,
+    quiet: bool,
+    digestfile: str,
+    tls_verify: bool | None,
+) -> None:
     """Send an image."""
     from pycontainer.engine.push import tags_of  # requests: +80 ms
 
@@ -34,20 +47,30 @@ def command(session: Session, /, name: str, all_tags: bool, platform: str, quiet
         if not all_tags and references[0].tag == "latest" and ":latest" not in name:
             click.echo("Using default tag: latest")
         click.echo(f"The push refers to repository [{references[0].name}]")
-    for reference in references:
-        _push(store, reference, wanted, quiet=quiet)
+    digests = [_push(store, reference, wanted, insecure(tls_verify), quiet=quiet) for reference in references]
+    if digestfile:
+        _write(digestfile, "\n".join(digests))
 
 
-def _push(store: Store, reference: Reference, platform: Platform | None, *, quiet: bool) -> None:
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise StoreError(f"can't write {path}: {(error.strerror or '').lower()}") from None
+
+
+def _push(store: Store, reference: Reference, platform: Platform | None, anyhow: bool | None, *, quiet: bool) -> str:
     from pycontainer.engine.push import push
 
     bars = progress.for_stream(sys.stdout, progress.PUSH)
     listener: Listener | None = None if quiet else bars
     try:
-        pushed = push(store, reference, platform=platform, progress=listener)
+        pushed = push(store, reference, platform=platform, progress=listener, insecure=anyhow)
     finally:
         bars.close()
     if quiet:
         click.echo(str(reference))
     else:
         click.echo(f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
+    return pushed.digest

@@ -8,7 +8,7 @@ from pycontainer.cli import Session
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each
 from pycontainer.engine.prune import users
-from pycontainer.errors import NotFound
+from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.store import Store
 
 
@@ -16,11 +16,25 @@ from pycontainer.image.store import Store
 @click.option("-f", "--force", is_flag=True, help="Remove all names; don't mind stopped containers")
 @click.option("--no-prune", is_flag=True, expose_value=False, help="No effect: images have no untagged parents here")
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only if it is for that platform")
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("-a", "--all", "everything", is_flag=True, help="Remove all images")
+@click.option("-i", "--ignore", is_flag=True, help="Don't mind images that are not here")
+@click.argument("names", metavar="IMAGE...", nargs=-1)
 @click.pass_obj
-def command(session: Session, /, names: tuple[str, ...], force: bool, platforms: tuple[str, ...]) -> int:
+def command(
+    session: Session,
+    /,
+    names: tuple[str, ...],
+    force: bool,
+    platforms: tuple[str, ...],
+    everything: bool,
+    ignore: bool,
+) -> int:
     """Remove images."""
     store = Store(session.roots.root)
+    if everything == bool(names):
+        raise UsageError("name images, or say --all" if not names else "--all and names are mutually exclusive")
+    if everything:
+        names = tuple(name for image in store.images() for name in map(str, image.tags or (image.id,)))
     wanted = [platform for text in platforms for platform in text.split(",")]
 
     def remove(name: str) -> None:
@@ -29,6 +43,8 @@ def command(session: Session, /, names: tuple[str, ...], force: bool, platforms:
                 of_platform(store.find(name), wanted, name)
             removed = store.remove(name, force=force, in_use=lambda image_id: users(session.roots, image_id))
         except NotFound as error:
+            if ignore:
+                return
             if not force:
                 raise
             click.echo(f"pyc: {error.message}", err=True)

@@ -5,45 +5,65 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session, listing
+from pycontainer.cli.registry_flags import insecure, registry_flags
 from pycontainer.errors import UsageError
+from pycontainer.oci import grammar
 
 HEADERS = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 TAG_HEADERS = {"Name": "NAME", "Tag": "TAG"}
 _SHORT = 45
+_LIMIT = 25
+_NEVER = 1 << 62
 
 
 @click.command("search", help="Search a registry, Docker Hub unless TERM is HOST/TERM.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="is-official=BOOL, stars=NUMBER")
 @click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("--limit", default=25, metavar="NUMBER", help="Show at most so many (25)")
+@click.option("--limit", type=int, metavar="NUMBER", help="Show at most so many, 1 to 100; 25 unless they are tags")
 @click.option("--list-tags", is_flag=True, help="Show the tags of the repository TERM")
 @click.option("--no-trunc", is_flag=True, help="Don't shorten")
+@registry_flags
 @click.argument("term")
 @click.pass_obj
 def command(
-    session: Session, /, filters: tuple[str, ...], form: str, limit: int, list_tags: bool, no_trunc: bool, term: str
+    session: Session,
+    /,
+    filters: tuple[str, ...],
+    form: str,
+    limit: int | None,
+    list_tags: bool,
+    no_trunc: bool,
+    tls_verify: bool | None,
+    term: str,
 ) -> None:
     """Search."""
     from pycontainer.engine import search  # requests: +80 ms
 
-    chosen = listing.Filters(filters, () if list_tags else ("is-official", "stars"))
+    if limit is not None and not 1 <= limit <= 100:
+        raise UsageError(f"limit must be 1 to 100, not {limit}")
+    chosen = listing.Filters(filters, () if list_tags else ("is-automated", "is-official", "stars"))
     if list_tags:
-        from pycontainer.image.reference import Reference
+        from pycontainer.image.shortnames import candidates
 
-        reference = Reference.parse(term)
-        tags = [{"Name": reference.familiar_name, "Tag": tag} for tag in search.tags(reference)]
+        reference = candidates(term)[0]
+        tags = [
+            {"Name": reference.familiar_name, "Tag": tag}
+            for tag in search.tags(reference, insecure=insecure(tls_verify))[:limit]
+        ]
         return listing.write(tags, TAG_HEADERS, "{{.Name}}\t{{.Tag}}", form)
     stars = max([0, *map(_number, chosen.get("stars"))])
-    official = [text in ("true", "1") for text in chosen.get("is-official")]
+    official = _truths(chosen, "is-official")
+    if any(_truths(chosen, "is-automated")):  # nothing is any more; docker says the same
+        limit, stars = 1, _NEVER
     rows = []
-    for found in search.search(term, limit=limit):
-        if found.stars < stars or (official and found.official not in official):
+    for each in search.search(term, limit=limit or _LIMIT, insecure=insecure(tls_verify)):
+        if each.stars < stars or (official and each.official not in official):
             continue
-        text = found.description
+        text = each.description
         if not no_trunc and len(text) > _SHORT:
             text = text[: _SHORT - 1] + "…"
-        mark = "[OK]" if found.official else ""
-        rows.append({"Name": found.name, "Description": text, "StarCount": found.stars, "IsOfficial": mark})
+        mark = "[OK]" if each.official else ""
+        rows.append({"Name": each.name, "Description": text, "StarCount": each.stars, "IsOfficial": mark})
     listing.write(rows, HEADERS, "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}", form)
 
 
@@ -51,3 +71,10 @@ def _number(text: str) -> int:
     if not text.isdigit():
         raise UsageError(f"invalid filter: stars={text} is no number")
     return int(text)
+
+
+def _truths(chosen: listing.Filters, key: str) -> list[bool]:
+    try:
+        return [grammar.boolean(text) for text in chosen.get(key)]
+    except UsageError as error:
+        raise UsageError(f"invalid filter: {key}={','.join(chosen.get(key))} {error.message}") from None

@@ -12,11 +12,13 @@ from pycontainer.image.store import Store
 
 @click.command("tag", help="Give the image SOURCE the name TARGET as well.")
 @click.argument("source")
-@click.argument("target")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.pass_obj
-def command(session: Session, /, source: str, target: str) -> None:
-    """Give an image another name."""
-    name = Reference.parse(target)
-    if name.digest:
-        raise InvalidReference(f"{target}: a tag can't have a digest")
-    Store(session.roots.root).tag(source, name)
+def command(session: Session, /, source: str, targets: tuple[str, ...]) -> None:
+    """Give an image other names."""
+    names = [Reference.parse(target) for target in targets]
+    for name in names:
+        if name.digest:
+            raise InvalidReference(f"{name.familiar}: a tag can't have a digest")
+    for name in names:
+        Store(session.roots.root).tag(source, name)

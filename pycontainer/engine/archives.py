@@ -267,8 +267,11 @@ def _meant(store: Store, text: str) -> list[tuple[Image, Reference | None]]:
         if whole:
             return [(whole[tag], tag) for tag in sorted(whole, key=str)]
     image = store.find(text)
-    named = wanted is not None and not wanted.digest and str(wanted) in image.names
-    return [(image, wanted if named else None)]
+    if wanted and str(wanted) not in image.names:  # it may be the ID, or a name that means another registry's image
+        from pycontainer.image.shortnames import candidates
+
+        wanted = next((meant for meant in candidates(text) if str(meant) in image.names), None)
+    return [(image, wanted if wanted and not wanted.digest else None)]
 
 
 def _blobs(

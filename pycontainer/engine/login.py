@@ -10,7 +10,7 @@ from pycontainer.image.credentials import HUB, Login, Saved
 from pycontainer.image.registries_conf import at, load
 from pycontainer.image.registry import Patience, Registry
 
-__all__ = ["Login", "Saved", "login", "logout", "registry_name", "stored"]
+__all__ = ["Login", "Saved", "login", "logout", "logout_everywhere", "registry_name", "stored"]
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 
@@ -32,18 +32,30 @@ def stored(host: str) -> Login | None:
     return credentials.find(host)
 
 
-def login(host: str, who: Login, *, patience: Patience = Patience()) -> Saved:  # noqa: B008  immutable
+def login(
+    host: str,
+    who: Login,
+    *,
+    insecure: bool | None = None,
+    patience: Patience = Patience(),  # noqa: B008  immutable
+) -> Saved:
     """Show a login to a registry, and keep it if that lets us in; or an identity token, if it gives one for it.
 
     Raises:
         RegistryError: it can't be reached, or refuses; or a credential helper failed.
         StoreError: the login can't be written.
     """
-    identity = check(host, who, patience=patience)
+    identity = check(host, who, insecure=insecure, patience=patience)
     return credentials.save(host, Login(credentials.TOKEN_USER, identity) if identity else who)
 
 
-def check(host: str, who: Login, *, patience: Patience = Patience()) -> str:  # noqa: B008  immutable
+def check(
+    host: str,
+    who: Login,
+    *,
+    insecure: bool | None = None,
+    patience: Patience = Patience(),  # noqa: B008  immutable
+) -> str:
     """Show a login to a registry.
 
     Returns:
@@ -52,7 +64,7 @@ def check(host: str, who: Login, *, patience: Patience = Patience()) -> str:  # 
     Raises:
         RegistryError: it can't be reached, or refuses.
     """
-    registry = Registry(at(host, load()), credentials=lambda asked: who, patience=patience)
+    registry = Registry(at(host, load(), insecure=insecure), credentials=lambda asked: who, patience=patience)
     registry.wants_identity = who.user != credentials.TOKEN_USER
     try:
         registry.check()
@@ -68,3 +80,12 @@ def logout(host: str) -> list[str]:
         the files and helpers that had it.
     """
     return credentials.erase(host)
+
+
+def logout_everywhere() -> list[str]:
+    """Forget all logins.
+
+    Returns:
+        the files and helpers that had some.
+    """
+    return credentials.erase_all()

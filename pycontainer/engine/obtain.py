@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from pycontainer.errors import NotFound
+from pycontainer.errors import NotFound, RegistryError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.engine.options import Roots, RunOptions
-    from pycontainer.engine.pull import Event
+    from pycontainer.image.events import Event
+    from pycontainer.image.reference import Reference
     from pycontainer.image.store import Image
 
 SOURCES = ("oci:", "oci-archive:", "docker-archive:")
@@ -48,9 +49,38 @@ def _obtain(store: Store, options: RunOptions, progress: Callable[[Event], None]
             if options.pull == "never":
                 raise
     from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
-    from pycontainer.image.reference import Reference
 
-    return pull(store, Reference.parse(options.image), platform=platform, progress=progress)
+    return of_candidates(options.image, lambda name: pull(store, name, platform=platform, progress=progress), progress)
+
+
+def of_candidates(
+    text: str, attempt: Callable[[Reference], Image], progress: Callable[[Event], None] | None = None
+) -> Image:
+    """Try what a name may mean, in order, until a registry has it.
+
+    Args:
+        text: what the user calls it.
+        attempt: pulls one reference.
+        progress: hears of those that failed.
+
+    Raises:
+        RegistryError: none has it, and why each. Whatever else an attempt raises ends the search.
+    """
+    from pycontainer.image.events import Event
+    from pycontainer.image.shortnames import candidates
+
+    found = candidates(text)
+    failed: list[RegistryError] = []
+    for reference in found:
+        try:
+            return attempt(reference)
+        except RegistryError as error:
+            if len(found) == 1:
+                raise
+            failed.append(error)
+            if progress:
+                progress(Event("warning", text=f"{reference.familiar}: {error.message}"))
+    raise RegistryError(f"no registry has {text}: {'; '.join(error.message for error in failed)}")
 
 
 def _here(store: Store, name: str, platform: Platform | None) -> Image:

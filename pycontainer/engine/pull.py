@@ -38,7 +38,7 @@ from pycontainer.image.manifest import (
 )
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
-from pycontainer.image.registries_conf import endpoints, load
+from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Document, Patience, Registry
 from pycontainer.image.store import Image, Layer, Store
 from pycontainer.record import TYPE_CHECKING, Record
@@ -65,6 +65,7 @@ def pull(
     progress: Listener | None = None,
     credentials: Credentials | None = None,
     jobs: int = 0,
+    insecure: bool | None = None,
     patience: Patience = Patience(),  # noqa: B008  immutable
 ) -> Image:
     """Bring an image into the store, or find that it is there and up to date.
@@ -76,6 +77,7 @@ def pull(
         progress: is told what happens, always in the calling thread.
         credentials: gives user and password for a host, if the registry asks.
         jobs: how many layers at a time; as many as processors by default.
+        insecure: it may, or must not, be plain HTTP or have any certificate; by default as registries.conf says.
         patience: with the registry.
 
     Raises:
@@ -90,7 +92,8 @@ def pull(
     staging.sweep(store)
     try:
         with store.hold():
-            found, registry = _resolve(store, reference, platform, listener, credentials, patience)
+            where = endpoints(reference, load(), insecure=insecure)
+            found, registry = _resolve(store, reference, where, platform, listener, credentials, patience)
             try:
                 image_id = _fetch(store, registry, found, platform, listener, jobs)
             finally:
@@ -180,13 +183,13 @@ def fetch(
 def _resolve(
     store: Store,
     reference: Reference,
+    candidates: list[Endpoint],
     platform: Platform | None,
     listener: Listener,
     credentials: Credentials | None,
     patience: Patience,
 ) -> tuple[_Found, Registry]:
     """Ask the mirrors and then the registry for the manifest. The one that had it will be asked for the blobs."""
-    candidates = endpoints(reference, load())
     for number, endpoint in enumerate(candidates, 1):
         registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience)
         try:

@@ -52,6 +52,7 @@ def push(
     progress: Listener | None = None,
     credentials: Credentials | None = None,
     jobs: int = 0,
+    insecure: bool | None = None,
     patience: Patience = Patience(),  # noqa: B008  immutable
     chunk: int = 0,
 ) -> Pushed:
@@ -64,6 +65,7 @@ def push(
         progress: is told what happens, always in the calling thread.
         credentials: gives user and password for a host, if the registry asks.
         jobs: how many layers at a time; three by default.
+        insecure: it may, or must not, be plain HTTP or have any certificate; by default as registries.conf says.
         patience: with the registry.
         chunk: bytes per request; by default whole layers, as long as nobody on the way objects.
 
@@ -77,11 +79,11 @@ def push(
     if reference.digest:
         raise InvalidReference(f"can't push {reference.familiar}: a digest follows from the content", hint="use a tag")
     with store.hold():
-        image = store.find(reference.familiar)
+        image = store.find(str(reference))
         if platform and image.config.platform not in platform.accepts():
             raise ImageError(f"{reference.familiar} is for {image.config.platform}, not for {platform}")
         mounts = repositories(store, reference)
-        endpoint = destination(reference)
+        endpoint = destination(reference, insecure=insecure)
         pusher = Pusher(
             endpoint,
             mounts=tuple(dict.fromkeys(name for names in mounts.values() for name in names)),
@@ -117,9 +119,9 @@ def tags_of(store: Store, name: str) -> list[Reference]:
     return sorted(found, key=str)
 
 
-def destination(reference: Reference) -> Endpoint:
+def destination(reference: Reference, *, insecure: bool | None = None) -> Endpoint:
     """Where a push goes: to the registry itself, as mirrors only give."""
-    return endpoints(reference, load())[-1]
+    return endpoints(reference, load(), insecure=insecure)[-1]
 
 
 def send(

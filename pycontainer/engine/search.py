@@ -47,6 +47,7 @@ def tags(
     reference: Reference,
     *,
     credentials: Credentials | None = None,
+    insecure: bool | None = None,
     patience: Patience = Patience(),  # noqa: B008  immutable
 ) -> list[str]:
     """The tags of a repository, sorted; asked of its mirrors, and then of the registry.
@@ -54,7 +55,7 @@ def tags(
     Raises:
         RegistryError: it can't be reached, refuses, or has no such repository.
     """
-    candidates = endpoints(reference._replace(tag="", digest=""), load())
+    candidates = endpoints(reference._replace(tag="", digest=""), load(), insecure=insecure)
     for number, endpoint in enumerate(candidates, 1):
         registry = Registry(endpoint, credentials=credentials, patience=patience)
         try:
@@ -72,6 +73,7 @@ def search(
     *,
     limit: int = 25,
     credentials: Credentials | None = None,
+    insecure: bool | None = None,
     patience: Patience = Patience(),  # noqa: B008  immutable
 ) -> list[Found]:
     """Repositories that fit a word, best first.
@@ -79,7 +81,7 @@ def search(
     Args:
         term: what to look for; ``HOST/term`` asks another registry than Docker Hub.
         limit: how many at most, 1 to 100.
-        credentials, patience: as of a pull.
+        credentials, insecure, patience: as of a pull.
 
     Raises:
         RegistryError: it can't be reached, or can't be searched.
@@ -88,7 +90,7 @@ def search(
     if not slash or not (host == "localhost" or set(".:") & set(host)):
         host, word = HUB, term
     limit = max(1, min(limit, _FOUND_MAX))
-    endpoint = Endpoint("index.docker.io", "") if host == HUB else at(host, load())
+    endpoint = Endpoint("index.docker.io", "") if host == HUB else at(host, load(), insecure=insecure)
     registry = Registry(endpoint, credentials=credentials, patience=patience)
     prefix = "" if host == HUB else f"{host}/"
     try:
@@ -136,7 +138,8 @@ def _results(document: Any, host: str, prefix: str) -> list[Found]:
         if not isinstance(name, str) or not _REPOSITORY.fullmatch(name):
             continue
         stars, text = item.get("star_count"), item.get("description")
-        description = " ".join(text.split()) if isinstance(text, str) else ""
+        words = " ".join(text.split()) if isinstance(text, str) else ""
+        description = "".join(char for char in words if char.isprintable())
         found.append(
             Found(prefix + name, description, stars if isinstance(stars, int) else 0, item.get("is_official") is True)
         )

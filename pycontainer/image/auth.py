@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import NamedTuple
 
 from pycontainer.errors import RegistryError
+from pycontainer.record import Record
 
 
 def parse_challenge(header: str) -> tuple[str, dict[str, str]]:
@@ -51,7 +51,7 @@ def _value(text: str) -> tuple[str, str]:
     return "".join(value), text[at + 1 :]
 
 
-class Given(NamedTuple):
+class Given(Record):
     """What a token server gives; never shows it.
 
     Attributes:

@@ -144,6 +144,31 @@ def erase(host: str) -> list[str]:
     return had
 
 
+def erase_all() -> list[str]:
+    """Forget all logins that we know of: those in the files, and those of which helpers say that they have them.
+
+    Returns:
+        the files and helpers that had some.
+
+    Raises:
+        RegistryError, StoreError: a helper or the disk failed.
+    """
+    had: list[str] = []
+    for path in files():
+        document = _load(path)
+        hosts = {_normal(key) for key in _auths(document)}
+        helpers = {_helper(document, host) for host in ("", *hosts, *_own(document))}
+        for helper in sorted(helpers - {""}):
+            for server in _kept(helper):
+                _run_helper(helper, "erase", server)
+                had += [name] if (name := f"docker-credential-{helper}") not in had else []
+        if hosts:
+            with _editing(path) as current:
+                current["auths"] = {}
+            had.append(path)
+    return had
+
+
 # ---- the names of registries
 
 
@@ -270,12 +295,25 @@ def _write(path: str, data: bytes) -> None:
 
 def _helper(document: dict[str, Any], host: str) -> str:
     """The name of the helper that has the login for a registry, or ""."""
-    own = document.get("credHelpers")
-    helpers = {_normal(key): value for key, value in own.items()} if isinstance(own, dict) else {}
-    name = helpers.get(host) or document.get("credsStore") or ""
+    name = _own(document).get(host) or document.get("credsStore") or ""
     if name and not (isinstance(name, str) and _HELPER_NAME.fullmatch(name)):
         raise RegistryError(f"{str(name)[:60]!r} can't be the name of a credential helper")
     return str(name)
+
+
+def _own(document: dict[str, Any]) -> dict[str, Any]:
+    """Registry -> the helper that is for it alone."""
+    own = document.get("credHelpers")
+    return {_normal(key): value for key, value in own.items()} if isinstance(own, dict) else {}
+
+
+def _kept(helper: str) -> list[str]:
+    """The servers for which a helper has a login; it gives them with their users."""
+    answer = _run_helper(helper, "list", "")
+    try:
+        return list(json.loads(answer or "{}"))
+    except (ValueError, RecursionError, TypeError):
+        raise RegistryError(f"docker-credential-{helper} gave no list of logins that can be read") from None
 
 
 def _ask(helper: str, server: str) -> Login | None:

@@ -115,6 +115,12 @@ def _split_registry(name: str) -> tuple[str, str]:
     return (DEFAULT_REGISTRY if first == _LEGACY_DEFAULT_REGISTRY else first), rest
 
 
+def has_registry(text: str) -> bool:
+    """True if a name says which registry it is of."""
+    name = text.partition("@")[0]
+    return _split_registry(name) != (DEFAULT_REGISTRY, name)
+
+
 def _check_repository(text: str, repository: str) -> None:
     if not repository:
         raise _invalid(text, "the name is empty")

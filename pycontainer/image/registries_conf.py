@@ -1,7 +1,7 @@
 """Where to ask for an image: containers-registries.conf(5), version 2.
 
-Read are the ``[[registry]]`` tables: ``prefix``, ``location``, ``insecure``, ``blocked`` and their mirrors. Short names
-are resolved as docker does (reference.py), so ``unqualified-search-registries`` is not read.
+Here are the ``[[registry]]`` tables: ``prefix``, ``location``, ``insecure``, ``blocked`` and their mirrors. What a name
+without a registry means is in shortnames.py.
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ def is_loopback(host: str) -> bool:
 
 
 def config_files() -> list[str]:
-    """The files that apply to this user, later ones over earlier ones, or just CONTAINERS_REGISTRIES_CONF."""
+    """The files that apply to this user, later ones over earlier ones, or just CONTAINERS_REGISTRIES_CONF.
+
+    A user's own registries.conf stands instead of the system's and its drop-ins; the user's drop-ins alone add to them.
+    """
     if only := os.environ.get("CONTAINERS_REGISTRIES_CONF"):
         return [only]
-    own = os.path.expanduser("~/.config/containers")
-    base = own if os.geteuid() != 0 and os.path.exists(f"{own}/registries.conf") else "/etc/containers"
-    files = [f"{base}/registries.conf"]
-    for directory in ("/etc/containers", own) if os.geteuid() != 0 else ("/etc/containers",):
+    own = f"{os.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')}/containers"
+    alone = os.path.exists(f"{own}/registries.conf")
+    files = [f"{own if alone else '/etc/containers'}/registries.conf"]
+    for directory in (own,) if alone else ("/etc/containers", own):
         drop_ins = f"{directory}/registries.conf.d"
         if os.path.isdir(drop_ins):
             files += sorted(f"{drop_ins}/{name}" for name in os.listdir(drop_ins) if name.endswith(".conf"))
@@ -65,19 +68,9 @@ def load(files: list[str] | None = None) -> list[dict[str, Any]]:
     Raises:
         RegistryError: a file is not TOML, or is of version 1.
     """
-    import tomllib  # 5 ms, only when pulling
-
     tables: dict[str, dict[str, Any]] = {}
     for path in config_files() if files is None else files:
-        try:
-            with open(path, "rb") as file:
-                document = tomllib.load(file)
-        except (OSError, ValueError) as error:
-            raise RegistryError(f"can't read {path}: {error}") from None
-        if isinstance(document.get("registries"), dict):
-            raise RegistryError(
-                f"{path} is in version 1 of its format", hint="see containers-registries.conf(5), version 2"
-            )
+        document = read(path)
         found = document.get("registry", [])
         if not _are_tables(found) or not all(_are_tables(table.get("mirror", [])) for table in found):
             raise RegistryError(
@@ -91,18 +84,48 @@ def load(files: list[str] | None = None) -> list[dict[str, Any]]:
     return list(tables.values())
 
 
+def read(path: str) -> dict[str, Any]:
+    """One file.
+
+    Raises:
+        RegistryError: it is not TOML, or is of version 1.
+    """
+    import tomllib  # 5 ms, only when pulling
+
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise RegistryError(f"can't read {path}: {error}") from None
+    if isinstance(document.get("registries"), dict):
+        raise RegistryError(
+            f"{path} is in version 1 of its format", hint="see containers-registries.conf(5), version 2"
+        )
+    return document
+
+
 def _are_tables(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(item, dict) and isinstance(item.get("location", ""), str) for item in value
     )
 
 
-def endpoints(reference: Reference, tables: list[dict[str, Any]]) -> list[Endpoint]:
+def endpoints(reference: Reference, tables: list[dict[str, Any]], *, insecure: bool | None = None) -> list[Endpoint]:
     """Where to ask, in order: the mirrors, then the registry itself.
+
+    Args:
+        reference: what for.
+        tables: as :func:`load` gives them.
+        insecure: what the user says about all of them, whatever the tables say.
 
     Raises:
         RegistryError: the registry is blocked.
     """
+    found = _endpoints(reference, tables)
+    return found if insecure is None else [endpoint._replace(insecure=insecure) for endpoint in found]
+
+
+def _endpoints(reference: Reference, tables: list[dict[str, Any]]) -> list[Endpoint]:
     fitting = [table for table in tables if _fits(table["prefix"], reference.name)]
     if not fitting:
         return [_endpoint(reference.name, {})]
@@ -136,11 +159,12 @@ def _endpoint(name: str, table: dict[str, Any]) -> Endpoint:
     return Endpoint(_DOCKER_HUB.get(host, host), repository, bool(table.get("insecure")))
 
 
-def at(host: str, tables: list[dict[str, Any]]) -> Endpoint:
-    """A registry itself, without a repository: for a login, or a search."""
+def at(host: str, tables: list[dict[str, Any]], *, insecure: bool | None = None) -> Endpoint:
+    """A registry itself, without a repository: for a login, or a search. ``insecure`` as of :func:`endpoints`."""
     host = _DOCKER_HUB.get(host, host)
     places = [place for table in tables for place in (table, *table.get("mirror", []))]
-    insecure = any(place.get("insecure") and _host(place) == host for place in places)
+    if insecure is None:
+        insecure = any(place.get("insecure") and _host(place) == host for place in places)
     return Endpoint(host, "", insecure)
 
 

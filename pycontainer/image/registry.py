@@ -412,6 +412,8 @@ class Registry:
             )
         except (self._requests.RequestException, ValueError) as error:
             self._check_open()
+            if isinstance(error, self._requests.exceptions.ProxyError):
+                raise _broken_proxy(url, error) from None
             raise _broken(error) from None
 
     # ---- bodies
@@ -692,6 +694,15 @@ def _broken(error: BaseException) -> Broken:
     if system:
         return Broken(str(system.strerror), hopeless=True)
     return Broken(_printable(str(chain[-1])) or type(error).__name__)
+
+
+def _broken_proxy(url: str, error: BaseException) -> Broken:
+    """The same for the proxy on the way; its address may have a password."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    address = select_proxy(url, get_environ_proxies(url)) or ""
+    proxy = urlsplit(address if "://" in address else f"//{address}").netloc.rpartition("@")[2]
+    return Broken(f"proxy {proxy}: {_broken(error)}", hopeless=True, hint="HTTP_PROXY, HTTPS_PROXY and NO_PROXY say so")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -219,6 +219,7 @@ class Store:
             return named
         prefix = "sha256:" + name_or_id.removeprefix("sha256:")
         found = [entry for entry in entries if entry.image_id.startswith(prefix)] if is_hex(prefix[7:]) else []
+        found = found or (_of_short_name(entries, name_or_id) if entries and wanted else [])
         if len({entry.image_id for entry in found}) > 1:
             raise NotFound(f"image id {name_or_id!r} is ambiguous", hint="type more of its digits")
         if not found:
@@ -608,6 +609,17 @@ def _salvaged(text: str) -> Iterator[Entry]:
                 yield entry
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
+
+
+def _of_short_name(entries: list[Entry], name: str) -> list[Entry]:
+    """The entries that a name without a registry means by an alias or the search of registries.conf."""
+    from pycontainer.image.reference import has_registry
+    from pycontainer.image.shortnames import candidates  # 5 ms, only for what would not be found
+
+    if has_registry(name):
+        return []
+    named = ([entry for entry in entries if _is_named(entry, meant)] for meant in candidates(name))
+    return next(filter(None, named), [])
 
 
 def _is_named(entry: Entry, wanted: Reference) -> bool:

@@ -102,3 +102,17 @@ def test_a_list_whose_reader_leaves_is_quiet(stocked: Pyc) -> None:
         assert it.stdout and it.stderr
         it.stdout.close()
         assert it.stderr.read() == b""
+
+
+def test_all_images_are_removed_but_those_in_use(pyc: Pyc, image: str) -> None:
+    pyc("pull", "-q", image, f"{image}:zstd").ok()
+    pyc("tag", image, "one:1", "two:2").ok()
+    assert pyc("image", "exists", "two:2").code == 0
+    assert [pyc("image", "exists", "three").code, pyc("image", "exists", "No Name").code] == [1, 1]
+    pyc("create", "--name", "user", f"{image}:zstd").ok()
+    assert pyc("rmi", "--ignore", "three", "two:2").ok().lines == ["Untagged: two:2"]
+    assert pyc("rmi", "three").code == 1
+    assert "name images, or say --all" in pyc("rmi").stderr
+    left = pyc("rmi", "--all")
+    assert (left.code, "is used by container user" in left.stderr) == (1, True)
+    assert len(pyc("images", "-q").ok().lines) == 1  # all were names of one image, whose last one stays

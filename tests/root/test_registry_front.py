@@ -106,6 +106,52 @@ def test_a_mirror_a_remapped_and_a_blocked_prefix(pyc: Pyc, front: Front, regist
     assert set(pyc("images", "--format", "{{.Repository}}").ok().lines) == {"busybox", "example.com/team/alpine"}
 
 
+def test_a_name_without_a_registry_is_an_alias_or_searched_for(pyc: Pyc, front: Front, registry: Registry) -> None:
+    nginx = front()
+    trust(pyc, nginx)
+    search = f'unqualified-search-registries = ["127.0.0.1:9", "{nginx.host}"]\n'
+    env = registries(pyc, f'{search}[aliases]\n"box" = "{registry.address}/library/busybox"\n')
+    shown = pyc("pull", "library/alpine", env=env).ok()
+    assert "127.0.0.1:9/library/alpine:latest: can't reach registry 127.0.0.1:9: connection refused" in shown.stdout
+    assert shown.lines[-1] == f"{nginx.host}/library/alpine:latest"
+    assert pyc("pull", "-q", "box:zstd", env=env).ok().lines == [f"{registry.address}/library/busybox:zstd"]
+    assert pyc("run", "--rm", "box:zstd", "echo", "hi", env=env).ok().lines == ["hi"]
+    assert pyc("image", "inspect", "--format", "{{.RepoTags}}", "library/alpine", env=env).ok().stdout.count("alpine")
+    saved = pyc("save", "-o", f"{pyc.scratch}/box.tar", "box:zstd", env=env).ok()
+    assert saved.stderr == ""
+    assert pyc("rmi", "box:zstd", env=env).ok().lines[0] == f"Untagged: {registry.address}/library/busybox:zstd"
+    loaded = pyc("load", "-i", f"{pyc.scratch}/box.tar").ok()
+    assert loaded.lines == [f"Loaded image: {registry.address}/library/busybox:zstd"]
+    nowhere = pyc("pull", "-q", "no/such", env=env)
+    assert nowhere.code == 1
+    assert "no registry has no/such: can't reach registry 127.0.0.1:9" in nowhere.stderr
+    strict = registries(pyc, f'short-name-mode = "enforcing"\n{search}')
+    assert "write the whole name" in pyc("pull", "library/alpine", env=strict).stderr
+
+
+def test_tls_verify_and_authfile_are_for_one_command(pyc: Pyc, front: Front, private: Registry) -> None:
+    nginx, file = front(private.address), "--authfile=logins.json"
+    login = ("login", "-u", "me", "--password-stdin", file)
+    assert "not trusted" in pyc(*login, nginx.host, stdin=PASSWORD).stderr
+    pyc(*login, "--tls-verify=false", nginx.host, stdin=PASSWORD).ok()
+    assert stat.S_IMODE(os.stat(f"{pyc.scratch}/logins.json").st_mode) == 0o600
+    assert not os.path.exists(f"{pyc.scratch}/home/.docker/config.json")
+    assert pyc("login", "--get-login", file, nginx.host).ok().lines == ["me"]
+    assert "not logged in to" in pyc("login", "--get-login", nginx.host).stderr
+    name = f"{nginx.host}/library/busybox"
+    assert "wants authentication" in pyc("pull", "-q", "--tls-verify=false", name).stderr
+    assert "not trusted" in pyc("pull", "-q", file, name).stderr
+    pyc("pull", "-q", "--tls-verify=false", file, name, f"{name}:zstd").ok()
+    pyc("tag", name, f"{nginx.host}/mine/app", f"{nginx.host}/mine/app:2").ok()
+    pyc("push", "-q", "--tls-verify=false", file, "--digestfile=digest", f"{nginx.host}/mine/app:2").ok()
+    with open(f"{pyc.scratch}/digest") as digest:
+        assert digest.read() == pyc("images", "--digests", "--format", "{{.Digest}}", f"{name}:latest").ok().lines[0]
+    tags = pyc("search", "--list-tags", "--tls-verify=false", file, f"{nginx.host}/mine/app", "--format={{.Tag}}")
+    assert tags.ok().lines == ["2"]
+    assert pyc("logout", "--all", file).ok().lines == ["Removed login credentials for all registries"]
+    assert pyc("logout", "--all", file).ok().lines == ["Not logged in anywhere"]
+
+
 def test_a_busy_server_is_asked_again_when_it_says(pyc: Pyc, front: Front) -> None:
     nginx = front(
         before="limit_req_zone $binary_remote_addr zone=slow:1m rate=1r/s; limit_req_status 429;",

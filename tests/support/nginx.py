@@ -12,15 +12,15 @@ from images.registry import free_port
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
-def certificates(directory: str) -> None:
-    """``ca.crt``; ``server.crt/key`` for localhost and 127.0.0.1; ``client.crt/key``: all of one authority."""
+def certificates(directory: str, *names: str) -> None:
+    """``ca.crt``; ``server.crt/key`` for localhost, 127.0.0.1 and ``names``; ``client.crt/key``; of one authority."""
 
     def openssl(*words: str) -> None:
         subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
 
     openssl("req", "-x509", *_EC, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt")
     with open(f"{directory}/names", "w") as file:
-        file.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        file.write(",".join(["subjectAltName=DNS:localhost", "IP:127.0.0.1", *(f"DNS:{name}" for name in names)]))
     for name in ("server", "client"):
         openssl("req", *_EC, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-out", f"{name}.crt")

@@ -1,0 +1,40 @@
+"""The flags of all commands that speak with a registry: podman's ``--authfile`` and ``--tls-verify``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def authfile_flag(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--authfile``."""
+    return click.option(
+        "--authfile",
+        metavar="FILE",
+        expose_value=False,
+        callback=_use,
+        help="Keep logins in this file, as REGISTRY_AUTH_FILE does",
+    )(command)
+
+
+def registry_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--authfile``, and ``--tls-verify`` as its argument ``tls_verify``: None if nothing was said."""
+    verify = "Insist on TLS and a good certificate, or with =false on neither; else as registries.conf says"
+    return authfile_flag(click.option("--tls-verify/--no-tls-verify", default=None, help=verify)(command))
+
+
+def _use(context: click.Context, option: click.Parameter, path: str | None) -> None:
+    if path:
+        os.environ["REGISTRY_AUTH_FILE"] = os.path.join(os.getcwd(), path)
+
+
+def insecure(tls_verify: bool | None) -> bool | None:
+    """What the engine calls it."""
+    return None if tls_verify is None else not tls_verify
