@@ -52,6 +52,10 @@ class Cgroups:
         """
         return group.plan(self.hierarchies, path, resources, self.look, defaults, also)
 
+    def existing(self, path: str, pid: int) -> Group:
+        """The group at ``path`` as it is, for a process that is to join process ``pid`` there."""
+        return group.existing(self.hierarchies, path, self.look, self.look.read(f"/proc/{pid}/cgroup") or "")
+
     def remove_now(self, path: str, timeout: float = 5) -> tuple[str, ...]:
         """Kill whatever is in the group at ``path`` and remove it, wherever it has a directory.
 

@@ -395,6 +395,24 @@ class _Planner:
                 self.trees[mount] = tree._replace(above=tuple(above))
 
 
+def existing(hierarchies: Hierarchies, path: str, look: Look, membership: str) -> Group:
+    """The group at ``path`` as it is, wherever it has a directory.
+
+    Of v2 it may be a directory below: there no process can be in a cgroup that hands controllers down, so a container
+    that makes cgroups of its own has moved. ``membership`` is the text of its first process's /proc/PID/cgroup.
+    """
+    trees = []
+    for home in {home.mount: home for home in (*hierarchies.v1.values(), hierarchies.v2) if home}.values():
+        at = below(home, path, look)
+        if not os.path.isdir(home.mount + at):
+            continue
+        if home.version == 2 and membership:
+            moved = own_cgroup(home, membership)
+            at = moved if moved.startswith(at + "/") else at
+        trees.append(Tree(home, at))
+    return Group(tuple(trees))
+
+
 def below(home: Hierarchy, path: str, look: Look) -> str:
     """``path`` from the top of a hierarchy; one without a leading slash begins where this process is."""
     names = path.split("/")

@@ -83,6 +83,10 @@ def _dispatch(args: list[str]) -> int:
         from pycontainer.cli.run import start
 
         return start(session, rest[1:])
+    if rest[:1] == ["exec"] and not values.get("help"):
+        from pycontainer.cli.exec import start as enter
+
+        return enter(session, rest[1:])
     if rest[:1] in (["ended"], ["health"]) and len(rest) == 2:  # a monitor calls
         from pycontainer.cli.monitor import after
 

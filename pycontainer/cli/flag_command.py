@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from pycontainer.cli import Session
+from pycontainer.cli import Session, exec
 from pycontainer.cli.flags import Flags
 from pycontainer.cli.front import write_flags
 from pycontainer.cli.run import HELP, start
@@ -39,3 +39,4 @@ class FlagCommand(click.Command):
 
 
 run = FlagCommand("run", FLAGS, "IMAGE [COMMAND] [ARG...]", HELP, start)
+enter = FlagCommand("exec", exec.FLAGS, "CONTAINER COMMAND [ARG...]", exec.HELP, exec.start)

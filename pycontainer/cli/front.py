@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[Any, str]] = {
     "run": ("flag_command:run", "Create a container from an image and run it"),
     "create": ("create", "Create a container without starting it"),
+    "exec": ("flag_command:enter", "Run one more command in a container that runs"),
     "start": ("start", "Start containers that don't run"),
     "stop": ("stop", "Ask containers to end, and kill those that don't"),
     "restart": ("stop:restart", "Stop containers and start them again"),
@@ -58,6 +59,7 @@ COMMANDS |= {
     "container": (
         {
             "run": COMMANDS["run"],
+            "exec": COMMANDS["exec"],
             **{
                 verb: COMMANDS[verb] for verb in "create start stop restart kill wait pause unpause attach logs".split()
             },

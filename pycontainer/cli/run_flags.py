@@ -31,7 +31,8 @@ def keys(text: str) -> str:
     return text
 
 
-def _explain(text: str) -> str:
+def explain(text: str) -> str:
+    """Check what ``--explain`` says."""
     if text != "text" and not (text.startswith("json:") and len(text) > 5):
         raise UsageError("must be text or json:FILE")
     return text
@@ -57,7 +58,7 @@ THIS_COMMAND = (
     switch("--sig-proxy", "sig_proxy", "Pass signals on to the process (default true)"),
     Flag("--runtime", "string", "", choice("pyc"), ""),
     switch("--dry-run", "dry_run", "Print the plan; do nothing, need no root"),
-    Flag("--explain", "text|json:FILE", "explain", _explain, "Say what happens while it happens", bare="text"),
+    Flag("--explain", "text|json:FILE", "explain", explain, "Say what happens while it happens", bare="text"),
     switch("--step", "step", "Wait for Enter before each step"),
 )
 

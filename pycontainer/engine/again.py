@@ -11,9 +11,9 @@ from pycontainer.engine.create import Bundle, create, describe, hostname_of, mak
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import RunOptions
+from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
-from pycontainer.engine.run import require_root
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import Conflict, PycError
 from pycontainer.image.store import Store

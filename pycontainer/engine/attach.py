@@ -123,6 +123,7 @@ class Attachment:
         outputs: tuple[bool, bool] = (True, True),
         keys: bytes = b"",
         ends: bool = True,
+        parting: tuple[int, ...] = (),
     ) -> None:
         """Be the client of the monitor behind the socket ``client``.
 
@@ -132,6 +133,7 @@ class Attachment:
             outputs: whether its stdout and stderr are shown.
             keys: the sequence that lets go of it, where it has a terminal.
             ends: the end of our stdin is the end of the container's.
+            parting: signals on which we leave and let it go on.
         """
         self.client, self.performance, self.signals = client, performance, signals
         self.stdin, self.tty, self.proxy, self.ends = stdin, tty, proxy, ends
@@ -139,6 +141,7 @@ class Attachment:
             FROM_STDOUT: 1 if outputs[0] else None,
             FROM_STDERR: 2 if outputs[1] else None,
         }
+        self.parting = parting
         self.detached, self.code = False, 0
         self.status: int | None = None
         self._matcher = keys_module.Matcher(keys if tty else b"")
@@ -250,7 +253,9 @@ class Attachment:
 
     def _forward_signals(self) -> None:
         for number in self.signals.take():
-            if number == _WINDOW and self.tty:
+            if number in self.parting:
+                self.detached, self.code = True, 128 + number
+            elif number == _WINDOW and self.tty:
                 self._resize()
             elif number != _WINDOW and self.proxy:
                 self._send(bytes([SIGNAL, number]))

@@ -11,9 +11,9 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.engine import attachments, containers, endpoints, neighbours
 from pycontainer.engine.networks import network_called
+from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
-from pycontainer.engine.run import require_root
 from pycontainer.errors import Conflict, KernelError, NotFound, UsageError
 from pycontainer.network import addresses, bridge, store
 from pycontainer.network.connection import host_end

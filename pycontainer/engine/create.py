@@ -155,6 +155,7 @@ def describe(
             "stop_signal": asked.stop_signal or image.config.stop_signal or "SIGTERM",
             "stdin_once": asked.interactive and not options.detach,
             "detached": options.detach,
+            "sets_home": any(entry.startswith("HOME=") for entry in (*image.config.env, *asked.env)),
             "health": health.wanted(image.config.healthcheck, asked),
         },
     )

@@ -13,7 +13,21 @@ from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from pycontainer.engine.create import Bundle
+
+    class View(Protocol):
+        """Where the program was looked for: the layers of an image, or the root of a container that runs."""
+
+        def stat(self, path: str) -> os.stat_result:
+            """stat(2)."""
+
+        def head(self, path: str, size: int) -> bytes:
+            """The first bytes of a regular file."""
+
+        def exists(self, path: str) -> bool:
+            """Whether it leads to something."""
 
 
 def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
@@ -21,34 +35,33 @@ def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
     if failed.record.error == errno.ECONNRESET:
         return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
     if failed.call.name == "execve":
-        return _exec_failure(failed, bundle)
+        with MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers]) as view:
+            return exec_failure(failed, bundle.spec["process"]["args"][0], view)
     if failed.call.name == "bind" and failed.record.error == errno.EADDRINUSE:
         return _port_taken(failed.call)
     from pycontainer.cgroups import refusal  # only for a failure
-    from pycontainer.explain.render import render
 
     number = failed.record.error
-    return KernelError(
-        render(failed.call),
-        number,
-        step=f"{failed.step.title} ({failed.step.where})",
-        cause=refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle),
-        read=failed.step.man,
-    )
+    return kernel_error(failed, refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle))
+
+
+def kernel_error(failed: PlanFailed, cause: str = "") -> KernelError:
+    """The call as the narrator prints it, and the step it belonged to."""
+    from pycontainer.explain.render import render  # only for a failure
+
+    step = f"{failed.step.title} ({failed.step.where})"
+    return KernelError(render(failed.call), failed.record.error, step=step, cause=cause, read=failed.step.man)
 
 
 # --- execve ---------------------------------------------------------------------------------------------------------
 
 
-def _exec_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
+def exec_failure(failed: PlanFailed, program: str, view: View) -> KernelError:
     """The words are docker's: its clients look for them in the message."""
-    program = bundle.spec["process"]["args"][0]
     tried = {record.error for record in failed.earlier.values() if record.error in (errno.EACCES,)}
     number = errno.EACCES if tried else failed.record.error
     searched = "/" not in program
-    view = MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers])
-    with view:
-        cause = "" if searched else _exec_cause(program, number, view)
+    cause = "" if searched else _exec_cause(program, number, view)
     if number in (errno.ENOENT, errno.ENOTDIR):
         found = "executable file not found in $PATH" if searched else "no such file or directory"
         return _CommandError(CommandNotFound, program, found, number, cause)
@@ -65,7 +78,7 @@ def _absolute(bundle: Bundle, lower: str) -> str:
     return os.path.join(bundle.rootfs.base, lower)
 
 
-def _exec_cause(program: str, number: int, view: MergedView) -> str:
+def _exec_cause(program: str, number: int, view: View) -> str:
     """Look at the file in the image, without following anything out of it."""
     try:
         found = view.stat(program)
@@ -86,7 +99,7 @@ def _exec_cause(program: str, number: int, view: MergedView) -> str:
     return f"{program} is neither an ELF file nor a script that begins with #!" if number == errno.ENOEXEC else ""
 
 
-def _script_cause(program: str, head: bytes, view: MergedView) -> str:
+def _script_cause(program: str, head: bytes, view: View) -> str:
     line = head[2:].split(b"\n", 1)[0].strip()
     interpreter = os.fsdecode(line.split()[0]) if line.split() else ""
     if interpreter.endswith("\r") or b"\r" in head.split(b"\n", 1)[0]:
@@ -99,7 +112,7 @@ def _script_cause(program: str, head: bytes, view: MergedView) -> str:
 _MACHINES = {3: "386", 40: "arm", 62: "amd64", 183: "arm64", 243: "riscv64", 21: "ppc64", 22: "s390x"}  # elf(5)
 
 
-def _elf_cause(program: str, head: bytes, view: MergedView) -> str:
+def _elf_cause(program: str, head: bytes, view: View) -> str:
     machine = int.from_bytes(head[18:20], "little" if head[5:6] == b"\x01" else "big")
     native = {"x86_64": (62, 3), "aarch64": (183, 40)}.get(os.uname().machine, (machine,))
     if machine not in native:

@@ -6,7 +6,6 @@ reference -> image -> bundle (a directory and a runtime-spec) -> plan -> contain
 from __future__ import annotations
 
 import contextlib
-import os
 
 from pycontainer.engine import events, keys
 from pycontainer.engine.attach import Signals
@@ -14,9 +13,9 @@ from pycontainer.engine.create import create
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.obtain import obtained
 from pycontainer.engine.options import Roots, RunOptions
+from pycontainer.engine.privilege import require_root
 from pycontainer.engine.repair import repair
 from pycontainer.engine.start import Stdio
-from pycontainer.errors import HostLacks
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,12 +67,3 @@ def stdio_of(options: RunOptions) -> Stdio:
     asked = options.attach
     stdin = "stdin" in asked if asked and not options.detach else options.container.interactive
     return Stdio(stdin, not asked or "stdout" in asked, not asked or "stderr" in asked)
-
-
-def require_root() -> None:
-    """Raises HostLacks unless this process may make containers."""
-    if os.geteuid() != 0:
-        raise HostLacks(
-            "making a container needs root: this process may not mount or make namespaces",
-            hint="run it with sudo; 'pyc run --dry-run' shows the plan without root",
-        )

@@ -16,7 +16,7 @@ from pycontainer.oci import hooks
 from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
-from pycontainer.plan.enter import Entry, enter, namespace
+from pycontainer.plan.enter import Entry, enter
 from pycontainer.plan.seccomp import LISTENER
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -60,10 +60,10 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
     with contextlib.ExitStack() as ours:
         given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
-        given |= _namespaces(state, ours)
+        given[slots.CONTAINER], kinds = _container(state, ours)
         entry = Entry(
             container=name,
-            kinds=tuple(kind for kind in _FILES if namespace(kind) in given),
+            kinds=kinds,
             group=group,
             filter=filter_of(spec),
             given=frozenset(given),
@@ -89,8 +89,8 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         ours.callback(os.close, output)
         stdin = hooks.stdin_of(told)
         ours.callback(os.close, stdin)
-        given = {slots.STDIN: stdin, slots.STDOUT: output, slots.STDERR: output} | _namespaces(state, ours)
-        kinds = tuple(kind for kind in _FILES if namespace(kind) in given)
+        given = {slots.STDIN: stdin, slots.STDOUT: output, slots.STDERR: output}
+        given[slots.CONTAINER], kinds = _container(state, ours)
         entry = Entry(state.id, kinds, None, filter_of(spec), frozenset(given), path=path, confined=confined)
         try:
             entered: Spec = {**spec, "process": process}
@@ -100,21 +100,22 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         hooks.judge(kind, hook, hooks.wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
 
 
-def _namespaces(state: State, ours: contextlib.ExitStack) -> dict[Slot, int]:
-    """Descriptors of the namespaces in which the container's first process is and we are not."""
-    given: dict[Slot, int] = {}
+def _container(state: State, ours: contextlib.ExitStack) -> tuple[int, tuple[str, ...]]:
+    """A pidfd of its first process, and the kinds of namespaces in which that is and we are not."""
     try:
-        for kind, file in _FILES.items():
-            theirs, own = f"/proc/{state.pid}/ns/{file}", f"/proc/self/ns/{file}"
-            if os.path.exists(theirs) and os.stat(theirs).st_ino != os.stat(own).st_ino:
-                fd = os.open(theirs, os.O_RDONLY | os.O_CLOEXEC)
-                ours.callback(os.close, fd)
-                given[namespace(kind)] = fd
+        pidfd = os.pidfd_open(state.pid)
+        ours.callback(os.close, pidfd)
+        kinds = tuple(kind for kind, file in _FILES.items() if _is_apart(state.pid, file))
     except OSError:
         raise NotFound("container not running") from None
-    if state.began and not is_alive(state.pid, state.began):  # or they might be those of another process
+    if state.began and not is_alive(state.pid, state.began):  # or it might be another process of that number
         raise NotFound("container not running")
-    return given
+    return pidfd, kinds
+
+
+def _is_apart(pid: int, file: str) -> bool:
+    theirs, own = f"/proc/{pid}/ns/{file}", f"/proc/self/ns/{file}"
+    return os.path.exists(own) and os.stat(theirs).st_ino != os.stat(own).st_ino
 
 
 def _perform(plan: Plan, given: dict[Slot, int], name: str, spec: Spec, state: State) -> int:

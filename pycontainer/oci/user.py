@@ -14,8 +14,17 @@ import io
 from collections.abc import Collection, Iterator, Sequence
 
 from pycontainer.errors import ImageError, UsageError
-from pycontainer.record import Record
-from pycontainer.rootfs.view import MergedView
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Files(Protocol):
+        """Where the files are: the layers of an image, or the root of a container that runs."""
+
+        def read(self, path: str, limit: int) -> bytes:
+            """The content of a regular file of at most ``limit`` bytes. Raises OSError."""
+
 
 MAX_ID = 2**32 - 2
 """The largest id; 2^32-1 is the kernel's "no id"."""
@@ -49,7 +58,7 @@ class _Account(Record):
     home: str
 
 
-def resolve_user(spec: str, group_add: Sequence[str], view: MergedView) -> User:
+def resolve_user(spec: str, group_add: Sequence[str], view: Files) -> User:
     """``{name|uid}[:{name|gid}]`` and ``--group-add`` values -> a User.
 
     An empty user is uid 0. A user found in /etc/passwd has its group and home, and without an
@@ -76,7 +85,7 @@ def resolve_user(spec: str, group_add: Sequence[str], view: MergedView) -> User:
     return User(account.uid, gid, groups, account.home, account.name)
 
 
-def _find_account(who: str, view: MergedView) -> _Account:
+def _find_account(who: str, view: Files) -> _Account:
     uid = _number(who or "0", "user")
     for account in _accounts(view):
         if account.name == who if uid is None else account.uid == uid:
@@ -86,7 +95,7 @@ def _find_account(who: str, view: MergedView) -> _Account:
     return _Account("", uid, 0, "/")
 
 
-def _read_groups(names: Collection[str], member: str, view: MergedView) -> tuple[dict[str, int], list[int]]:
+def _read_groups(names: Collection[str], member: str, view: Files) -> tuple[dict[str, int], list[int]]:
     """One pass over /etc/group: the ids of ``names`` (the first of each), and of the groups that list ``member``."""
     numbers: dict[str, int] = {}
     listed: list[int] = []
@@ -98,7 +107,7 @@ def _read_groups(names: Collection[str], member: str, view: MergedView) -> tuple
         if member and len(fields) > 3 and f",{member}," in f",{fields[3]},":
             listed.append(gid)
             if len(listed) > _MAX_GROUPS:
-                raise ImageError(f"/etc/group of the image puts {member} into more than {_MAX_GROUPS} groups")
+                raise ImageError(f"/etc/group puts {member} into more than {_MAX_GROUPS} groups")
     return numbers, listed
 
 
@@ -113,7 +122,7 @@ def _number(text: str, kind: str) -> int | None:
     return int(digits)
 
 
-def _accounts(view: MergedView) -> Iterator[_Account]:
+def _accounts(view: Files) -> Iterator[_Account]:
     for fields in _lines(view, "/etc/passwd"):
         if len(fields) < 4 or not fields[0] or (uid := _id(fields[2])) is None or (gid := _id(fields[3])) is None:
             continue
@@ -126,14 +135,14 @@ def _id(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID else None
 
 
-def _lines(view: MergedView, path: str) -> Iterator[list[str]]:
+def _lines(view: Files, path: str) -> Iterator[list[str]]:
     """The fields of each line of a file in the image; none if the file does not exist."""
     try:
         content = view.read(path, _LIMIT)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return
-        raise ImageError(f"can't use {path} of the image: {(error.strerror or str(error)).lower()}") from None
+        raise ImageError(f"can't use {path}: {(error.strerror or str(error)).lower()}") from None
     # Line by line, and few fields of each: a hostile 10 MiB must not become a gigabyte of little strings.
     for line in io.BytesIO(content):
         yield line.decode("utf-8", "surrogateescape").strip().split(":", 6)

@@ -1,7 +1,11 @@
 """A second process in a container (`exec`, and hooks that run inside): its steps, in order.
 
-The monitor opens and enters what a process can only be born into: the cgroup and the PID namespace. The new process
-joins the other namespaces, the mount namespace last, and is then behind the same wall as the first one was.
+The new process is in the container, and can be looked at from in there, from its first moment: so it must never have
+had the host's root directory or a descriptor that leads to it (CVE-2016-9962, CVE-2024-21626). The monitor, whom nobody
+in there can see, enters the container's namespaces, gives birth, and comes back.
+
+Out of a user namespace there is no way back; there the process joins the namespaces itself, and nobody in that user
+namespace may look at a process whose memory belongs to the one above.
 """
 
 from __future__ import annotations
@@ -10,10 +14,37 @@ from collections.abc import Iterator
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, MONITOR, Plan, Proof, Slot, Step
-from pycontainer.plan import identity, labels, limits, namespaces, program, scheduling, seccomp, terminal
+from pycontainer.core.step import INIT, MONITOR, Call, Plan, Proof, Slot, Step
+from pycontainer.errors import UsageError
+from pycontainer.plan import (
+    identity,
+    labels,
+    limits,
+    monitor,
+    mounts,
+    namespaces,
+    program,
+    scheduling,
+    seccomp,
+    terminal,
+)
 from pycontainer.plan.seccomp import Filter
-from pycontainer.plan.slots import CONSOLE, INIT_END, MASTER, ROOT, STDERR, STDIN, STDOUT, TTY
+from pycontainer.plan.slots import (
+    CALLER,
+    CONSOLE,
+    CONTAINER,
+    INIT_END,
+    INIT_PID,
+    INIT_PIDFD,
+    MASTER,
+    MONITOR_END,
+    ROOT,
+    STDERR,
+    STDIN,
+    STDOUT,
+    TO_STDIN,
+    TTY,
+)
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -26,13 +57,15 @@ class Entry(Record):
 
     Attributes:
         container: its ID.
-        kinds: of the namespaces to join, whose descriptors are given.
+        kinds: of the namespaces to join: those of the container's first process that are not the caller's own.
         group: its cgroup, or None to stay out of it.
         filter: the system call filter.
         given: the descriptors that the performer is started with.
         kept: how many descriptors of the caller's from 3 on the program gets.
         path: the program's path where argv[0] does not lead to it.
         confined: behind the container's whole wall; if not, only in its namespaces, for a hook that the engine trusts.
+        watched: the monitor stays, carries the process's input and output, and knows how it ends; if not, the process
+            is the child of whoever started the performer.
     """
 
     container: str
@@ -43,11 +76,7 @@ class Entry(Record):
     kept: int = 0
     path: str = ""
     confined: bool = True
-
-
-def namespace(kind: str) -> Slot:
-    """The container's namespace of a kind."""
-    return Slot(f"{kind} namespace")
+    watched: bool = False
 
 
 def enter(spec: Spec, entry: Entry) -> Plan:
@@ -56,20 +85,28 @@ def enter(spec: Spec, entry: Entry) -> Plan:
 
 
 def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
-    group = entry.group
+    group, watched = entry.group, entry.watched
+    inside = watched and "user" not in entry.kinds
     if group:
         yield from group.open()
-    yield _born(entry)
-    yield from namespaces.held_handshake()
+    yield _hide()
+    yield _give_birth(entry) if inside else _born(entry)
+    if inside:
+        yield _forget(entry)
+    yield from namespaces.handshake(first=False) if watched else namespaces.held_handshake()
+    if watched:
+        yield from program.let_go(entry.given)
+        yield monitor.alone("/")
     yield from _affinity(spec, "initial")
     if group:
         yield from group.enter()
     yield from _affinity(spec, "final")
     yield from limits.oom_score(spec)
     yield from labels.open_attributes(spec)
-    yield _join(entry)
-    yield from _session(spec, entry.given)
-    yield from program.working_directory(spec)
+    yield _take_root() if inside else _join(entry)
+    yield from _open_terminal(spec, entry)
+    yield _session(spec, entry)
+    yield from _working_directory(spec)
     if entry.confined:
         yield from _wall(spec, entry)
     yield from program.close_descriptors()
@@ -78,6 +115,8 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
         yield from seccomp.install(entry.filter, taken=INIT_END)
     yield from program.keep_descriptors(entry.kept)
     yield from program.execute(spec, under_init=False, path=entry.path)
+    if watched:
+        yield from program.supervise(tty=terminal.wanted(spec), given=entry.given, counters=None, once=True)
 
 
 def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
@@ -87,31 +126,84 @@ def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from identity.bound(spec)
     if not spec["process"].get("noNewPrivileges"):
         yield from seccomp.install(entry.filter, taken=INIT_END)
-    yield from identity.become(spec, tied=False)
+    yield from identity.become(spec, tied=entry.watched)
     yield from labels.apply(spec)
 
 
-def _born(entry: Entry) -> Step:
-    pid = (calls.setns(namespace("pid"), k.CLONE_NEWPID),) if "pid" in entry.kinds else ()
+def _hide() -> Step:
+    return Step(
+        "Let nobody look into it",
+        "Who has the same user could read its memory and descriptors; its children will be as it is, up to execve",
+        MONITOR,
+        (calls.prctl(k.PR_SET_DUMPABLE, 0),),
+        "PR_SET_DUMPABLE(2const)",
+    )
+
+
+def _give_birth(entry: Entry) -> Step:
+    flags = sum(namespaces.FLAGS[kind] for kind in entry.kinds)
     cgroup = entry.group.clone_into if entry.group else None
+    return Step(
+        "Enter its namespaces, make a process there, and come back",
+        "A process that entered on its own would for a moment show the host's files to those who see it in there",
+        MONITOR,
+        (
+            *((calls.setns(CONTAINER, flags),) if flags else ()),
+            calls.clone3(0, child=INIT, out=INIT_PID, cgroup=cgroup),
+            *((calls.setns(CALLER, flags),) if flags else ()),
+            calls.close(INIT_END),
+            calls.pidfd_open(INIT_PID, out=INIT_PIDFD),
+        ),
+        "setns(2)",
+        Proof("/proc/{pid}/ns/mnt"),
+    )
+
+
+def _forget(entry: Entry) -> Step:
+    cgroup = entry.group.clone_into if entry.group else None
+    return Step(
+        "Hold nothing that leads out",
+        "It was born with copies of the monitor's descriptors",
+        INIT,
+        tuple(calls.close(slot) for slot in (cgroup, CONTAINER, CALLER) if slot),
+        "close(2)",
+    )
+
+
+def _take_root() -> Step:
+    return Step(
+        "Take the root directory",
+        "Paths in the container are looked up below this descriptor, which no symbolic link leads out of",
+        INIT,
+        (calls.openat(k.AT_FDCWD, "/", k.O_PATH | k.O_DIRECTORY, out=ROOT),),
+        "openat2(2)",
+        Proof("/proc/{pid}/root"),
+    )
+
+
+def _born(entry: Entry) -> Step:
+    pid = (calls.setns(CONTAINER, k.CLONE_NEWPID),) if "pid" in entry.kinds else ()
+    cgroup = entry.group.clone_into if entry.group else None
+    clone = calls.clone3(0 if entry.watched else k.CLONE_PARENT, child=INIT, out=INIT_PID, cgroup=cgroup)
+    kept = (calls.close(INIT_END), calls.pidfd_open(INIT_PID, out=INIT_PIDFD)) if entry.watched else ()
     return Step(
         "Make a process in the container",
         "Into a PID namespace one can only be born; setns(2) says where the next child will be",
         MONITOR,
-        (*pid, calls.clone3(k.CLONE_PARENT, child=INIT, out=Slot("process"), cgroup=cgroup)),
+        (*pid, clone, *kept),
         "setns(2)",
         Proof("/proc/{pid}/ns/pid_for_children"),
     )
 
 
 def _join(entry: Entry) -> Step:
-    kinds = sorted(entry.kinds, key=lambda kind: (kind != "user", kind == "mount"))
+    flags = sum(namespaces.FLAGS[kind] for kind in entry.kinds if kind != "pid")
     return Step(
         "Join its namespaces",
-        "The user namespace first, which gives the right to the others; the mount namespace last, which hides ours",
+        "One call with a descriptor of its first process: a pid could be another's by now, a pidfd can not",
         INIT,
         (
-            *(calls.setns(namespace(kind), namespaces.FLAGS[kind]) for kind in kinds if kind != "pid"),
+            *((calls.setns(CONTAINER, flags),) if flags else ()),
             calls.openat(k.AT_FDCWD, "/", k.O_PATH | k.O_DIRECTORY, out=ROOT),
         ),
         "setns(2)",
@@ -136,31 +228,122 @@ def _affinity(spec: Spec, when: str) -> tuple[Step, ...]:
     )
 
 
-def _session(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
+# --- terminal and streams -----------------------------------------------------------------------------------------
+
+
+def _open_terminal(spec: Spec, entry: Entry) -> tuple[Step, ...]:
     """A terminal of the container's own devpts, found without following anything that the container has put there."""
     if not terminal.wanted(spec):
-        stdio = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
-        opened = ()
-    else:
-        stdio = [TTY, TTY, TTY]
-        resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
-        uid = spec["process"]["user"].get("uid", 0)
-        opened = (
-            calls.openat2(ROOT, "dev/pts/ptmx", k.O_RDWR | k.O_NOCTTY, resolve=resolve, out=MASTER),
+        return ()
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
+    flags = k.O_RDWR | k.O_NOCTTY | (k.O_NONBLOCK if entry.watched else 0)
+    sent = (calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),) if CONSOLE in entry.given else ()
+    opened = Step(
+        "Open a terminal",
+        "It is one of the container's own devpts, whose name programs in there can find",
+        INIT,
+        (
+            calls.openat2(ROOT, "dev/pts/ptmx", flags, resolve=resolve, out=MASTER),
             calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
             *terminal.resize(spec),
             calls.ioctl(MASTER, k.TIOCGPTPEER, k.O_RDWR | k.O_NOCTTY | k.O_CLOEXEC, out=TTY),
-            calls.ioctl(TTY, k.TIOCSCTTY, 0),
-            *((calls.fchownat(TTY, "", uid, -1, k.AT_EMPTY_PATH),) if uid else ()),
-            *((calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),) if CONSOLE in given else ()),
-        )
+            *sent,
+        ),
+        "pty(7)",
+    )
+    return (opened, *_pass_on_the_master()) if entry.watched else (opened,)
+
+
+_SHOWN = 0  # where the monitor finds the master among the process's descriptors; it becomes stdin right after
+
+
+def _pass_on_the_master() -> tuple[Step, ...]:
+    """The process has opened it, since only it is in the container; the monitor, outside, is to hold it."""
     return (
         Step(
-            "Start a session",
-            "It must not share a controlling terminal with whoever started it",
+            "Show the terminal to the monitor",
+            "Who carries its bytes is outside, and takes a copy of this descriptor",
             INIT,
-            (calls.setsid(), *opened, *(calls.dup3(slot, number) for number, slot in enumerate(stdio))),
-            "setsid(2)",
-            Proof("/proc/{pid}/fd/0"),
+            (calls.dup3(MASTER, _SHOWN), calls.write(INIT_END, b"t")),
+            "socketpair(2)",
+        ),
+        Step(
+            "Take the terminal",
+            "pidfd_getfd copies a descriptor of another process, for those who could trace it",
+            MONITOR,
+            (
+                calls.read(MONITOR_END, 1, expect=1),
+                calls.pidfd_getfd(INIT_PIDFD, _SHOWN, out=MASTER),
+                calls.write(MONITOR_END, b"g"),
+            ),
+            "pidfd_getfd(2)",
+        ),
+        Step(
+            "Wait until it is taken",
+            "What becomes of this process next is for nobody to copy from",
+            INIT,
+            (calls.read(INIT_END, 1, expect=1),),
+            "socketpair(2)",
+        ),
+    )
+
+
+def _session(spec: Spec, entry: Entry) -> Step:
+    given, uid = entry.given, spec["process"]["user"].get("uid", 0)
+    if terminal.wanted(spec):
+        stdio = [TTY, TTY, TTY]
+        taken: tuple[Call, ...] = (calls.ioctl(TTY, k.TIOCSCTTY, 0),)
+    else:
+        stdio = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
+        taken = ()
+    own = [slot for slot in dict.fromkeys(stdio) if slot is TTY or entry.watched] if uid else []
+    dups = [calls.dup3(slot, number) for number, slot in enumerate(stdio)]
+    return Step(
+        "Start a session",
+        "It must not share a controlling terminal with whoever started it",
+        INIT,
+        (
+            calls.setsid(),
+            *taken,
+            *(calls.fchownat(slot, "", uid, -1, k.AT_EMPTY_PATH) for slot in own),
+            *dups,
+            *(_nothing_to_read() if entry.watched and TTY not in stdio and TO_STDIN not in given else ()),
+        ),
+        "setsid(2)",
+        Proof("/proc/{pid}/fd/0"),
+    )
+
+
+_NULL = Slot("its /dev/null")
+
+
+def _nothing_to_read() -> tuple[Call, ...]:
+    """/dev/null as stdin: the container's own, or none if it has made something else of that; an empty pipe remains."""
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
+    opened = calls.openat2(
+        ROOT, "dev/null", k.O_RDWR | k.O_NOCTTY | k.O_NONBLOCK, resolve=resolve, out=_NULL, tolerate=_NOT_A_DEVICE
+    )
+    return opened, calls.dup3(_NULL, 0)
+
+
+_NOT_A_DEVICE = (2, 13, 21, 40)  # ENOENT, EACCES, EISDIR, ELOOP
+
+
+def _working_directory(spec: Spec) -> tuple[Step, ...]:
+    """Found with the container's root as /; only the container's first process has it made where it is missing."""
+    cwd = spec["process"].get("cwd", "/")
+    if not cwd.startswith("/"):
+        raise UsageError(f"working directory {cwd}: not an absolute path")
+    return (
+        Step(
+            "Go to the working directory",
+            "Found with the container's root as /, so that no symbolic link and no leftover descriptor leads out",
+            INIT,
+            (
+                calls.openat2(ROOT, cwd.lstrip("/") or ".", k.O_PATH | k.O_DIRECTORY, out=mounts.TARGET),
+                calls.fchdir(mounts.TARGET),
+            ),
+            "openat2(2)",
+            Proof("/proc/{pid}/cwd"),
         ),
     )

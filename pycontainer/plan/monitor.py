@@ -53,14 +53,6 @@ def settle(watch: Watch | None) -> tuple[Step, ...]:
     """While init works, the monitor gets ready for a long life."""
     if watch is None:
         return ()
-    alone = Step(
-        "Leave the caller's session and directory",
-        "A key pressed in the caller's terminal must not reach the monitor, nor may it keep a disk of theirs busy",
-        MONITOR,
-        (calls.setsid(), calls.chdir(watch.live), calls.umask(0o077)),
-        "setsid(2)",
-        Proof("/proc/{pid}/cwd"),
-    )
     door = Step(
         "Open a door for clients",
         "Whoever attaches later connects to this socket: only root can, since its directory is root's",
@@ -73,7 +65,19 @@ def settle(watch: Watch | None) -> tuple[Step, ...]:
         ),
         "unix(7)",
     )
-    return (alone, door, *_open_log(watch))
+    return (alone(watch.live), door, *_open_log(watch))
+
+
+def alone(directory: str) -> Step:
+    """Out of the caller's session, in a directory of our own choice."""
+    return Step(
+        "Leave the caller's session and directory",
+        "A key pressed in the caller's terminal must not reach the monitor, nor may it keep a disk of theirs busy",
+        MONITOR,
+        (calls.setsid(), calls.chdir(directory), calls.umask(0o077)),
+        "setsid(2)",
+        Proof("/proc/{pid}/cwd"),
+    )
 
 
 def _open_log(watch: Watch) -> tuple[Step, ...]:

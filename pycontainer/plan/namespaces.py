@@ -66,27 +66,28 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
     )
 
 
-def handshake() -> tuple[Step, ...]:
-    """Neither process goes on without the other."""
+def handshake(*, first: bool = True) -> tuple[Step, ...]:
+    """Neither process goes on without the other; ``first``: it will be the container's first."""
+    then = "and with PID 1 everything in its PID namespace" if first else "which nobody would be waiting for"
     return (
         Step(
-            "Tie init to the monitor",
-            "If the monitor dies the kernel kills init, and with PID 1 everything in its PID namespace",
+            f"Tie {'init' if first else 'the process'} to the monitor",
+            f"If the monitor dies the kernel kills {'init' if first else 'the process'}, {then}",
             INIT,
             (calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL), calls.close(MONITOR_END), calls.umask(0)),
             "PR_SET_PDEATHSIG(2const)",
             Proof("/proc/{pid}/fd"),
         ),
         Step(
-            "Let init go",
-            "What only the parent can do for init is done",
+            f"Let {'init' if first else 'it'} go",
+            "What only the parent can do for it is done",
             MONITOR,
             (calls.write(MONITOR_END, b"g"),),
             "socketpair(2)",
         ),
         Step(
             "Wait for the monitor",
-            "End of file here would mean that the monitor died before it could be tied to init",
+            "End of file here would mean that the monitor died before this one was tied to it",
             INIT,
             (calls.read(INIT_END, 1, expect=1),),
             "socketpair(2)",

@@ -184,9 +184,9 @@ def candidates(program: str, env: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def supervise(
-    *, tty: bool, given: frozenset[Slot], counters: Slot | None, watch: Watch | None = None
+    *, tty: bool, given: frozenset[Slot], counters: Slot | None, watch: Watch | None = None, once: bool = False
 ) -> tuple[Step, ...]:
-    """The monitor's part once the program runs."""
+    """The monitor's part once the program runs; ``once``: its stdin ends with its first client."""
 
     def present(slot: Slot) -> Slot | None:
         return slot if slot in given else None
@@ -213,7 +213,7 @@ def supervise(
                     client=present(CLIENT),
                     exit_file=present(LIFE),
                     counters=counters,
-                    **_kept(watch),
+                    **(_kept(watch) if watch else {"once": once}),
                 ),
             ),
             "wait(2)",
@@ -221,10 +221,8 @@ def supervise(
     )
 
 
-def _kept(watch: Watch | None) -> dict[str, Any]:
+def _kept(watch: Watch) -> dict[str, Any]:
     """What the monitor does beside carrying bytes."""
-    if watch is None:
-        return {}
     log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
     check = (watch.interval, watch.early, watch.check.argv[0], *watch.check) if watch.check else None
     return {"listener": LISTENER, "log": log, "once": watch.once, "container": watch.container, "check": check}

@@ -20,6 +20,8 @@ LOCK = Slot("lock")  # held by the monitor as long as it lives
 CONSOLE = Slot("console socket")
 START = Slot("start socket")
 
+CONTAINER = Slot("container")  # a pidfd of its first process, for those who join it
+CALLER = Slot("caller")  # a pidfd of the pyc that started the performer
 INIT_PID = Slot("init's pid")
 INIT_PIDFD = Slot("init's pidfd")
 ROOT = Slot("new root")

@@ -1,0 +1,127 @@
+"""A command in a container that runs, whose output is kept instead of shown: for checks and for programs."""
+
+from __future__ import annotations
+
+import _signal as signal  # `signal` itself: +2 ms
+import contextlib
+import os
+import select
+import sys
+import time
+
+from pycontainer.engine import exec as entering
+from pycontainer.engine.attach import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pycontainer.engine.exec import Entered, ExecOptions
+    from pycontainer.engine.options import Roots
+
+GRACE = 10  # seconds for the monitor to say that a killed process is dead
+
+
+class Captured(Record):
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; 128 + n after signal n, 137 if it took too long.
+        late: it took too long, and was killed.
+    """
+
+    code: int
+    late: bool
+
+
+def capture(
+    roots: Roots,
+    name: str,
+    options: ExecOptions,
+    deliver: Callable[[int, bytes], None],
+    *,
+    stdin: bytes = b"",
+    timeout: float | None = None,
+) -> Captured:
+    """Run a command in a container to its end.
+
+    Args:
+        name: the container's.
+        options: what to run; ``interactive`` where there is something to read.
+        deliver: is called with 1 or 2, for stdout or stderr, and a piece of what was written.
+        stdin: what it reads.
+        timeout: seconds until it is killed.
+
+    Raises PycError when it can't begin. Any thread may call this.
+    """
+    with entering.target(roots, name) as found:
+        entered = entering.start(roots, found, options)
+        try:
+            status, late = _Conversation(entered, deliver, stdin, timeout).hold()
+        except BaseException:
+            entered.performance.kill()
+            entering.finished(entered, None)
+            raise
+        return Captured(entering.finished(entered, status), late)
+
+
+class _Conversation:
+    """With the monitor of a process, from its start to its end."""
+
+    def __init__(
+        self, entered: Entered, deliver: Callable[[int, bytes], None], stdin: bytes, timeout: float | None
+    ) -> None:
+        self.client, self.deliver, self.stdin = entered.client, deliver, memoryview(stdin)
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        self.late = False
+        self.status: int | None = None
+
+    def hold(self) -> tuple[int | None, bool]:
+        """The wait status, None if nobody saw it, and whether it took too long."""
+        poll = select.poll()
+        poll.register(self.client, select.POLLIN | select.POLLOUT)
+        writing = True
+        while True:
+            ready = poll.poll(self._left())
+            if not ready:
+                self._kill()
+            if writing and ready and ready[0][1] & select.POLLOUT:
+                writing = self._feed()
+                poll.modify(self.client, select.POLLIN | (select.POLLOUT if writing else 0))
+            if ready and ready[0][1] & ~select.POLLOUT and not self._hear():
+                return self.status, self.late
+
+    def _left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic()) * 1000
+
+    def _kill(self) -> None:
+        if self.late:
+            raise TimeoutError
+        self.late, self.deadline = True, time.monotonic() + GRACE
+        with contextlib.suppress(OSError):
+            os.write(self.client, bytes([SIGNAL, signal.SIGKILL]))
+
+    def _feed(self) -> bool:
+        """Send some of its stdin, and at the end that this is the end; whether there is more to send."""
+        piece, rest = self.stdin[:CHUNK], self.stdin[CHUNK:]
+        try:
+            os.write(self.client, bytes([TO_STDIN]) + piece)
+        except BlockingIOError:
+            return True
+        except OSError:  # it has ended
+            return False
+        self.stdin = rest
+        return len(piece) > 0
+
+    def _hear(self) -> bool:
+        try:
+            message = os.read(self.client, CHUNK + 1)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        if message and message[0] == EXITED:
+            self.status = int.from_bytes(message[1:], sys.byteorder)
+        elif message and message[0] in (FROM_STDOUT, FROM_STDERR):
+            self.deliver(1 if message[0] == FROM_STDOUT else 2, message[1:])
+        return bool(message)
