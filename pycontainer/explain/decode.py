@@ -435,6 +435,8 @@ def _prctl(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Valu
     """Name the arguments of the options we use, and leave out those that an option does not have."""
     second, third = call.args[1], call.args[2]
     match call.args[0], second, third:
+        case k.PR_SET_DUMPABLE, 0, _:
+            values["arg2"] = Symbol("SUID_DUMP_DISABLE")
         case k.PR_SET_PDEATHSIG, int(number), _:
             values["arg2"] = _signal(number)
         case k.PR_CAPBSET_DROP, int(number), _:

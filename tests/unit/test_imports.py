@@ -14,6 +14,7 @@ xml unittest sqlite3 urllib.request ipaddress decimal fractions random statistic
 
 ON_THE_WAY = {
     "run": "import pycontainer.cli.run, pycontainer.engine.run",
+    "exec": "import pycontainer.cli.exec, pycontainer.engine.exec",
     "ps": "import pycontainer.cli.ps",
     "a parsed command line": "from pycontainer.cli.run_flags import run_options; run_options(['-it', 'x'])",
 }
@@ -41,8 +42,9 @@ def test_the_worst_are_absent_whoever_imports_them(module):
 
 
 @pytest.mark.parametrize("module", ["typing", "re", "enum", "json", "signal"])
-def test_run_does_without_what_takes_milliseconds(module):
+def test_run_and_exec_do_without_what_takes_milliseconds(module):
     assert module not in modules_after(ON_THE_WAY["run"])
+    assert module not in modules_after(ON_THE_WAY["exec"])
 
 
 def test_help_imports_no_command():
