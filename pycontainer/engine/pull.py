@@ -190,8 +190,9 @@ def _resolve(
     patience: Patience,
 ) -> tuple[_Found, Registry]:
     """Ask the mirrors and then the registry for the manifest. The one that had it will be asked for the blobs."""
+    known = store.has(reference)  # then there is most likely nothing new to fetch
     for number, endpoint in enumerate(candidates, 1):
-        registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience)
+        registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience, is_brief=known)
         try:
             wanted = reference.digest or reference.tag
             return _find_manifest(store, registry, wanted, reference.familiar, platform, listener), registry

@@ -22,7 +22,7 @@ from pycontainer.image.registry import ACCEPT, BUSY, Broken, Call, Credentials, 
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import requests
+    from pycontainer.image.registry import Response
 
 _READ = 1 << 20
 _CHUNK = 16 << 20
@@ -109,7 +109,7 @@ class Pusher(Registry):
             credentials, listener, patience: as of a Registry.
             chunk: bytes per request; 0 for whole blobs as long as nobody objects.
         """
-        super().__init__(endpoint, credentials=credentials, listener=listener, patience=patience)
+        super().__init__(endpoint, credentials=credentials, listener=listener, patience=patience, is_brief=True)
         self._chunk = chunk
         sources = (f"repository:{repository}:pull" for repository in mounts)
         self.scopes = (f"repository:{endpoint.repository}:pull,push", *sources)
@@ -198,7 +198,7 @@ class Pusher(Registry):
         while (upload.chunk and upload.offset < size) or 0 < upload.offset < size:
             end = min(size, upload.offset + (upload.chunk or size))
             headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{upload.offset}-{end - 1}"}
-            call = Call("PATCH", headers, _Part(upload, end, report))
+            call = Call("PATCH", headers, _Part(upload, end, report), large=True)
             with self._once(upload.location, call, upload, (201, 202, 204, _TOO_LARGE)) as response:
                 if self._was_too_large(upload, response):
                     continue
@@ -207,13 +207,13 @@ class Pusher(Registry):
         query = urlencode({"digest": upload.descriptor.digest})
         url = f"{upload.location}{'&' if urlsplit(upload.location).query else '?'}{query}"
         body = _Part(upload, size, report) if upload.offset < size else None
-        call = Call("PUT", {"Content-Type": "application/octet-stream"}, body)
+        call = Call("PUT", {"Content-Type": "application/octet-stream"}, body, large=True)
         with self._once(url, call, upload, (201, 204, _TOO_LARGE)) as response:
             too_large = self._was_too_large(upload, response)
         if too_large:
             self._send_rest(upload, report)
 
-    def _once(self, url: str, call: Call, upload: _Upload, good: Sequence[int]) -> requests.Response:
+    def _once(self, url: str, call: Call, upload: _Upload, good: Sequence[int]) -> Response:
         """One request about an upload, without repeating it: the registry may have kept a part of it.
 
         Raises:
@@ -237,7 +237,7 @@ class Pusher(Registry):
             raise _Busy(f"it answered {response.status_code}", retry_after(response))
         raise self._refusal(response, f"blob {upload.descriptor.digest}")
 
-    def _was_too_large(self, upload: _Upload, response: requests.Response) -> bool:
+    def _was_too_large(self, upload: _Upload, response: Response) -> bool:
         """After a 413, go on with smaller requests."""
         if response.status_code != _TOO_LARGE:
             return False
@@ -248,14 +248,14 @@ class Pusher(Registry):
         upload.chunk = smaller
         return True
 
-    def _note(self, upload: _Upload, response: requests.Response) -> None:
+    def _note(self, upload: _Upload, response: Response) -> None:
         """Where to go on, and the smallest chunk that the registry wants."""
         upload.location = self._location(response)
         least = response.headers.get("OCI-Chunk-Min-Length", "")
         if upload.chunk and least.isdigit() and len(least) < 12:
             upload.chunk = max(upload.chunk, int(least))
 
-    def _location(self, response: requests.Response) -> str:
+    def _location(self, response: Response) -> str:
         """The address that an answer names, checked as a redirect is."""
         there = urljoin(response.url, response.headers.get("Location", ""))
         if not response.headers.get("Location"):
@@ -309,12 +309,12 @@ class Pusher(Registry):
 
     # ---- answers
 
-    def _drain(self, response: requests.Response) -> None:
+    def _drain(self, response: Response) -> None:
         """Read the end of an answer that nobody needs, so that the connection can be used again."""
         with suppress(RegistryError):
             self._small_body(response, _READ, "answer")
 
-    def _refusal(self, response: requests.Response, what: str) -> RegistryError:
+    def _refusal(self, response: Response, what: str) -> RegistryError:
         host, repository, status = self._endpoint.host, self._endpoint.repository, response.status_code
         if status in (404, 405):
             said = self._error_text(response)

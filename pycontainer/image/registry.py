@@ -36,9 +36,14 @@ from pycontainer.image.registries_conf import Endpoint, is_loopback
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    import ssl
     from typing import Any
 
     import requests
+
+    from pycontainer.image import brief
+
+    Response = requests.Response | brief.Answer
 
 Credentials = Callable[[str], tuple[str, str] | None]
 """Given a host, the user and password for it, or None. By default, those that ``pyc login`` and others have stored."""
@@ -50,6 +55,7 @@ _ERROR_BODY_MAX = 64 << 10
 _TOKEN_BODY_MAX = 1 << 20
 _RETRY_AFTER_MAX = 60.0
 BUSY = (429, 500, 502, 503, 504)
+_HEADERS = {"User-Agent": f"pycontainer/{__version__}", "Accept-Encoding": "identity"}
 _VERBS = {"GET": "get", "HEAD": "ask for"}
 
 
@@ -109,11 +115,13 @@ class Call(Record):
     Attributes:
         headers: without Authorization, which depends on where it goes.
         body: may be sent several times.
+        large: body or answer is, or may be, the content of a blob.
     """
 
     method: str = "GET"
     headers: dict[str, str] = {}  # noqa: RUF012  a Record's default; nobody writes to it
     body: Body | bytes | None = None
+    large: bool = False
 
 
 class Registry:
@@ -133,10 +141,16 @@ class Registry:
         credentials: Credentials | None = None,
         listener: Listener = events.nobody,
         patience: Patience = Patience(),  # noqa: B008  immutable
+        is_brief: bool = False,
     ) -> None:
-        import requests  # 70 ms, only when pulling
+        """Connect to nothing yet.
 
-        self._requests = requests
+        Args:
+            endpoint: what to talk to.
+            credentials, listener: as above.
+            patience: how long to put up with it.
+            is_brief: most likely no blob will be asked for or sent; else ``requests`` is loaded then.
+        """
         self._endpoint = endpoint
         self._credentials = credentials or self._stored
         self._sent_login = False
@@ -144,20 +158,15 @@ class Registry:
         self.scopes: tuple[str, ...] = ()
         self.wants_identity, self.identity = False, ""
         self._patience = patience
-        self._session = requests.Session()
-        self._session.auth = _no_netrc
-        self._session.trust_env = not endpoint.is_loopback  # no proxy stands between us and this machine
-        if endpoint.insecure:  # the user has said so; no need to warn at each request
-            import urllib3
-
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self._session.headers.update({"User-Agent": f"pycontainer/{__version__}", "Accept-Encoding": "identity"})
+        self._session: requests.Session | None = None
+        self._opening = threading.Lock()
+        self._brief = self._open_brief() if is_brief else None
         self._authorization = ""
         self._authorizing = threading.Lock()
         self._base = ""  # scheme and host, once we know how to talk to it
         self._tls: set[str] = set()  # hosts that we know how to speak TLS with
         self._closed = False
-        self._transfers: set[requests.Response] = set()
+        self._transfers: set[Response] = set()
 
     def close(self) -> None:
         """Close all connections. A transfer in another thread fails at once."""
@@ -165,7 +174,35 @@ class Registry:
         for response in list(self._transfers):
             with suppress(OSError, ValueError, RuntimeError, AttributeError):  # done meanwhile
                 response.raw.shutdown()
-        self._session.close()
+        if self._brief:
+            self._brief.close()
+        if self._session:
+            self._session.close()
+
+    def _open_brief(self) -> brief.Session | None:
+        from pycontainer.image import brief  # 8 ms
+
+        return brief.Session(self._context) if self._endpoint.is_loopback or brief.is_enough() else None
+
+    def _open(self) -> requests.Session:
+        with self._opening:
+            if self._session is None:
+                import requests  # 40 ms
+
+                session = requests.Session()
+                session.auth = _no_netrc
+                session.trust_env = not self._endpoint.is_loopback  # no proxy stands between us and this machine
+                if self._endpoint.insecure:  # the user has said so; no need to warn at each request
+                    import urllib3
+
+                    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+                self._session = session
+            return self._session
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        """How to speak TLS with the registry, or with a host that it sends us to."""
+        home = self._endpoint.host
+        return tls.context(host, home, verify=host != home or not self._endpoint.insecure)
 
     def _stored(self, host: str) -> tuple[str, str] | None:
         return logins.find(f"{host}/{self._endpoint.repository}".rstrip("/"))
@@ -193,7 +230,7 @@ class Registry:
         import json
 
         response, data = self._document(path, Call(), what)
-        following = response.links.get("next", {}).get("url", "")
+        following = _next_page(response.headers.get("Link", ""))
         there = urljoin(response.url, following) if following else ""
         if there and _origin(there) != _origin(self._base):
             raise RegistryError(f"{self._endpoint.host} continues its {what} on another host")
@@ -255,7 +292,7 @@ class Registry:
 
     def _transfer(self, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
         """One GET of a blob."""
-        call = Call(headers={"Range": f"bytes={offset}-{descriptor.size - 1}"} if offset else {})
+        call = Call(headers={"Range": f"bytes={offset}-{descriptor.size - 1}"} if offset else {}, large=True)
         response = self._answer(f"blobs/{descriptor.digest}", call, f"blob {descriptor.digest}")
         with response:
             skip = offset if response.status_code == 200 else 0  # it ignored the Range
@@ -279,7 +316,7 @@ class Registry:
 
     # ---- one request
 
-    def _answer(self, path: str, call: Call, what: str, good: Collection[int] = (200, 206)) -> requests.Response:
+    def _answer(self, path: str, call: Call, what: str, good: Collection[int] = (200, 206)) -> Response:
         """A successful answer, as ``good`` lists them, to a call below the repository or at a whole address.
 
         Raises:
@@ -321,7 +358,7 @@ class Registry:
         if self._closed:
             raise RegistryError("the pull was given up")
 
-    def _authorized(self, path: str, call: Call) -> requests.Response:
+    def _authorized(self, path: str, call: Call) -> Response:
         """Ask; if the registry wants to know who we are, find out how to tell it, and ask again."""
         sent = self._authorization
         response = self._followed(path, call)
@@ -333,7 +370,7 @@ class Registry:
                 response = self._followed(path, call)
         return response
 
-    def _followed(self, path: str, call: Call) -> requests.Response:
+    def _followed(self, path: str, call: Call) -> Response:
         """Ask, and follow redirects, which storage backends use for blobs."""
         response = self._first(path, call) if not self._base else self._send(self._url(self._base, path), call)
         for _ in range(_REDIRECTS_MAX):
@@ -363,7 +400,7 @@ class Registry:
         if new.scheme == "http" and not plain_is_fine:
             raise RegistryError(f"{old.netloc} redirects to {new.netloc} over plain HTTP, which is refused")
 
-    def _first(self, path: str, call: Call) -> requests.Response:
+    def _first(self, path: str, call: Call) -> Response:
         """The first request, which finds out how to talk to the registry."""
         host, insecure = self._endpoint.host, self._endpoint.insecure
         ways = ["http", "https"] if self._endpoint.is_loopback else ["https", "http"] if insecure else ["https"]
@@ -388,29 +425,35 @@ class Registry:
             raise RegistryError(f"can't reach registry {host}: {problem}", hint=problem.hint)
         raise problem
 
-    def _send(self, url: str, call: Call) -> requests.Response:
+    def _send(self, url: str, call: Call) -> Response:
         """One request without redirects; Authorization only to the registry itself."""
+        from http.client import HTTPException
+
         self._check_open()
-        headers = call.headers
+        headers = {**_HEADERS, **call.headers}
         if self._authorization and self._base and _origin(url) == _origin(self._base):
-            headers = {**headers, "Authorization": self._authorization}
+            headers["Authorization"] = self._authorization
         where = urlsplit(url)
-        if where.scheme == "https" and where.netloc not in self._tls:
-            home = self._endpoint.host
-            tls.mount(self._session, where.netloc, home, verify=where.netloc != home or not self._endpoint.insecure)
-            self._tls.add(where.netloc)
         self.listener(Event("request", text=f"{call.method} {where._replace(query='').geturl()}"))
+        timeout = self._patience.connect, self._patience.stall
         try:
-            return self._session.request(
+            if self._brief and not call.large:
+                assert call.body is None or isinstance(call.body, bytes)
+                return self._brief.request(call.method, url, headers, call.body, timeout)
+            session = self._open()
+            if where.scheme == "https" and where.netloc not in self._tls:
+                tls.mount(session, where.netloc, self._context(where.netloc))
+                self._tls.add(where.netloc)
+            return session.request(
                 call.method,
                 url,
                 headers=headers,
                 data=call.body,
                 stream=True,
                 allow_redirects=False,
-                timeout=(self._patience.connect, self._patience.stall),
+                timeout=timeout,
             )
-        except (self._requests.RequestException, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:  # OSError: those of requests are, too
             self._check_open()
             if isinstance(error, self._requests.exceptions.ProxyError):
                 raise _broken_proxy(url, error) from None
@@ -418,7 +461,7 @@ class Registry:
 
     # ---- bodies
 
-    def _body(self, response: requests.Response) -> Iterator[bytes]:
+    def _body(self, response: Response) -> Iterator[bytes]:
         """The body as it arrives.
 
         Raises:
@@ -430,7 +473,7 @@ class Registry:
         finally:
             self._transfers.discard(response)
 
-    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+    def _chunks(self, response: Response) -> Iterator[bytes]:
         spent, received = 0.0, 0
         while True:
             start = time.monotonic()
@@ -450,7 +493,7 @@ class Registry:
                     raise Broken(f"sent only {received} bytes in {spent:.0f} s")
                 spent, received = 0.0, 0
 
-    def _document(self, path: str, call: Call, what: str) -> tuple[requests.Response, bytes]:
+    def _document(self, path: str, call: Call, what: str) -> tuple[Response, bytes]:
         """An answer that must be small, and its whole body; asked for again if it is cut."""
         for attempt in range(1, self._patience.tries + 1):
             try:
@@ -461,7 +504,7 @@ class Registry:
                 self._pause(attempt, last)
         raise RegistryError(f"{self._endpoint.host}: {last}, {self._patience.tries} times", hint="try again later")
 
-    def _small_body(self, response: requests.Response, limit: int, what: str) -> bytes:
+    def _small_body(self, response: Response, limit: int, what: str) -> bytes:
         """A whole body that must be small.
 
         Raises:
@@ -477,7 +520,7 @@ class Registry:
             raise Broken("the answer ended early")
         return data
 
-    def _refusal(self, response: requests.Response, what: str) -> RegistryError:
+    def _refusal(self, response: Response, what: str) -> RegistryError:
         """The error for a status that will not change by asking again."""
         host, repository, status = self._endpoint.host, self._endpoint.repository, response.status_code
         said = self._error_text(response)
@@ -499,7 +542,7 @@ class Registry:
             return RegistryError(f"{host} denies access to {repository}{said}", hint="check the name and your login")
         return RegistryError(f"{host} answered {status} {_printable(response.reason)} for {what}{said}")
 
-    def _error_text(self, response: requests.Response) -> str:
+    def _error_text(self, response: Response) -> str:
         """What the registry said, as ": text", if it is the protocol's JSON (distribution-spec, error codes)."""
         import json
 
@@ -511,7 +554,7 @@ class Registry:
 
     # ---- authentication
 
-    def _authorize(self, response: requests.Response, sent: str) -> bool:
+    def _authorize(self, response: Response, sent: str) -> bool:
         """Find an Authorization that answers a 401; False if there is none. Another thread may have been faster."""
         challenges = response.headers.get("WWW-Authenticate", "")
         host_answered = _origin(response.url)
@@ -620,6 +663,14 @@ def _covers(wanted: str) -> Callable[[str], bool]:
     return covers
 
 
+def _next_page(links: str) -> str:
+    """The address of the next page in a Link header (RFC 8288), or ""."""
+    from requests.utils import parse_header_links
+
+    found = parse_header_links(links) if links else []
+    return next((link["url"] for link in found if link.get("rel") == "next"), "")
+
+
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """requests would send the password that ~/.netrc has for a host; a session with an ``auth`` of its own does not."""
     return request
@@ -630,7 +681,7 @@ def _origin(url: str) -> tuple[str, str]:
     return where.scheme, where.netloc
 
 
-def _check_range(response: requests.Response, descriptor: Descriptor, offset: int) -> None:
+def _check_range(response: Response, descriptor: Descriptor, offset: int) -> None:
     expected = f"bytes {offset}-{descriptor.size - 1}/"
     found = response.headers.get("Content-Range", "")
     if not found.startswith(expected) or found[len(expected) :] not in (str(descriptor.size), "*"):
@@ -639,13 +690,13 @@ def _check_range(response: requests.Response, descriptor: Descriptor, offset: in
         )
 
 
-def _check_length(response: requests.Response, descriptor: Descriptor) -> None:
+def _check_length(response: Response, descriptor: Descriptor) -> None:
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and int(length) != descriptor.size:
         raise VerificationError(f"blob {descriptor.digest} has {length} bytes, not the {descriptor.size} promised")
 
 
-def retry_after(response: requests.Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds that the server asks us to wait (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdigit() and len(text) < 10:

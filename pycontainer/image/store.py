@@ -195,6 +195,10 @@ class Store:
         entries = self.entries()
         return self._image(self._match(entries, name_or_id)[0], entries, mend=mend)
 
+    def has(self, name: Reference) -> bool:
+        """Whether an image has that name, be it whole or not."""
+        return any(_is_named(entry, name) for entry in self.entries())
+
     def images(self) -> list[Image]:
         """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
         staging.drop_unsynced(self)

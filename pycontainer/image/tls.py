@@ -70,13 +70,13 @@ def _no_password() -> str:
     return ""  # or OpenSSL would ask on the terminal
 
 
-def mount(session: Session, host: str, registry: str, *, verify: bool) -> None:
-    """Have a session speak TLS with a host as :func:`context` says."""
-    session.mount(f"https://{host}/", _adapter(context(host, registry, verify=verify)))
+def mount(session: Session, host: str, made: ssl.SSLContext) -> None:
+    """Have a session speak TLS with a host as a :func:`context` says."""
+    session.mount(f"https://{host}/", _adapter(made))
 
 
 def _adapter(made: ssl.SSLContext) -> Any:
-    from requests.adapters import HTTPAdapter  # 70 ms, only when pulling
+    from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
         """All connections, through proxies too, by one context; requests would add a list of its own to trust."""

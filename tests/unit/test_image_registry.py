@@ -24,8 +24,13 @@ HASTY = Patience(tries=3, pause=0.01, connect=2, stall=0.5)
 BLOB = bytes(range(256)) * 20_000
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
+BRIEF = {"is_brief": False}
+
+
+@pytest.fixture(params=[False, True], ids=["requests", "brief"])
+def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+    """A registry, to be asked by `requests` and by what does without it for small questions."""
+    monkeypatch.setitem(BRIEF, "is_brief", request.param)
     with FakeRegistry() as registry:
         registry.add_image("app:1", [b"tar"])
         registry.add_blob(BLOB)
@@ -36,7 +41,8 @@ def client(
     host: str, *, credentials: Credentials | None = None, insecure: bool = False, events: list[Event] | None = None
 ) -> Registry:
     heard: list[Event] = [] if events is None else events
-    return Registry(Endpoint(host, "app", insecure), credentials=credentials, listener=heard.append, patience=HASTY)
+    endpoint = Endpoint(host, "app", insecure)
+    return Registry(endpoint, credentials=credentials, listener=heard.append, patience=HASTY, **BRIEF)
 
 
 def blob(of: Registry, data: bytes = BLOB, offset: int = 0, **changes: object) -> bytes:
