@@ -455,7 +455,7 @@ class Registry:
             )
         except (OSError, HTTPException, ValueError) as error:  # OSError: those of requests are, too
             self._check_open()
-            if isinstance(error, self._requests.exceptions.ProxyError):
+            if type(error).__name__ == "ProxyError":  # of requests, which may not be loaded
                 raise _broken_proxy(url, error) from None
             raise _broken(error) from None
 
