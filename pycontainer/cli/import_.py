@@ -10,6 +10,7 @@ import click
 
 from pycontainer.cli import Session
 from pycontainer.cli.load import opened
+from pycontainer.engine import events
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
@@ -33,6 +34,7 @@ def command(
     wanted = Platform.parse(platform) if platform else None
     with _found(store, source) as fd:
         image = import_root(store, fd, source, reference, changes=changes, message=message, platform=wanted)
+    events.tell(session.roots, "image", "import", image.id, name=reference.familiar if reference else image.id)
     click.echo(image.id)
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import click
 
 from pycontainer.cli import Session, progress
+from pycontainer.engine import events
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
@@ -38,6 +39,9 @@ def command(session: Session, /, source: str, platform: str, quiet: bool) -> Non
             )
         finally:
             bars.close()
+    for image, names in loaded:
+        for name in names or (None,):
+            events.tell(session.roots, "image", "load", image.id, name=name.familiar if name else image.id)
     lines = [f"Loaded image: {name.familiar}" for _, names in loaded for name in names]
     lines += [f"Loaded image ID: {image.id}" for image, names in loaded if not names]
     for line in dict.fromkeys(lines):

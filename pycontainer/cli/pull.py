@@ -9,6 +9,7 @@ import click
 from pycontainer.cli import Session, progress
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.engine import events
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
@@ -39,12 +40,12 @@ def command(
     tls_verify: bool | None,
 ) -> int:
     """Download images."""
-    store, wanted = Store(session.roots.root), Platform.parse(platform) if platform else None
+    wanted = Platform.parse(platform) if platform else None
     anyhow = insecure(tls_verify)
 
     def one(name: str) -> None:
         for tagged in _all_tags(name, anyhow) if all_tags else [name]:
-            _pull(store, tagged, wanted, quiet=quiet, explain=explain, anyhow=anyhow)
+            _pull(session, tagged, wanted, quiet=quiet, explain=explain, anyhow=anyhow)
 
     if len(names) > 1:
         return for_each(names, one)
@@ -62,7 +63,9 @@ def _all_tags(name: str, anyhow: bool | None) -> list[str]:
     return [f"{reference.name}:{tag}" for tag in tags(reference, insecure=anyhow)]
 
 
-def _pull(store: Store, name: str, wanted: Platform | None, *, quiet: bool, explain: bool, anyhow: bool | None) -> None:
+def _pull(
+    session: Session, name: str, wanted: Platform | None, *, quiet: bool, explain: bool, anyhow: bool | None
+) -> None:
     from pycontainer.engine.obtain import of_candidates
     from pycontainer.engine.pull import pull  # requests: +80 ms
     from pycontainer.engine.sources import open_source
@@ -73,7 +76,7 @@ def _pull(store: Store, name: str, wanted: Platform | None, *, quiet: bool, expl
         from pycontainer.explain.pull import PullNarrator
 
         listener = PullNarrator(sys.stderr)
-    told = None if quiet else listener
+    store, told = Store(session.roots.root), None if quiet else listener
 
     def from_registry(reference: Reference) -> Image:
         before = _image_id(store, str(reference))
@@ -83,6 +86,7 @@ def _pull(store: Store, name: str, wanted: Platform | None, *, quiet: bool, expl
             click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
         image = pull(store, reference, platform=wanted, progress=told, insecure=anyhow)
         listener.close()
+        events.tell(session.roots, "image", "pull", reference.familiar, name=reference.familiar_name)
         return _tell(image, reference, before, quiet=quiet)
 
     try:

@@ -8,6 +8,7 @@ import click
 
 from pycontainer.cli import Session, progress
 from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.engine import events
 from pycontainer.errors import StoreError
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
@@ -48,6 +49,8 @@ def command(
             click.echo("Using default tag: latest")
         click.echo(f"The push refers to repository [{references[0].name}]")
     digests = [_push(store, reference, wanted, insecure(tls_verify), quiet=quiet) for reference in references]
+    for reference in references:
+        events.tell(session.roots, "image", "push", reference.familiar, name=reference.familiar_name)
     if digestfile:
         _write(digestfile, "\n".join(digests))
 

@@ -7,6 +7,7 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each
+from pycontainer.engine import events
 from pycontainer.engine.prune import users
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.store import Store
@@ -49,6 +50,7 @@ def command(
                 raise
             click.echo(f"pyc: {error.message}", err=True)
             return
+        events.removed(session.roots, removed)
         for untagged in removed.untagged:
             click.echo(f"Untagged: {untagged}")
         for digest in removed.deleted:

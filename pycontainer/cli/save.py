@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import click
 
 from pycontainer.cli import Session
+from pycontainer.engine import events
 from pycontainer.errors import StoreError, UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
@@ -38,6 +39,8 @@ def command(session: Session, /, names: tuple[str, ...], output: str, platform: 
     wanted = Platform.parse(platform) if platform else None
     with _opened(output) as fd:
         save(Store(session.roots.root), names, fd, form=form, platform=wanted)
+    for name in names:
+        events.tell(session.roots, "image", "save", name, name=name)
 
 
 @contextmanager

@@ -7,19 +7,11 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import Signal, names
-from pycontainer.engine.options import Roots
-from pycontainer.engine.stop import stop
-
-
-def _restart(roots: Roots, name: str, *, sign: str, timeout: float | None) -> None:
-    from pycontainer.engine.again import begin
-
-    stop(roots, name, sign=sign, timeout=timeout)
-    begin(roots, name)
+from pycontainer.engine import stop as engine
 
 
 def _make(title: str, help: str) -> click.Command:
-    act = stop if title == "stop" else _restart
+    act = engine.stop if title == "stop" else engine.restart
 
     @click.command(title, help=help)
     @click.option(

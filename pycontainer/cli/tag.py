@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session
+from pycontainer.engine import events
 from pycontainer.errors import InvalidReference
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
@@ -21,4 +22,5 @@ def command(session: Session, /, source: str, targets: tuple[str, ...]) -> None:
         if name.digest:
             raise InvalidReference(f"{name.familiar}: a tag can't have a digest")
     for name in names:
-        Store(session.roots.root).tag(source, name)
+        image = Store(session.roots.root).tag(source, name)
+        events.tell(session.roots, "image", "tag", image.id, name=name.familiar)

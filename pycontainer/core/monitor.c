@@ -11,7 +11,8 @@
 
 enum { EAGAIN_ = 11, EINTR_ = 4, POLLIN_ = 1, POLLOUT_ = 4, POLLHUP_ = 16, POLLERR_ = 8 };
 enum { MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000, SOCK_NONBLOCK_CLOEXEC = 02004000 };
-enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIGPIPE_BIT = 1 << 12, CLONE_PIDFD_ = 0x1000 };
+enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIG_UNBLOCK_ = 1, CLONE_PIDFD_ = 0x1000 };
+enum { SIGHUP_BIT = 1 << 0, SIGINT_BIT = 1 << 1, SIGPIPE_BIT = 1 << 12, SIGTERM_BIT = 1 << 14 };
 enum { AT_FDCWD_ = -100, SEEK_END_ = 2, CLOCK_REALTIME_ = 0, CLOCK_MONOTONIC_ = 1 };
 enum { O_APPEND_NEW = 02002101 }; /* O_WRONLY|O_CREAT|O_APPEND|O_CLOEXEC */
 
@@ -25,7 +26,7 @@ enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE };
 #define MAX_CLIENTS 16
 #define LINES 64 /* of the log in one write */
 #define SLOW_MS 3000
-#define OTHERS 6 /* that are polled beside the clients */
+#define OTHERS 7 /* that are polled beside the clients */
 
 struct pollfd {
   int fd;
@@ -58,6 +59,8 @@ struct client {
 static struct buffer input, output;
 static struct client clients[MAX_CLIENTS];
 static uint64_t log_size;
+static int terminated; /* a signalfd for SIGTERM */
+static const uint64_t shielded = SIGHUP_BIT | SIGINT_BIT | SIGPIPE_BIT | SIGTERM_BIT;
 static struct {
   long pid;
   int pidfd;    /* of the check that is being made, else -1 */
@@ -283,6 +286,14 @@ static void be_strict(struct supervision *s, int64_t now) {
     }
 }
 
+/* Somebody wants the monitor to end, perhaps because the host goes down: so does the container. */
+static void ask_to_end(const struct supervision *s) {
+  char information[128];
+
+  if (SYS(read, terminated, information, sizeof information) > 0)
+    SYS(pidfd_send_signal, s->pidfd, s->stop_signal, 0, 0);
+}
+
 /* --- checks of its health ----------------------------------------------------------------------------------------- */
 
 /* Start the command that makes a check. */
@@ -290,6 +301,7 @@ static void begin_check(const struct command *c) {
   check.next = 0;
   check.pid = SYS(clone, CLONE_PIDFD_ | SIGCHLD_, 0, &check.pidfd, 0, 0);
   if (check.pid == 0) {
+    SYS(rt_sigprocmask, SIG_UNBLOCK_, &shielded, 0, 8);
     SYS(close_range, 3, ~0u, 0);
     SYS(execve, c->path, c->argv, c->envp);
     SYS(exit_group, 127);
@@ -359,6 +371,7 @@ static long turn(struct supervision *s, struct pollfd *ended, int64_t wait) {
   struct pollfd p[OTHERS + MAX_CLIENTS] = {
       {ended->fd, POLLIN_, 0},          {full ? -1 : s->out, POLLIN_, 0},       {full ? -1 : s->err, POLLIN_, 0},
       {held ? s->in : -1, POLLOUT_, 0}, {place ? s->listener : -1, POLLIN_, 0}, {check.pidfd, POLLIN_, 0},
+      {terminated, POLLIN_, 0},
   };
   long n;
 
@@ -386,6 +399,8 @@ static long turn(struct supervision *s, struct pollfd *ended, int64_t wait) {
     welcome(s, place);
   if (ready(&p[5]))
     end_check(s);
+  if (ready(&p[6]))
+    ask_to_end(s);
   if (ready(&p[1]))
     pull_output(s, &s->out, FROM_STDOUT);
   if (ready(&p[2]) && !someone_is_behind())
@@ -492,11 +507,12 @@ static void tell_end(const struct supervision *s, int status) {
 }
 
 long supervise(struct supervision *s, const struct command *checker) {
-  const uint64_t sigpipe = SIGPIPE_BIT;
+  const uint64_t sigterm = SIGTERM_BIT;
   struct pollfd ended = {s->pidfd, POLLIN_, 0};
   int status = 0;
 
-  SYS(rt_sigprocmask, SIG_BLOCK_, &sigpipe, 0, 8);
+  SYS(rt_sigprocmask, SIG_BLOCK_, &shielded, 0, 8);
+  terminated = (int)SYS(signalfd4, -1, &sigterm, 8, SOCK_NONBLOCK_CLOEXEC);
   record_pid(s);
   for (int i = 0; i < MAX_CLIENTS; i++)
     clients[i] = (struct client){i ? -1 : s->client, 0, 0, 0};
@@ -512,5 +528,7 @@ long supervise(struct supervision *s, const struct command *checker) {
   status = wait_status(s);
   tell_end(s, status);
   SYS(wait4, s->pid, 0, 0, 0);
+  SYS(close, terminated);
+  SYS(rt_sigprocmask, SIG_UNBLOCK_, &shielded, 0, 8);
   return status;
 }

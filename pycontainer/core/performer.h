@@ -24,6 +24,7 @@ struct supervision {
   int once;          /* stdin ends when `client` does */
   int interval_ms;   /* between checks of its health; 0 for none */
   int early_ms;      /* the same until one has ended with 0 */
+  int stop_signal;   /* for the container when the monitor gets a SIGTERM */
   char id[64];       /* of the container, for the file of events two directories above; "" for none */
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 from pycontainer.engine import containers, events, files, life, policy, removal
 from pycontainer.engine.attach import Signals
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.pull import Event
 
 ALIVE = ("running", "paused")
+PATIENCE = 10.0  # seconds
 
 
 def make(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | None = None) -> Container:
@@ -50,23 +52,36 @@ def begin(
     """Start a container that does not run; with ``attach`` stay with it and return its exit code, else 0."""
     require_root()
     repair(roots)
-    container = containers.find(roots, name)
-    if container.state == "paused":
-        raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
-    if container.state in ("running", "restarting"):
+    container, lock = _taken(roots, name)
+    if lock is None:
         if not attach:
             return 0
         from pycontainer.engine.visit import visit
 
         return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
     with Signals() as signals:
-        lock = life.take_lock(roots, container.id, patience=10)  # what follows its last end may be still at it
         life.ask_to_stop(roots, container.id, stop=False)
         policy.reset(roots, container.id)
         bundle = revived(roots, container, lock, once=attach and stdin)
         tty, interactive = container.options.get("tty", False), container.options.get("interactive", False)
         view = View(Stdio(interactive), tty, not attach, sig_proxy, keys, reads=stdin)
         return kept_if_it_fails(roots, bundle, view, signals)
+
+
+def _taken(roots: Roots, name: str) -> tuple[Container, int | None]:
+    """The container and its lock; None if it runs. What follows its last end may be still at it, or another start."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        container = containers.find(roots, name)
+        if container.state == "paused":
+            raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
+        if container.state in ("running", "restarting"):
+            return container, None
+        try:
+            return container, life.take_lock(roots, container.id, patience=0.05)
+        except Conflict:
+            if time.monotonic() > deadline:
+                raise
 
 
 def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals) -> int:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from pycontainer.engine import containers, filesystem
+from pycontainer.engine import containers, events, filesystem
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.engine.pull import fetch
 from pycontainer.errors import InvalidReference
@@ -63,7 +63,9 @@ def commit(
                 has_written = bool(os.listdir(f"/proc/self/fd/{written}"))
                 layer = derive.write_layer(store, changes.layer(written)) if has_written else None
             _add_history(config, container, layer, author, message)
-            return _enter(store, image, config, layer, name)
+            made = _enter(store, image, config, layer, name)
+        events.write(roots, "commit", container, imageID=made.id)
+        return made
     finally:
         if os.listdir(staging.unsynced(store)):
             staging.settle_later(store)

@@ -9,7 +9,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
-from pycontainer.engine import attachments, containers, endpoints, neighbours
+from pycontainer.engine import attachments, containers, endpoints, events, neighbours
 from pycontainer.engine.networks import network_called
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
@@ -45,6 +45,7 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
     if container.state in ALIVE:
         _plug(roots, container, endpoint)
     _remember(roots, container, (*asked, endpoint))
+    _tell(roots, "connect", network.name, container)
 
 
 def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
@@ -120,6 +121,11 @@ def disconnect(roots: Roots, name: str, network_name: str) -> None:
         _let_go(attachment._replace(connections=gone, ports=tuple(p for p in attachment.ports if p.target in targets)))
         neighbours.refresh_names(roots, {c.network for c in attachment.connections})
     _remember(roots, container, left)
+    _tell(roots, "disconnect", network.name, container)
+
+
+def _tell(roots: Roots, action: str, network: str, container: Container) -> None:
+    events.tell(roots, "network", action, network, name=network, type="bridge", container=container.id)
 
 
 def _let_go(attachment: Attachment) -> None:

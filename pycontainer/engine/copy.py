@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from pycontainer.engine import containers, filesystem
+from pycontainer.engine import containers, events, filesystem
 from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
 from pycontainer.image.archive import decompressed
 from pycontainer.image.extract import Rules, extract
@@ -66,6 +66,7 @@ def copy_out(
         with _destination(host, where, source, target) as (base, called):
             pieces = _Counted(archive(portable(_walk(source, called, container))))
             done = extract(base, b".", pieces, Rules(owner, links_lead=False, powers=keep))
+    events.write(roots, "archive-path", container, path=path)
     return Copied(pieces.size, done.left_out)
 
 
@@ -94,6 +95,7 @@ def copy_in(
         ):
             pieces = _Counted(archive(portable(_walk(found, called))))
             done = extract(root, base, pieces, Rules(owner, links_lead=True, powers=True))
+    events.write(roots, "extract-to-dir", container, path=path)
     return Copied(pieces.size, done.left_out)
 
 

@@ -1,7 +1,8 @@
 """What has happened, one line each in RUNROOT/events: a time, a space, and a JSON object.
 
-The line of a container's end is written by its monitor (core/monitor.c), which knows only the ID; the reader finds the
-rest in the line of its beginning. The file is lost at a reboot, and begins anew when it has grown to some megabytes.
+There is no daemon to tell it: whoever does something adds the line. That of a container's end is written by its monitor
+(core/monitor.c), which knows only the ID; the reader finds the rest in the line of its beginning. The file is lost at a
+reboot, and begins anew when it has grown to some megabytes; the one before is kept as ``events.1``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from pycontainer import jsontext
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+    from pycontainer.image.store import Removed
 
 LIMIT = 4 << 20
 
@@ -26,23 +30,46 @@ def path(roots: Roots) -> str:
 
 
 def write(roots: Roots, action: str, container: Container, **attributes: str) -> None:
-    """Add what happened to a container; it is no reason to fail if that can't be written."""
-    line = {"Action": action, "id": container.id, "name": container.name, "image": container.image} | attributes
+    """Add what happened to a container."""
+    line: dict[str, Any] = {"Action": action, "id": container.id, "name": container.name, "image": container.image}
     if container.labels:
-        line["labels"] = container.labels  # type: ignore[assignment]
-    add(roots, line)
+        line["labels"] = container.labels
+    _add(roots, line | attributes)
 
 
-def add(roots: Roots, line: dict[str, str]) -> None:
-    """Add a line. One write with O_APPEND, so that lines of several processes do not mix."""
+def tell(roots: Roots, kind: str, action: str, what: str, **attributes: str) -> None:
+    """Add what happened to an ``image``, a ``network`` or a ``volume``; ``what`` is its ID, or else its name."""
+    _add(roots, {"Type": kind, "Action": action, "id": what, **attributes})
+
+
+def removed(roots: Roots, gone: Removed) -> None:
+    """Add the names that images have lost, and the images that are gone with them."""
+    for name in gone.untagged:
+        tell(roots, "image", "untag", name, name=name)
+    for digest in gone.deleted:
+        tell(roots, "image", "delete", digest, name=digest)
+
+
+def _add(roots: Roots, line: dict[str, Any]) -> None:
+    """Add a line, in one write so that lines of several processes do not mix. If it can't be, that stops nobody."""
     with contextlib.suppress(OSError):
+        os.makedirs(roots.runroot, mode=0o700, exist_ok=True)
         file = os.open(path(roots), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(file).st_size > LIMIT:
-                os.rename(path(roots), path(roots) + ".1")
+                _rotate(roots, file)
             os.write(file, f"{stamp()} {jsontext.dump(line)}\n".encode())
         finally:
             os.close(file)
+
+
+def _rotate(roots: Roots, file: int) -> None:
+    """Begin another file with the next line; of several who want to, one does."""
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX)
+    if os.path.samestat(os.fstat(file), os.stat(path(roots))):
+        os.rename(path(roots), path(roots) + ".1")
 
 
 def stamp() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pycontainer.engine import containers, filesystem
+from pycontainer.engine import containers, events, filesystem
 from pycontainer.image.pack import archive, portable, walk
 from pycontainer.record import TYPE_CHECKING
 
@@ -21,3 +21,4 @@ def export(roots: Roots, name_or_id: str) -> Iterator[bytes]:
     with filesystem.snapshot(roots, container) as root:
         items = walk(root, b".", b"")
         yield from archive(portable(item for item in items if item.entry.name))
+    events.write(roots, "export", container)

@@ -51,7 +51,7 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
             started.leave()
             code, stays = 0, True
         else:
-            code, stays = _attend(started, bundle, view, signals)
+            code, stays = _attend(roots, started, bundle, view, signals)
         return code
     finally:
         if stays:
@@ -61,7 +61,7 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
             leave(roots, bundle)
 
 
-def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> tuple[int, bool]:
+def _attend(roots: Roots, started: Started, bundle: Bundle, view: View, signals: Signals) -> tuple[int, bool]:
     """Be its client until it ends or we are to leave it: the exit code, and whether it goes on without us."""
     performance, detached, follows = started.performance, False, policy.has_policy(bundle.container)
     try:
@@ -94,6 +94,7 @@ def _attend(started: Started, bundle: Bundle, view: View, signals: Signals) -> t
             if performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
                 started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
     if detached:
+        events.write(roots, "detach", bundle.container)
         return attachment.code, True
     status = performance.wait_status()
     return life.exit_code(SIGKILL if status is None else status), False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from pycontainer.engine import containers, firewall
+from pycontainer.engine import containers, events, firewall
 from pycontainer.engine.attachments import attachments, directory, locked, table_of
 from pycontainer.errors import Conflict, NotFound
 from pycontainer.network import bridge, nftables, store
@@ -61,6 +61,7 @@ def create(
     table = table_of(roots)
     if nftables.look(table).whole:
         nftables.change(table, firewall.elements(network), add=True)
+    events.tell(roots, "network", "create", network.name, name=network.name, type="bridge")
     return network
 
 
@@ -84,6 +85,7 @@ def remove(roots: Roots, name: str) -> Network:
             for entry in os.listdir(where):
                 os.unlink(f"{where}/{entry}")
             os.rmdir(where)
+    events.tell(roots, "network", "destroy", network.name, name=network.name, type="bridge")
     return network
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from pycontainer.engine import events
 from pycontainer.errors import NotFound, RegistryError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
@@ -32,10 +33,10 @@ def obtained(roots: Roots, options: RunOptions, progress: Callable[[Event], None
     if not os.path.isdir(roots.root):
         store.prepare()
     with store.hold():
-        yield _obtain(store, options, progress)
+        yield _obtain(roots, store, options, progress)
 
 
-def _obtain(store: Store, options: RunOptions, progress: Callable[[Event], None] | None) -> Image:
+def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[[Event], None] | None) -> Image:
     platform = Platform.parse(options.platform) if options.platform else None
     if options.image.startswith(SOURCES):
         from pycontainer.engine.sources import open_source
@@ -50,7 +51,12 @@ def _obtain(store: Store, options: RunOptions, progress: Callable[[Event], None]
                 raise
     from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
 
-    return of_candidates(options.image, lambda name: pull(store, name, platform=platform, progress=progress), progress)
+    def attempt(reference: Reference) -> Image:
+        image = pull(store, reference, platform=platform, progress=progress)
+        events.tell(roots, "image", "pull", reference.familiar, name=reference.familiar_name)
+        return image
+
+    return of_candidates(options.image, attempt, progress)
 
 
 def of_candidates(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pycontainer.engine import containers, removal
+from pycontainer.engine import containers, events, removal
 from pycontainer.engine.disk_usage import ALIVE, stored, written
 from pycontainer.errors import Conflict, NotFound
 from pycontainer.image.store import Removed, Store
@@ -49,6 +49,7 @@ def prune_images(roots: Roots, *, every: bool = False, wanted: Callable[[Image],
             gone = store.remove(image.id, force=True, in_use=lambda image_id: users(roots, image_id))
         except (NotFound, Conflict):
             continue  # somebody was quicker, or uses it now
+        events.removed(roots, gone)
         removed += lines_of(gone)
     removed += [f"deleted: {digest}" for digest in store.collect()]
     return Pruned(tuple(removed), max(0, before - sum(stored(store).values())))

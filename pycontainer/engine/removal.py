@@ -92,7 +92,7 @@ def forget_live(roots: Roots, container_id: str) -> None:
         from pycontainer.engine import endpoints
 
         endpoints.release(roots, container_id)
-    for name in entries(live):
+    for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
     with contextlib.suppress(OSError):

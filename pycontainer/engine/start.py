@@ -8,6 +8,7 @@ import sys
 
 from pycontainer import cgroups
 from pycontainer.core import kernel
+from pycontainer.core.constants import SIGTERM
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import containers, events, life, policy, removal
@@ -97,12 +98,21 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
         log_files=int(logs.get("max-file", 3)),
         log_bytes=int(logs.get("max-size", 10_000_000)),
         once=asked.get("stdin_once", False),
+        stop_signal=_signal(asked.get("stop_signal", "SIGTERM")),
         check=command(roots, "health", container_.id) if health else None,
         interval=health["interval"] if health else 0.0,
         early=health["start_interval" if health["start_period"] else "interval"] if health else 0.0,
         afterwards=command(roots, "ended", container_.id) if decides else None,
         always=follows,
     )
+
+
+def _signal(name: str) -> int:
+    if name == "SIGTERM":
+        return SIGTERM
+    from pycontainer.oci.grammar import signal_number  # +1 ms
+
+    return signal_number(name)
 
 
 def command(roots: Roots, *words: str) -> Command:

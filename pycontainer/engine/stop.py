@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from pycontainer.engine import containers, events, life
-from pycontainer.engine.again import ALIVE
+from pycontainer.engine.again import ALIVE, begin
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import signal_number
 from pycontainer.record import TYPE_CHECKING
@@ -54,6 +54,14 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
         container = containers.with_state(roots, container)
     if ran:
         events.write(roots, "stop", container)
+
+
+def restart(roots: Roots, name: str, *, sign: str = "", timeout: float | None = None) -> None:
+    """Stop it if it runs, and start it."""
+    container = containers.find(roots, name)
+    stop(roots, container.id, sign=sign, timeout=timeout)
+    begin(roots, container.id)
+    events.write(roots, "restart", container)
 
 
 def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from pycontainer.engine import containers, life
+from pycontainer.engine import containers, events, life
 from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals
 from pycontainer.errors import Conflict
 from pycontainer.record import TYPE_CHECKING
@@ -45,6 +45,7 @@ def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: 
     options = container.options
     reads = stdin and options.get("interactive", False)
     with connect(roots, container) as client, Signals() as signals:
+        events.write(roots, "attach", container)
         client.setblocking(False)
         attachment = Attachment(
             client.fileno(),
@@ -58,6 +59,7 @@ def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: 
         )
         attachment.run()
     if attachment.detached:
+        events.write(roots, "detach", container)
         return attachment.code
     if attachment.status is None and containers.with_state(roots, container).pid == container.pid:
         raise Conflict(

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from pycontainer.core.directories import make_private
-from pycontainer.engine import containers, removal
+from pycontainer.engine import containers, events, removal
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar import Mount
 from pycontainer.record import TYPE_CHECKING, Record
@@ -108,6 +108,7 @@ def ensure(roots: Roots, wanted: Volume) -> Volume:
         os.rename(f"{where}/volume.json.new", f"{where}/volume.json")
     except OSError as error:
         raise StoreError(f"can't make volume {wanted.name}: {os.strerror(error.errno or 0).lower()}") from error
+    events.tell(roots, "volume", "create", wanted.name, driver="local")
     return wanted
 
 
@@ -227,6 +228,7 @@ def _delete(roots: Roots, name: str) -> None:
         os.mkdir(trash, 0o700)
     os.rename(directory(roots, name), f"{trash}/{name}.{os.urandom(4).hex()}")
     removal.empty_trash(roots)
+    events.tell(roots, "volume", "destroy", name, driver="local")
 
 
 def drop(roots: Roots, container_id: str) -> None:

@@ -30,6 +30,7 @@ class Watch(Record):
         live: where its live state is.
         container: its ID.
         log_files, log_bytes: how many files the log may have, and how large one may be (0: any size).
+        stop_signal: asks it to end when the monitor gets a SIGTERM.
         once: its stdin ends with the client that started it.
         check: looks after its health, every ``interval`` seconds, and every ``early`` seconds until it has settled.
         afterwards: follows when the container has ended and the pyc that started it is not there any more.
@@ -42,6 +43,7 @@ class Watch(Record):
     log_files: int = 3
     log_bytes: int = 10_000_000
     once: bool = False
+    stop_signal: int = k.SIGTERM
     check: Command | None = None
     interval: float = 0.0
     early: float = 0.0

@@ -225,7 +225,14 @@ def _kept(watch: Watch) -> dict[str, Any]:
     """What the monitor does beside carrying bytes."""
     log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
     check = (watch.interval, watch.early, watch.check.argv[0], *watch.check) if watch.check else None
-    return {"listener": LISTENER, "log": log, "once": watch.once, "container": watch.container, "check": check}
+    return {
+        "listener": LISTENER,
+        "log": log,
+        "once": watch.once,
+        "stop_signal": watch.stop_signal,
+        "container": watch.container,
+        "check": check,
+    }
 
 
 def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:
