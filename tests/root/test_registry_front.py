@@ -238,7 +238,7 @@ def test_nothing_that_is_printed_or_run_has_the_password(pyc: Pyc, private: Regi
     assert not re.search(r"sec:ret|bWU6|Basic |Bearer ", said)
 
 
-def test_a_login_works_through_tls_and_for_podman_and_skopeo_too(pyc: Pyc, front: Front, private: Registry) -> None:
+def test_a_login_works_through_tls(pyc: Pyc, front: Front, private: Registry) -> None:
     nginx = front(private.address)
     trust(pyc, nginx)
     pyc("login", "-u", "me", "--password-stdin", f"https://{nginx.host}/v2/", stdin=PASSWORD).ok()
