@@ -1,24 +1,24 @@
 """The instructions of a Dockerfile that only change an image's config, for ``--change`` of ``commit`` and ``import``.
 
 Source: docs.docker.com/reference/dockerfile. A line is an instruction and its arguments; a list in JSON is taken as it
-is ("exec form"), any other text of CMD and ENTRYPOINT is given to the shell.
+is ("exec form"), any other text of CMD and ENTRYPOINT is given to the shell. Variables are those of ENV.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from pycontainer.errors import UsageError
+from pycontainer.oci import dockerfile_words as words
 from pycontainer.oci import grammar
 
 Config = dict[str, Any]
 """The ``config`` object of an image's config (image-spec, config.md), with docker's additions."""
 
-_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+""")
-_QUOTED = re.compile(r"""\\(.)|"((?:\\.|[^"\\])*)"|'([^']*)'""")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _DEFAULT_SHELL = ["/bin/sh", "-c"]
 
@@ -30,7 +30,7 @@ def apply_all(config: Config, lines: Iterable[str]) -> Config:
     Raises UsageError as :func:`apply`.
     """
     inherited = config.get("Cmd")
-    for line in lines:
+    for line in (line for text in lines for line in words.lines_of(text)):
         before, config = config, apply(config, line)
         if config.get("Entrypoint") is not before.get("Entrypoint") and config.get("Cmd") is inherited:
             config.pop("Cmd", None)
@@ -42,8 +42,8 @@ def apply(config: Config, line: str) -> Config:
 
     Raises UsageError for an instruction that is unknown, malformed, or does more than change the config.
     """
-    word, _, rest = line.strip().partition(" ")
-    name = word.upper()
+    word, *others = line.split(None, 1) or [""]
+    name, rest = word.upper(), "".join(others)
     if name not in _INSTRUCTIONS:
         raise UsageError(
             f"{name or repr(line)} is not an instruction that changes an image's config",
@@ -77,42 +77,43 @@ def _shell(config: Config, text: str) -> None:
 
 
 def _env(config: Config, text: str) -> None:
-    kept = {entry.partition("=")[0]: entry for entry in config.get("Env") or []}
-    for name, value in _pairs("ENV", text):
-        kept[name] = f"{name}={value}"
-    config["Env"] = list(kept.values())
+    kept = _variables(config)
+    for name, value in _pairs(config, "ENV", text):
+        kept[name] = value
+    config["Env"] = [f"{name}={value}" for name, value in kept.items()]
+
+
+def _variables(config: Config) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
 
 
 def _label(config: Config, text: str) -> None:
-    config["Labels"] = {**(config.get("Labels") or {}), **dict(_pairs("LABEL", text))}
+    config["Labels"] = {**(config.get("Labels") or {}), **dict(_pairs(config, "LABEL", text))}
 
 
-def _pairs(instruction: str, text: str) -> list[tuple[str, str]]:
+def _pairs(config: Config, instruction: str, text: str) -> list[tuple[str, str]]:
     """``a=b "c d"=e``; in the old form, one name and the rest of the line."""
-    words = _WORD.findall(text)
-    if words and "=" not in words[0]:
-        name, _, value = text.partition(" ")
-        if not value.strip():
+    written, variables = words.split(text), _variables(config)
+    if "=" not in written[0]:
+        name, *value = text.split(None, 1)
+        if not value:
             raise UsageError(f"{instruction} {name} needs a value")
-        return [(_unquote(name), _unquote(value.strip()))]
-    pairs = [_unquote(word).partition("=") for word in words]
-    if not pairs or any(not name or not equals for name, equals, _ in pairs):
+        return [(words.expand(name, variables), words.expand(value[0], variables))]
+    pairs = [[words.expand(part, variables) for part in word.partition("=")] for word in written]
+    if any(not name or not equals for name, equals, _ in pairs):
         raise UsageError(f"{instruction} must be NAME=VALUE...: {text}")
     return [(name, value) for name, _, value in pairs]
 
 
-def _unquote(word: str) -> str:
-    def plain(match: re.Match[str]) -> str:
-        escaped, double, single = match.groups()
-        return escaped or (single if single is not None else re.sub(r'\\(["\\$])', r"\1", double or ""))
-
-    return _QUOTED.sub(plain, word)
+def _expand(config: Config, text: str) -> str:
+    """One word, whose spaces may stand as they are."""
+    return words.expand(text, _variables(config))
 
 
 def _expose(config: Config, text: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
-    for word in _WORD.findall(text):
-        match = _PORT.fullmatch(_unquote(word))
+    for word in _expand(config, text).split():
+        match = _PORT.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not (match and 0 < first <= last < 1 << 16):
             raise UsageError(f"EXPOSE {word}: must be a port or a range, and /tcp, /udp or /sctp")
@@ -122,20 +123,20 @@ def _expose(config: Config, text: str) -> None:
 
 def _volume(config: Config, text: str) -> None:
     listed = _json_list(text)
-    paths = listed if listed is not None else [_unquote(word) for word in _WORD.findall(text)]
+    paths = [_expand(config, word) for word in (words.split(text) if listed is None else listed)]
+    if not paths or not all(paths):
+        raise UsageError("VOLUME needs a path, and none may be empty")
     config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in paths}}
 
 
 def _user(config: Config, text: str) -> None:
-    config["User"] = _unquote(text)
+    config["User"] = _expand(config, text)
 
 
 def _workdir(config: Config, text: str) -> None:
     """A relative one is below the one before."""
-    path = _unquote(text)
-    if not path.startswith("/"):
-        path = (config.get("WorkingDir") or "/").rstrip("/") + "/" + path
-    config["WorkingDir"] = path
+    path = posixpath.join(config.get("WorkingDir") or "/", _expand(config, text))
+    config["WorkingDir"] = "/" + posixpath.normpath(path).lstrip("/")
 
 
 def _onbuild(config: Config, text: str) -> None:
@@ -145,7 +146,12 @@ def _onbuild(config: Config, text: str) -> None:
 
 
 def _stopsignal(config: Config, text: str) -> None:
-    config["StopSignal"] = _unquote(text)
+    signal = _expand(config, text)
+    try:
+        grammar.signal_name(signal)
+    except UsageError as error:
+        raise UsageError(f"STOPSIGNAL {signal}: {error.message}") from None
+    config["StopSignal"] = signal
 
 
 def _healthcheck(config: Config, text: str) -> None:
@@ -159,7 +165,7 @@ def _healthcheck(config: Config, text: str) -> None:
         )
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
-    if kind.upper() == "NONE":
+    if kind.upper() == "NONE" and not rest and not check:
         check["Test"] = ["NONE"]
     elif kind.upper() == "CMD" and rest.strip():
         listed = _json_list(rest)

@@ -33,6 +33,37 @@ CASES = [
         "HEALTHCHECK --interval=5s --retries=2 CMD curl x",
         {"Healthcheck": {"Interval": 5 * 10**9, "Retries": 2, "Test": ["CMD-SHELL", "curl x"]}},
     ),
+    ("ENV\tB=2", {"Env": ["A=1", "PATH=/bin", "B=2"]}),
+    ("ENV PATH=/x:$PATH A=2 B=$A", {"Env": ["A=2", "PATH=/x:/bin", "B=1"]}),
+    (r"""ENV B='$A' C=\$A D="${A}\$A 'q'" E=a$""", {"Env": ["A=1", "PATH=/bin", "B=$A", "C=$A", "D=1$A 'q'", "E=a$"]}),
+    (
+        "ENV B=${X:-no$A} C=${A:+yes} D=${X:+no} E=${A:?x} F=$X",
+        {"Env": ["A=1", "PATH=/bin", "B=no1", "C=yes", "D=", "E=1", "F="]},
+    ),
+    (r'ENV B="a \"b\" \n" C=\\', {"Env": ["A=1", "PATH=/bin", 'B=a "b" \\n', "C=\\"]}),
+    ("ENV B one $A", {"Env": ["A=1", "PATH=/bin", "B=one 1"]}),
+    ("LABEL v=$A$A", {"Labels": {"a": "b", "v": "11"}}),
+    ("EXPOSE 8$A/udp", {"ExposedPorts": {"81/udp": {}}}),
+    ("VOLUME /v$A", {"Volumes": {"/v1": {}}}),
+    ("USER u$A", {"User": "u1"}),
+    ("WORKDIR ../$A/./x/", {"WorkingDir": "/1/x"}),
+    ("WORKDIR //", {"WorkingDir": "/"}),
+    ("STOPSIGNAL 9", {"StopSignal": "9"}),
+    ("STOPSIGNAL RTMIN+3", {"StopSignal": "RTMIN+3"}),
+    ("CMD echo $A", {"Cmd": ["/bin/sh", "-c", "echo $A"]}),
+    ("CMD []", {"Cmd": []}),
+    ("ONBUILD ENV x=$A", {"OnBuild": ["ENV x=$A"]}),
+    (
+        "HEALTHCHECK --start-interval=1s --start-period=1m --timeout=2s CMD x",
+        {
+            "Healthcheck": {
+                "StartInterval": 10**9,
+                "StartPeriod": 60 * 10**9,
+                "Timeout": 2 * 10**9,
+                "Test": ["CMD-SHELL", "x"],
+            }
+        },
+    ),
     ('HEALTHCHECK CMD ["curl"]', {"Healthcheck": {"Test": ["CMD", "curl"]}}),
 ]
 
@@ -60,8 +91,15 @@ def test_the_shell_of_the_image_runs_what_is_no_list():
     ["", "RUN x", "COPY a b", "FROM x", "CMD", "ENV", "ENV A", "ENV =x", "LABEL x", "EXPOSE", "EXPOSE 0",
      "EXPOSE 65536", "EXPOSE 3-1", "EXPOSE x", "EXPOSE 80/x", "SHELL sh", "SHELL []", "ONBUILD FROM x",
      "ONBUILD ONBUILD RUN x", "HEALTHCHECK x", "HEALTHCHECK CMD", "HEALTHCHECK --what=1 CMD x",
-     "HEALTHCHECK --interval=soon CMD x", "HEALTHCHECK --retries=x CMD y"],
+     "HEALTHCHECK --interval=soon CMD x", "HEALTHCHECK --retries=x CMD y", 'ENV A="x', "ENV A='x", 'LABEL "a=b',
+     "ENV A=${B", "ENV A=${B:=c}", "ENV A=${B:?must be there}", "VOLUME []", 'VOLUME [""]', "STOPSIGNAL SIGNONE",
+     "STOPSIGNAL 99", "HEALTHCHECK NONE x", "HEALTHCHECK --interval=1s NONE"],
 )  # fmt: skip
 def test_what_is_no_instruction_is_a_usage_error(line):
     with pytest.raises(UsageError):
         apply(BASE, line)
+
+
+def test_one_change_may_have_several_lines():
+    lines = "# a comment\nENV B=1 \\\n  C=2\n\nUSER me\n"
+    assert apply_all({}, [lines, "WORKDIR /x"]) == {"Env": ["B=1", "C=2"], "User": "me", "WorkingDir": "/x"}
