@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -76,3 +77,32 @@ def test_we_import_what_docker_exports(two: Pyc, docker: Dockerd, tmp_path):
 def export(pyc: Pyc) -> bytes:
     pyc("run", "--name", "exported", "busybox:second", "true").ok()
     return subprocess.run(pyc.argv("export", "exported"), env=pyc.env(), capture_output=True, check=True).stdout
+
+
+CHANGES = (
+    "ENV A=1 B='two words' C=\"${A}x\"",
+    'ENV D=$A E=${NONE:-no} F=${A:+yes} G=\\$A H=\'$A\' I="a \\"b\\" \\n"',
+    "ENV OLD old form  with $A",
+    "LABEL a=$A \"b c\"='d e'",
+    "EXPOSE 8$A/udp 443 7000-7002",
+    "VOLUME /v$A /w",
+    'VOLUME ["/x y"]',
+    "USER me$A:you",
+    "WORKDIR /srv/../$A",
+    "WORKDIR below/./it",
+    "ONBUILD RUN echo $A",
+    "HEALTHCHECK --interval=5s --timeout=1m --start-period=2s --retries=4 CMD test $A",
+    'ENTRYPOINT ["/bin/sh", "-c"]',
+    "CMD echo $A",
+)
+
+
+@pytest.mark.parametrize("changes", [CHANGES, ("CMD []", "ENTRYPOINT x y", 'HEALTHCHECK CMD ["a", "b"]', "cmd z")])
+def test_changes_do_to_a_config_what_they_do_in_docker(pyc: Pyc, docker: Dockerd, changes: tuple[str, ...]):
+    words = [word for change in changes for word in ("--change", change)]
+    pyc("import", *words, "-", "ours:v1", stdin=bytes(10240)).ok()
+    docker("import", *words, "-", "theirs:v1", stdin=bytes(10240))
+    ours = json.loads(pyc("image", "inspect", "--format", "{{json .Config}}", "ours:v1").ok().stdout)
+    theirs = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", "theirs:v1"))
+    empty = (None, "", [], {}, False)
+    assert {k: v for k, v in ours.items() if v not in empty} == {k: v for k, v in theirs.items() if v not in empty}
