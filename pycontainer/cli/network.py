@@ -15,6 +15,7 @@ from pycontainer.engine import firewall, network_documents, networks
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
+from pycontainer.network.design import Draft
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
 
@@ -40,41 +41,56 @@ DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-@click.command("create", help="Make a network: a bridge, with addresses for its containers.")
-@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge, the only one there is")
+@click.command("create", help="Make a network: a bridge, or links on top of one of the host's, with addresses.")
+@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge (default), macvlan or ipvlan")
 @click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="Its addresses, as 10.9.0.0/24")
 @click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The bridge's own (default: the first)")
 @click.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="The part of the subnet to give away")
 @click.option("--aux-address", "aux", multiple=True, metavar="NAME=ADDRESS", help="Somebody else's: not to give away")
 @click.option("--ipv6/--no-ipv6", "ipv6", default=False, help="IPv6 too; without a subnet, a private one")
-@click.option("--ipv4", "ipv4", type=click.BOOL, default=True, is_flag=False, flag_value=True, hidden=True)
+@click.option("--ipv4", "ipv4", type=click.BOOL, default=True, is_flag=False, flag_value=True, help="Or --ipv4=false")
 @click.option("--internal", is_flag=True, help="Nothing leaves it, and nothing comes in")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
-@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="mtu, bridge.name, masquerade, ...")
+@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="mtu, bridge.name, icc, parent, ...")
+@click.option("--config-only", is_flag=True, help="Make no network, but a pattern for --config-from")
+@click.option("--config-from", default="", metavar="NAME", help="Addresses and options of a pattern")
 @click.option("--ipam-driver", default="default", hidden=True)
+@click.option("--ipam-opt", "ipam_options", multiple=True, metavar="KEY=VALUE", hidden=True)
+@click.option("--scope", default="local", hidden=True)
 @click.option("--attachable", is_flag=True, expose_value=False, hidden=True)
+@click.option("--ingress", is_flag=True, hidden=True)
 @click.argument("name")
 @click.pass_obj
 def create(session: Session, /, name: str, **asked: Any) -> None:
     """Make a network and print its ID."""
-    if asked["driver"] != "bridge":
-        raise Unsupported(f"network driver {asked['driver']!r} is not supported: there is only bridge")
-    if asked["ipam_driver"] != "default":
-        raise Unsupported(f"IPAM driver {asked['ipam_driver']!r} is not supported")
-    if not asked["ipv4"]:
-        raise Unsupported("networks without IPv4 are not supported")
+    _refuse(asked)
     if ":" in grammar.network_name(name):
         raise UsageError(f"{name!r} can't be the name of a network")
-    made = networks.create(
-        session.roots,
+    pairs = {key: dict(map(grammar.key_value, asked[key])) for key in ("aux", "labels", "options", "ipam_options")}
+    draft = Draft(
         name,
-        _subnets(asked["subnets"], asked["gateways"], asked["ranges"], dict(map(grammar.key_value, asked["aux"]))),
+        tuple(_subnets(asked["subnets"], asked["gateways"], asked["ranges"], pairs["aux"])),
+        driver=asked["driver"],
+        ipv4=asked["ipv4"],
         ipv6=asked["ipv6"],
         internal=asked["internal"],
-        labels=dict(map(grammar.key_value, asked["labels"])),
-        options=dict(map(grammar.key_value, asked["options"])),
+        labels=pairs["labels"],
+        options=pairs["options"],
+        ipam_options=pairs["ipam_options"],
+        config_only=asked["config_only"],
+        config_from=asked["config_from"],
     )
-    click.echo(made.id)
+    click.echo(networks.create(session.roots, draft).id)
+
+
+def _refuse(asked: dict[str, Any]) -> None:
+    """What docker has for swarms and plugins."""
+    if asked["driver"] not in ("bridge", "macvlan", "ipvlan"):
+        raise Unsupported(f"network driver {asked['driver']!r} is not supported: there are bridge, macvlan and ipvlan")
+    if asked["ipam_driver"] != "default":
+        raise Unsupported(f"IPAM driver {asked['ipam_driver']!r} is not supported")
+    if asked["scope"] != "local" or asked["ingress"]:
+        raise Unsupported("networks of a swarm are not supported: a network is of this host")
 
 
 def _subnets(
@@ -149,14 +165,19 @@ def _row(document: dict[str, Any], whole: bool) -> dict[str, Any]:
 
 @click.command("inspect", help="Show all that is known about networks.")
 @click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, hidden=True)
+@click.option("-v", "--verbose", is_flag=True, help="And its links in the kernel: their state, and what has passed")
 @click.argument("names", metavar="NETWORK...", nargs=-1, required=True)
 @click.pass_obj
-def inspect(session: Session, /, form: str, names: tuple[str, ...]) -> int:
+def inspect(session: Session, /, form: str, verbose: bool, names: tuple[str, ...]) -> int:
     """Show networks as JSON, or through a template."""
     template = Template(form) if form not in ("", "json") else None
     found: list[dict[str, Any]] = []
-    status = for_each(names, lambda name: found.append(network_documents.document(session.roots, name)))
+
+    def look(name: str) -> None:
+        document = network_documents.document(session.roots, name)
+        found.append(document | network_documents.in_the_kernel(session.roots, name) if verbose else document)
+
+    status = for_each(names, look)
     if not form:
         click.echo(json.dumps(found, indent=4, ensure_ascii=False))
     for document in found if form else ():
@@ -220,6 +241,7 @@ def _old_enough(document: dict[str, Any], filters: listing.Filters) -> bool:
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name for the others there")
 @click.option("--ip", default="", metavar="ADDRESS", help="Its IPv4 address")
 @click.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address")
+@click.option("--link", "links", multiple=True, metavar="CONTAINER[:NAME]", help="Know another by a name of its own")
 @click.option("--link-local-ip", "link_local", multiple=True, metavar="ADDRESS", help="One more address")
 @click.option("--driver-opt", "driver_opts", multiple=True, metavar="KEY=VALUE", hidden=True)
 @click.option("--gw-priority", default=0, type=int, help="The network of the highest is the way elsewhere")
@@ -236,6 +258,7 @@ def connect(session: Session, /, network: str, container: str, **asked: Any) -> 
         link_local=tuple(map(grammar.ip_address, asked["link_local"])),
         driver_opts=tuple(map(grammar.key_value, asked["driver_opts"])),
         gw_priority=asked["gw_priority"],
+        links=tuple(map(grammar.link, asked["links"])),
     )
     connecting.connect(session.roots, container, endpoint)
 

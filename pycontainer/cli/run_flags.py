@@ -142,6 +142,7 @@ NETWORK = (
     Flag("--ip", "string", "ip", grammar.ipv4_address, "Its IPv4 address in the (first) network"),
     Flag("--ip6", "string", "ip6", grammar.ipv6_address, "Its IPv6 address there"),
     Flag("--mac-address", "string", "mac", grammar.mac_address, "Its hardware address there"),
+    each("--link", "list", "links", grammar.link, "Know another container by a name: container[:name]"),
     each("--link-local-ip", "list", "link_local", grammar.ip_address, "One more address there"),
     each("--network-alias", "list", "aliases", grammar.host_name, "One more name for the others there"),
     each("--net-alias", "list", "aliases", grammar.host_name, ""),
@@ -204,7 +205,6 @@ LIMITS = (
 
 
 REFUSED = (
-    *refused("make a network, and its containers know each other by name", "--link list"),
     *refused("it needs a vendor's hooks; --device gives a plain node of /dev", "--gpus gpu-request"),
     *refused("overlay has no size limit here", "--storage-opt list"),
     *refused("pycontainer has no API socket yet", "--use-api-socket"),
@@ -276,18 +276,21 @@ def _join_security(values: dict[str, Any]) -> None:
             values.setdefault(name, []).extend(value.split(":"))
 
 
+_LISTS = ("link_local", "aliases", "links")
+
+
 def _join_network(values: dict[str, Any]) -> None:
     """The flags about one network are about the first."""
-    asked = {name: values.pop(name) for name in ("ip", "ip6", "mac", "link_local", "aliases") if name in values}
+    asked = {name: values.pop(name) for name in (*_LISTS, "ip", "ip6", "mac") if name in values}
     named = values.pop("network", None) or [_default_network()]
     modes = [endpoint.name for endpoint in named if not _is_network(endpoint.name)]
-    if modes and (len(named) > 1 or (asked.keys() - {"aliases"}) or "aliases" in asked):
-        raise UsageError(f"conflicting options: network {modes[0]} goes with no other network and no address")
+    if modes and (len(named) > 1 or asked):
+        raise UsageError(f"conflicting options: network {modes[0]} goes with no other network, no address and no name")
     if modes:
         values["network"] = modes[0]
         return
     first, *others = named
-    for name in ("link_local", "aliases"):
+    for name in _LISTS:
         if name in asked:
             asked[name] = (*getattr(first, name), *asked[name])
     names = [endpoint.name for endpoint in named]

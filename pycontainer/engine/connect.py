@@ -40,8 +40,8 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
     asked = _asked(container, "connect")
     if network.name in [one.name for one in asked]:
         raise Conflict(f"container {container.name} is in network {network.name} already")
-    if network.name == store.DEFAULT and (endpoint.ip or endpoint.ip6 or endpoint.aliases):
-        raise UsageError("addresses and aliases are for networks that you have made")
+    if network.name == store.DEFAULT and endpoint.aliases:
+        raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
     if container.state in ALIVE:
         _plug(roots, container, endpoint)
     _remember(roots, container, (*asked, endpoint))
@@ -58,7 +58,7 @@ def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
         perform(_plan(added, container.pid))
     except BaseException:
         attachments.write_record(roots, before)
-        _let_go(added)
+        _let_go(added, container.pid)
         raise
     neighbours.refresh_names(roots, {endpoint.name})
 
@@ -67,18 +67,22 @@ def _plan(added: Attachment, pid: int) -> Plan:
     """The cable from here, and its other end from the container's namespace."""
     return (
         *steps.connect(added, pid),
-        Step(
-            "Enter the container's network namespace",
-            "Addresses and routes belong to a namespace: who sets them must be in it",
-            MONITOR,
-            (
-                calls.openat(k.AT_FDCWD, f"/proc/{pid}/ns/net", k.O_RDONLY, out=NAMESPACE),
-                calls.setns(NAMESPACE, k.CLONE_NEWNET),
-            ),
-            "setns(2)",
-        ),
+        _enter(pid),
         *steps.trust_nobody(added, MONITOR),
         *steps.configure(added, MONITOR),
+    )
+
+
+def _enter(pid: int) -> Step:
+    return Step(
+        "Enter the container's network namespace",
+        "Addresses and routes belong to a namespace: who sets them must be in it",
+        MONITOR,
+        (
+            calls.openat(k.AT_FDCWD, f"/proc/{pid}/ns/net", k.O_RDONLY, out=NAMESPACE),
+            calls.setns(NAMESPACE, k.CLONE_NEWNET),
+        ),
+        "setns(2)",
     )
 
 
@@ -118,7 +122,8 @@ def disconnect(roots: Roots, name: str, network_name: str) -> None:
                 connections=kept, ports=tuple(port for port in attachment.ports if port.target not in targets)
             ),
         )
-        _let_go(attachment._replace(connections=gone, ports=tuple(p for p in attachment.ports if p.target in targets)))
+        left_ports = tuple(port for port in attachment.ports if port.target in targets)
+        _let_go(attachment._replace(connections=gone, ports=left_ports), container.pid)
         neighbours.refresh_names(roots, {c.network for c in attachment.connections})
     _remember(roots, container, left)
     _tell(roots, "disconnect", network.name, container)
@@ -128,13 +133,17 @@ def _tell(roots: Roots, action: str, network: str, container: Container) -> None
     events.tell(roots, "network", action, network, name=network, type="bridge", container=container.id)
 
 
-def _let_go(attachment: Attachment) -> None:
+def _let_go(attachment: Attachment, pid: int) -> None:
     """Pull out the cables, and give the addresses back."""
     from pycontainer.network import nftables
 
     for connection in attachment.connections:
-        with contextlib.suppress(OSError):
-            bridge.remove(host_end(attachment.container, connection.number).name)
+        if connection.is_bridged:
+            with contextlib.suppress(OSError):
+                bridge.remove(host_end(attachment.container, connection.number).name)
+        else:
+            with contextlib.suppress(KernelError):
+                perform((_enter(pid), *steps.remove_child(connection)))
     with contextlib.suppress(OSError):
         nftables.change(attachment.table, [port.element() for port in attachment.ports], add=False)
     for path in attachment.taken():

@@ -42,6 +42,9 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
         return Attachment()
     container_id = bundle.container.id
     asked = [(endpoint, network_called(roots, endpoint.name)) for endpoint in wanted(options)]
+    for endpoint, network in asked:
+        if network.name == DEFAULT and endpoint.aliases:
+            raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
     attachments.write_record(roots, Attachment(container_id, table_of(roots), directory(roots)))
     firewall.ready(roots, [network for _, network in asked], publishing=bool(options.publish or options.publish_all))
     connections = tuple(
@@ -72,33 +75,81 @@ def _connection(
     roots: Roots, container: Container, network: Network, endpoint: Endpoint, number: int, hostname: str
 ) -> Connection:
     """Take the addresses of a container in one network."""
-    where = directory(roots, network.name)
-    if endpoint.ip and not network.ipv4:
-        raise UsageError(f"network {network.name} has no IPv4")
-    if endpoint.ip6 and not network.ipv6:
-        raise UsageError(f"network {network.name} has no IPv6: no subnet of it holds {endpoint.ip6}")
-    taken = {}
-    for subnet, asked in ((network.ipv4, endpoint.ip), (network.ipv6, endpoint.ip6)):
-        if subnet:
-            taken[subnet.six] = _take(roots, where, subnet, container.id, asked)
+    taken = _take_all(roots, network, endpoint, container.id)
     four, six = taken.get(False, ""), taken.get(True, "")
     mac = endpoint.mac or addresses.mac_of(addresses.pack(four or six)).hex(":")
-    user_network = network.name != DEFAULT
-    called = (container.name, *endpoint.aliases, container.id[:12]) if user_network else endpoint.aliases
-    if hostname and user_network:
-        called = (*called, hostname)
     return Connection(
         network.name,
         number,
         links.index_of(network.bridge),
-        mac,
+        mac if network.driver != "ipvlan" else "",  # it has its parent's
         network.mtu,
         f"{four}/{network.ipv4.prefix}" if network.ipv4 else "",
         f"{six}/{network.ipv6.prefix}" if network.ipv6 else "",
-        () if network.internal else tuple(subnet.gateway for subnet in network.subnets),
+        _gateways(network),
         tuple(f"{address}/{16 if ':' not in address else 64}" for address in endpoint.link_local),
-        tuple(dict.fromkeys(called)),
+        _names(container, network, endpoint, hostname),
+        driver=network.driver,
+        mode=_mode(network)[0],
+        flags=_mode(network)[1],
+        isolated=network.isolated,
+        known=_known(roots, endpoint),
     )
+
+
+def _take_all(roots: Roots, network: Network, endpoint: Endpoint, container_id: str) -> dict[bool, str]:
+    """The address of IPv4, and that of IPv6, as far as the network has them."""
+    if endpoint.ip and not network.ipv4:
+        raise UsageError(f"network {network.name} has no IPv4")
+    if endpoint.ip6 and not network.ipv6:
+        raise UsageError(f"network {network.name} has no IPv6: no subnet of it holds {endpoint.ip6}")
+    where, taken = directory(roots, network.name), {}
+    for subnet, asked in ((network.ipv4, endpoint.ip), (network.ipv6, endpoint.ip6)):
+        if subnet:
+            taken[subnet.six] = _take(roots, where, subnet, container_id, asked)
+    return taken
+
+
+def _gateways(network: Network) -> tuple[str, ...]:
+    if network.internal:
+        return ()
+    if network.driver == "ipvlan" and network.options.get("ipvlan_mode", "l2") != "l2":
+        return tuple("::" if subnet.six else "0.0.0.0" for subnet in network.subnets)  # the parent finds the way
+    return tuple(subnet.gateway for subnet in network.subnets)
+
+
+def _mode(network: Network) -> tuple[int, int]:
+    """The mode and the flags of a macvlan or ipvlan."""
+    if network.is_bridge:
+        return 0, 0
+    from pycontainer.network.modes import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES
+
+    if network.driver == "macvlan":
+        return MACVLAN_MODES[network.options.get("macvlan_mode", "bridge")], 0
+    mode, flag = network.options.get("ipvlan_mode", "l2"), network.options.get("ipvlan_flag", "bridge")
+    return IPVLAN_MODES[mode], IPVLAN_FLAGS[flag]
+
+
+def _names(container: Container, network: Network, endpoint: Endpoint, hostname: str) -> tuple[str, ...]:
+    """What the others call it; in the default network nobody knows anybody."""
+    if network.name == DEFAULT:
+        return endpoint.aliases
+    called = (container.name, *endpoint.aliases, container.id[:12], *([hostname] if hostname else []))
+    return tuple(dict.fromkeys(called))
+
+
+def _known(roots: Roots, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    """Whom it asked to know by a name of its own: IDs and names."""
+    known = []
+    for name, alias in endpoint.links:
+        other = containers.find(roots, name)
+        if other.state not in ("running", "paused"):
+            raise Conflict(f"can't link to container {other.name}: it is {other.state}")
+        theirs = attachments.attachment_of(roots, other.id)
+        if not theirs or endpoint.name not in [connection.network for connection in theirs.connections]:
+            raise Conflict(f"can't link to container {other.name}: it is not in network {endpoint.name}")
+        known += [(other.id, called) for called in dict.fromkeys((alias, other.name))]
+    return tuple(known)
 
 
 def extend(roots: Roots, container: Container, attachment: Attachment, endpoint: Endpoint) -> Attachment:
@@ -139,7 +190,7 @@ def _await_link(attachment: Attachment) -> None:
 
     deadline = time.monotonic() + 2
     for connection in attachment.connections:
-        while links.index_of(attachment.host_end(connection).name):
+        while connection.is_bridged and links.index_of(attachment.host_end(connection).name):
             if time.monotonic() > deadline:
                 bridge.remove(attachment.host_end(connection).name)
                 break

@@ -23,22 +23,32 @@ if TYPE_CHECKING:
 
 def ready(roots: Roots, networks: list[Network], *, publishing: bool = False) -> None:
     """See that what these networks need is there, and make what is not. That takes a tenth of a millisecond."""
-    firewall = nftables.look(table_of(roots))
     there = all(links.index_of(network.bridge) for network in networks)
-    passing = os.path.exists(directory(roots) + "/passing")
-    closed = bool(firewall.drops_input) and not settings.network("publish_past_firewall", False)
-    if not (firewall.whole and there and passing and closed == firewall.closed):
-        with locked(roots):
-            restore(roots, networks, closed=closed)
+    if not any(network.is_bridge for network in networks):  # nothing passes through this host
+        if not there:
+            with locked(roots):
+                _restore_links(roots, networks, list(attachments(roots)))
+    else:
+        firewall = nftables.look(table_of(roots))
+        passing = os.path.exists(directory(roots) + "/passing")
+        closed = bool(firewall.drops_input) and not settings.network("publish_past_firewall", False)
+        if not (firewall.whole and there and passing and closed == firewall.closed):
+            with locked(roots):
+                restore(roots, networks, closed=closed)
+        _warn(firewall, networks, publishing=publishing and closed)
     if any(not os.path.isdir(directory(roots, network.name)) for network in networks):
         for network in networks:
             make_private(directory(roots, network.name))
+
+
+def _warn(firewall: nftables.Firewall, networks: list[Network], *, publishing: bool) -> None:
+    """What the host's own firewall forbids stays forbidden; say so to whoever asks for it."""
     if firewall.drops_forward and any(not network.internal for network in networks):
         note(
             f"the host's firewall (nftables table {', '.join(firewall.drops_forward)}) drops forwarded packets that it "
             "does not know; containers reach, and are reached, only as it allows"
         )
-    elif publishing and closed:
+    elif publishing:
         note(
             f"the host's firewall (nftables table {', '.join(firewall.drops_input)}) lets nothing in that it does not "
             "know, so published ports are open to this host and its containers only; "
@@ -50,11 +60,9 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
     """Make everything as it should be; whoever calls has the lock."""
     live = list(attachments(roots))
     used = {connection.network for attachment in live for connection in attachment.connections}
-    every = store.listing(roots.root)
-    for network in every:
-        if network in needed or network.name in used:
-            make_private(directory(roots, network.name))
-            _restore_bridge(network, live)
+    every = [network for network in store.listing(roots.root) if not network.config_only]
+    _restore_links(roots, [network for network in every if network in needed or network.name in used], live)
+    every = [network for network in every if network.is_bridge]
     before = [bridge.forward(network) for network in every if not network.internal]
     if any(before):
         _mark(roots, "router")
@@ -73,15 +81,26 @@ def _mark(roots: Roots, name: str) -> None:
         pass
 
 
+def _restore_links(roots: Roots, networks: list[Network], live: list[Attachment]) -> None:
+    for network in networks:
+        make_private(directory(roots, network.name))
+        if links.index_of(network.bridge):
+            continue
+        if network.is_bridge:
+            _restore_bridge(network, live)
+        else:
+            from pycontainer.network import host
+
+            host.make_parent(network)
+
+
 def _restore_bridge(network: Network, live: list[Attachment]) -> None:
-    if links.index_of(network.bridge):
-        return
     index = bridge.make(network)
     for attachment in live:
         for connection in attachment.connections:
             if connection.network == network.name:
                 with contextlib.suppress(OSError):  # it has just ended
-                    bridge.attach(attachment.host_end(connection).name, index)
+                    bridge.attach(attachment.host_end(connection), index, isolated=connection.isolated)
 
 
 def elements(network: Network) -> list[tuple[nftables.Set, tuple[bytes, bytes]]]:

@@ -14,9 +14,11 @@ from pycontainer.network.store import DEFAULT
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots
-    from pycontainer.network.connection import Attachment
+    from pycontainer.network.connection import Attachment, Connection
     from pycontainer.network.store import Network
 
 
@@ -38,11 +40,18 @@ def introduce(roots: Roots, bundle: Bundle, attachment: Attachment, networks: li
             file.seek(0)
             file.truncate()
             file.write(kept)
-    own = Member(attachment.addresses, (hostname or attachment.container[:12],))
-    if all(connection.network == DEFAULT for connection in attachment.connections):
-        names.rewrite(path, [own])
+    joined = {connection.network for connection in attachment.connections}
+    if DEFAULT in joined and any(connection.known for connection in attachment.connections):
+        open(_linked(roots), "w").close()
+    if joined <= {DEFAULT} and not os.path.exists(_linked(roots)):
+        names.rewrite(path, [Member(attachment.addresses, (hostname or attachment.container[:12],))])
     else:
-        refresh_names(roots, {connection.network for connection in attachment.connections})
+        refresh_names(roots, joined)
+
+
+def _linked(roots: Roots) -> str:
+    """A file that is there once somebody in the default network has asked to know somebody (``--link``)."""
+    return f"{directory(roots, DEFAULT)}/.linked"
 
 
 def follow_resolver(roots: Roots) -> None:
@@ -77,8 +86,9 @@ def _follow(roots: Roots, attachment: Attachment) -> None:
 
 
 def refresh_names(roots: Roots, which: set[str]) -> None:
-    """Tell the members of networks of each other. Nobody knows anybody in the default network, as in docker."""
-    which = which - {DEFAULT}
+    """Tell the members of networks of each other; in the default one nobody knows anybody without ``--link``."""
+    if DEFAULT in which and not os.path.exists(_linked(roots)):
+        which = which - {DEFAULT}
     if not which:
         return
     with locked(roots):
@@ -91,12 +101,22 @@ def refresh_names(roots: Roots, which: set[str]) -> None:
 def _rewrite_hosts(roots: Roots, attachment: Attachment, live: list[Attachment]) -> None:
     hostname = _hostname(roots, attachment.container)
     members = [Member(attachment.addresses, (hostname,))]
+    for connection in attachment.connections:
+        members += _linked_members(connection, live)
     theirs = {connection.network for connection in attachment.connections} - {DEFAULT}
     for other in live:
         for connection in other.connections:
             if connection.network in theirs and connection.names:
                 members.append(Member(connection.addresses, connection.names))
     names.rewrite(roots.live(attachment.container) + "/hosts", members)
+
+
+def _linked_members(own: Connection, live: list[Attachment]) -> Iterator[Member]:
+    for other in live:
+        called = tuple(name for container, name in own.known if container == other.container)
+        for connection in other.connections:
+            if called and connection.network == own.network:
+                yield Member(connection.addresses, called)
 
 
 def _hostname(roots: Roots, container_id: str) -> str:

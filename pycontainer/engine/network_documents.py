@@ -29,34 +29,51 @@ def document(roots: Roots, name: str) -> dict[str, Any]:
     """What ``docker network inspect`` says of a network (Engine API, Network). Raises NotFound."""
     from pycontainer.engine.inspect import ZERO_TIME, rfc3339
 
-    used: list[Attachment] = []
-    if name in store.MODES:
-        network, driver = Network("0" * 64, name, "", 0, ()), {"none": "null"}.get(name, name)
-    elif name == DEFAULT and DEFAULT not in store.names(roots.root):
-        network, driver = Network("0" * 64, name, "", 0, ()), "bridge"
-    else:
-        network, driver = store.find(roots.root, name), "bridge"
-        used = members(roots, network)
+    network = _network(roots, name)
     pools = [_pool(subnet) for subnet in network.subnets]
-    options = {"bridge": network.bridge, **network.options} if network.bridge else dict(network.options)
+    used = members(roots, network) if network.subnets else []
+    options = {"bridge": network.bridge, **network.options} if network.bridge and network.is_bridge else network.options
     return {
         "Name": network.name,
         "Id": network.id,
         "Created": rfc3339(network.created) if network.created else ZERO_TIME,
         "Scope": "local",
-        "Driver": driver,
+        "Driver": "null" if network.config_only else network.driver,
         "EnableIPv4": bool(network.ipv4),
         "EnableIPv6": bool(network.ipv6),
-        "IPAM": {"Driver": "default", "Options": {}, "Config": pools},
+        "IPAM": {"Driver": "default", "Options": network.ipam_options, "Config": pools},
         "Internal": network.internal,
         "Attachable": False,
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.config_only,
         "Containers": {a.container: _endpoint(roots, a, network.name) for a in used},
-        "Options": options,
+        "Options": dict(options),
         "Labels": network.labels,
     }
+
+
+def _network(roots: Roots, name: str) -> Network:
+    """The network, or what stands for one that has no record. Raises NotFound."""
+    if name in store.MODES:
+        return Network("0" * 64, name, "", 0, (), driver={"none": "null"}.get(name, name))
+    if name == DEFAULT and DEFAULT not in store.names(roots.root):
+        return Network("0" * 64, name, "", 0, ())
+    return store.find(roots.root, name)
+
+
+def in_the_kernel(roots: Roots, name: str) -> dict[str, Any]:
+    """What the kernel has of a network now: its own link, and the host's ends of its containers' cables."""
+    from pycontainer.network import host
+
+    network = _network(roots, name)
+    ends = {network.bridge: ""} if network.bridge else {}
+    for attachment in members(roots, network):
+        for connection in attachment.connections:
+            if connection.network == network.name and connection.is_bridged:
+                ends[attachment.host_end(connection).name] = attachment.container
+    state = host.state_of(list(ends))
+    return {"Links": {end: {**state[end], "Container": ends[end]} for end in ends if end in state}}
 
 
 def _pool(subnet: Subnet) -> dict[str, Any]:
@@ -85,14 +102,34 @@ def _endpoint(roots: Roots, attachment: Attachment, name: str) -> dict[str, Any]
 
 def settings_document(roots: Roots, container: Container) -> dict[str, Any]:
     """The part ``NetworkSettings`` of what ``docker inspect`` says of a container."""
-    attachment = attachment_of(roots, container.id) if container.state in ("running", "paused") else None
-    attachment = attachment or Attachment(container.id)
+    alive = container.state in ("running", "paused")
+    attachment = (attachment_of(roots, container.id) if alive else None) or Attachment(container.id)
     ports: dict[str, Any] = {}
     for port in attachment.ports:
         bound = ports.setdefault(f"{port.target_port}/{port.protocol}", [])
         bound.append({"HostIp": port.host, "HostPort": str(port.port)})
     every = {connection.network: _settings(roots, attachment, connection) for connection in attachment.connections}
-    return {"Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports, "Networks": every}
+    of_default = every.get(DEFAULT) or _NOWHERE
+    return {
+        "Bridge": "",
+        "SandboxID": container.id if alive else "",
+        "SandboxKey": f"/proc/{container.pid}/ns/net" if alive else "",
+        "Ports": ports,
+        **{name: of_default[name] for name in _NOWHERE},  # docker has these twice, for the default network only
+        "Networks": every,
+    }
+
+
+_NOWHERE = {
+    "EndpointID": "",
+    "Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "MacAddress": "",
+}
 
 
 def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> dict[str, Any]:
@@ -101,7 +138,7 @@ def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> d
     gateways = {":" in gateway: gateway for gateway in connection.gateways}
     return {
         "IPAMConfig": None,
-        "Links": None,
+        "Links": [f"{container[:12]}:{name}" for container, name in connection.known] or None,
         "Aliases": list(connection.names) or None,
         "MacAddress": connection.mac,
         "DriverOpts": None,

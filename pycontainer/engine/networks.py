@@ -7,15 +7,15 @@ import os
 
 from pycontainer.engine import containers, events, firewall
 from pycontainer.engine.attachments import attachments, directory, locked, table_of
-from pycontainer.errors import Conflict, NotFound
+from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.network import bridge, nftables, store
 from pycontainer.network.store import DEFAULT, Network
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
-    from pycontainer.network.addresses import Subnet
     from pycontainer.network.connection import Attachment
+    from pycontainer.network.design import Draft
 
 BUILT_IN = (DEFAULT, *store.MODES)
 """The networks that are always there."""
@@ -24,45 +24,75 @@ BUILT_IN = (DEFAULT, *store.MODES)
 def network_called(roots: Roots, name: str) -> Network:
     """By name or ID; the default network is made where it is missing. Raises NotFound."""
     try:
-        return store.find(roots.root, name) if name != DEFAULT else store.load(roots.root, name)
+        network = store.find(roots.root, name) if name != DEFAULT else store.load(roots.root, name)
     except NotFound:
         if name != DEFAULT:
             raise
-    with locked(roots), contextlib.suppress(Conflict):  # somebody else was first
-        create(roots, DEFAULT, [])
-    return store.load(roots.root, DEFAULT)
+        from pycontainer.network.design import Draft  # once in the life of an installation
+
+        with contextlib.suppress(Conflict):  # somebody else was first
+            create(roots, Draft(DEFAULT))
+        network = store.load(roots.root, DEFAULT)
+    if network.config_only:
+        raise Conflict(f"network {name} is a configuration for others, and no network")
+    return network
 
 
-def create(
-    roots: Roots,
-    name: str,
-    subnets: list[Subnet],
-    *,
-    ipv6: bool = False,
-    internal: bool = False,
-    labels: dict[str, str] | None = None,
-    options: dict[str, str] | None = None,
-) -> Network:
+def create(roots: Roots, draft: Draft) -> Network:
     """Make a network. Its bridge comes with the first container.
 
-    Raises Conflict: the name or the subnet is taken; UsageError: what makes no sense.
+    Raises Conflict: the name, the subnet or the link is taken; NotFound: its pattern or parent is not there;
+    UsageError: what makes no sense.
     """
-    if name in store.MODES:
-        raise Conflict(f"network {name} is there already, and not to be made")
-    taken = [subnet.subnet for network in store.listing(roots.root) for subnet in network.subnets]
-    network = store.design(
-        name, subnets, taken + bridge.routes(), ipv6=ipv6, internal=internal, labels=labels, options=options
-    )
-    for other in store.listing(roots.root):
-        if other.bridge == network.bridge:
-            raise Conflict(f"network {other.name} has a bridge called {network.bridge}")
-    bridge.is_ours(network)
-    store.save(roots.root, network)
-    table = table_of(roots)
-    if nftables.look(table).whole:
-        nftables.change(table, firewall.elements(network), add=True)
-    events.tell(roots, "network", "create", network.name, name=network.name, type="bridge")
+    from pycontainer.network import host
+    from pycontainer.network.design import design
+
+    if draft.name in store.MODES:
+        raise Conflict(f"network {draft.name} is there already, and not to be made")
+    with locked(roots):
+        every = store.listing(roots.root)
+        taken = [subnet.subnet for network in every if not network.config_only for subnet in network.subnets]
+        network = design(_from_pattern(roots, draft), [] if draft.config_only else taken, host.routes())
+        if not network.config_only:
+            if not network.is_bridge:
+                network = host.with_parent(network)
+            _check_link(network, every)
+        store.save(roots.root, network)
+        table = table_of(roots)
+        if network.is_bridge and not network.config_only and nftables.look(table).whole:
+            nftables.change(table, firewall.elements(network), add=True)
+    events.tell(roots, "network", "create", network.name, name=network.name, type=network.driver)
     return network
+
+
+def _from_pattern(roots: Roots, draft: Draft) -> Draft:
+    """With what ``--config-from`` brings."""
+    if not draft.config_from:
+        return draft
+    pattern = store.find(roots.root, draft.config_from)
+    if not pattern.config_only:
+        raise Conflict(f"network {pattern.name} is no configuration", hint="make one with --config-only")
+    if draft.subnets or draft.options or draft.config_only or draft.internal or draft.ipv6:
+        raise UsageError(
+            "--config-from says what the network is: no other option but the driver and labels goes with it"
+        )
+    return draft._replace(
+        subnets=pattern.subnets,
+        ipv6=bool(pattern.ipv6),
+        internal=pattern.internal,
+        labels={**pattern.labels, **draft.labels},
+        options=pattern.options,
+        ipam_options=pattern.ipam_options,
+    )
+
+
+def _check_link(network: Network, every: list[Network]) -> None:
+    for other in every:
+        if other.bridge == network.bridge and not other.config_only:
+            what = "bridge" if network.is_bridge else "parent"
+            raise Conflict(f"network {other.name} has {network.bridge} for its {what} already")
+    if network.is_bridge:
+        bridge.is_ours(network)
 
 
 def remove(roots: Roots, name: str) -> Network:
@@ -71,21 +101,25 @@ def remove(roots: Roots, name: str) -> Network:
         raise Conflict(f"network {name} is pre-defined and can't be removed")
     network = store.find(roots.root, name)
     with locked(roots):
+        if made := [one.name for one in store.listing(roots.root) if one.config_from == network.name]:
+            raise Conflict(f"configuration {network.name} is in use by network {made[0]}")
         if used := members(roots, network):
             raise Conflict(
                 f"network {network.name} has active endpoints: {', '.join(m.container[:12] for m in used)}",
                 hint="stop these containers, or 'pyc network disconnect' them",
             )
-        bridge.remove(network.bridge)
-        with contextlib.suppress(OSError):
-            nftables.change(table_of(roots), firewall.elements(network), add=False)
+        if network.is_bridge or network.owns_link:
+            bridge.remove(network.bridge)
+        if network.is_bridge:
+            with contextlib.suppress(OSError):
+                nftables.change(table_of(roots), firewall.elements(network), add=False)
         store.forget(roots.root, network.name)
         where = directory(roots, network.name)
         with contextlib.suppress(OSError):
             for entry in os.listdir(where):
                 os.unlink(f"{where}/{entry}")
             os.rmdir(where)
-    events.tell(roots, "network", "destroy", network.name, name=network.name, type="bridge")
+    events.tell(roots, "network", "destroy", network.name, name=network.name, type=network.driver)
     return network
 
 
@@ -105,7 +139,8 @@ def retire(roots: Roots) -> None:
         if any(True for _ in attachments(roots)):
             return
         for network in store.listing(roots.root):
-            bridge.remove(network.bridge)
+            if network.is_bridge or network.owns_link:
+                bridge.remove(network.bridge)
         with contextlib.suppress(OSError):
             nftables.uninstall(table_of(roots))
         with contextlib.suppress(FileNotFoundError):

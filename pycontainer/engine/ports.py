@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pycontainer.engine import settings
 from pycontainer.engine.attachments import note
-from pycontainer.errors import Conflict, UsageError
+from pycontainer.errors import Conflict, HostLacks, UsageError
 from pycontainer.network import addresses, store
-from pycontainer.network.connection import Connection, Port
+from pycontainer.network.connection import PROTOCOLS, Connection, Port
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ def of(bundle: Bundle, connections: tuple[Connection, ...], networks: list[Netwo
         wanted += _exposed(options, bundle.exposed)
     if not wanted:
         return ()
-    outward = [(c, n) for c, n in zip(connections, networks, strict=True) if not n.internal]
+    outward = [(c, n) for c, n in zip(connections, networks, strict=True) if n.is_bridge and not n.internal]
     if not outward:
-        note("published ports are discarded: an internal network can't be reached from outside")
+        why = "an internal network can't be reached from outside" if networks[0].is_bridge else "a link has no ports"
+        note(f"published ports are discarded: {why}")
         return ()
     connection, network = outward[0]
     found: list[Port] = []
@@ -45,18 +46,35 @@ def _exposed(options: ContainerOptions, of_image: tuple[str, ...]) -> list[Publi
 
 def _published(asked: Publication, to: Connection, default: str, others: list[Port]) -> list[Port]:
     """The ports of one ``-p``, on each address of the host that it means."""
-    host = asked.host or default or str(settings.network("publish_address", "0.0.0.0"))
-    hosts = [host] if host != "0.0.0.0" or asked.host or not to.ipv6 else ["0.0.0.0", "::"]
+    if asked.protocol == "sctp":
+        _need_sctp()
     found: list[Port] = []
     for place, port in enumerate(range(asked.first, asked.last + 1)):
         number = 0
-        for at in hosts:
+        for at in _hosts(asked.host, to, default):
             target = (to.ipv6 if ":" in at else to.ipv4).partition("/")[0]
             if not target:
-                raise UsageError(f"-p {at}: the container has no such address in network {to.network}")
+                kind = "IPv6" if ":" in at else "IPv4"
+                raise UsageError(f"-p {at}: the container has no {kind} in network {to.network}, and none is made up")
             number = number or _host_port(asked, place, at, [*others, *found])
             found.append(Port(addresses.unpack(addresses.pack(at)), number, asked.protocol, target, port))
     return found
+
+
+def _hosts(asked: str, to: Connection, default: str) -> list[str]:
+    """The addresses of the host. All of them means: of the kinds that the container has."""
+    if asked:
+        return [asked]
+    host = default or str(settings.network("publish_address", "0.0.0.0"))
+    if host != "0.0.0.0":
+        return [host]
+    return [*(["0.0.0.0"] if to.ipv4 else []), *(["::"] if to.ipv6 else [])]
+
+
+def _need_sctp() -> None:
+    with open("/proc/net/protocols") as table:
+        if not any(line.startswith("SCTP ") for line in table):
+            raise HostLacks("this kernel has no SCTP", hint="modprobe sctp")
 
 
 def _host_port(asked: Publication, place: int, host: str, others: list[Port]) -> int:
@@ -73,8 +91,9 @@ def _free(host: str, protocol: str, numbers: range | list[int]) -> int:
     """The first of these ports that nobody has now; 0 stands for any, which the kernel chooses."""
     from _socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM, socket
 
+    kind = SOCK_DGRAM if protocol == "udp" else SOCK_STREAM
     for number in numbers:
-        trying = socket(AF_INET6 if ":" in host else AF_INET, SOCK_DGRAM if protocol == "udp" else SOCK_STREAM)
+        trying = socket(AF_INET6 if ":" in host else AF_INET, kind, PROTOCOLS[protocol])
         try:
             trying.bind((host, number))
             return int(trying.getsockname()[1])

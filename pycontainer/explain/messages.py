@@ -26,7 +26,9 @@ _FLAGS = {
     NLM_F_EXCL: "NLM_F_EXCL",
     NLM_F_CREATE: "NLM_F_CREATE",
 }
-_TYPES = {getattr(links, name): name for name in ("RTM_NEWLINK", "RTM_DELLINK", "RTM_NEWADDR", "RTM_NEWROUTE")}
+_TYPES = {
+    getattr(links, name): name for name in ("RTM_NEWLINK", "RTM_DELLINK", "RTM_SETLINK", "RTM_NEWADDR", "RTM_NEWROUTE")
+}
 _FILTER_TYPES = {
     nftables.BATCH_BEGIN: "NFNL_MSG_BATCH_BEGIN",
     nftables.BATCH_END: "NFNL_MSG_BATCH_END",
@@ -53,7 +55,10 @@ def _about(kind: int, body: bytes) -> dict[str, Value]:
     if kind == links.RTM_NEWADDR:
         return {"IFA_LOCAL": f"{unpack(attributes(body, 8)[links.IFA_LOCAL])}/{body[1]}"}
     if kind == links.RTM_NEWROUTE:
-        return {"RTA_DST": "default", "RTA_GATEWAY": unpack(attributes(body, 12)[links.RTA_GATEWAY])}
+        way = attributes(body, 12)
+        if links.RTA_GATEWAY not in way:
+            return {"RTA_DST": "default", "RTA_OIF": int.from_bytes(way[links.RTA_OIF], "little")}
+        return {"RTA_DST": "default", "RTA_GATEWAY": unpack(way[links.RTA_GATEWAY])}
     return {}
 
 
@@ -66,11 +71,12 @@ def _elements(kind: int, body: bytes) -> dict[str, Value]:
 
 def _link(found: dict[int, bytes]) -> dict[str, Value]:
     told: dict[str, Value] = {"IFLA_IFNAME": _text(found[links.IFLA_IFNAME])}
-    if links.IFLA_MASTER in found:
-        told["IFLA_MASTER"] = int.from_bytes(found[links.IFLA_MASTER], "little")
+    for name in ("IFLA_MASTER", "IFLA_LINK"):
+        if (number := getattr(links, name)) in found:
+            told[name] = int.from_bytes(found[number], "little")
     information = attributes(found.get(links.IFLA_LINKINFO, b""))
     peer = attributes(information.get(links.IFLA_INFO_DATA, b"")).get(links.VETH_INFO_PEER)
-    if peer:
+    if peer and told.get("IFLA_MASTER"):
         inner = attributes(peer, 16)
         told["VETH_INFO_PEER"] = {
             "IFLA_IFNAME": _text(inner[links.IFLA_IFNAME]),

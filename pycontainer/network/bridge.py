@@ -8,7 +8,7 @@ import os
 
 from pycontainer.errors import Conflict, HostLacks
 from pycontainer.network import addresses, links
-from pycontainer.network.netlink import NETLINK_ROUTE, Refused, ask, attributes, connected, message, tell
+from pycontainer.network.netlink import NETLINK_ROUTE, Refused, connected, tell
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -100,30 +100,18 @@ def remove(name: str) -> None:
         tell(asking, links.delete(name))
 
 
-def attach(link: str, bridge: int) -> None:
+def attach(link: links.End, bridge: int, *, isolated: bool) -> None:
     """Make a link a port of the bridge. Raises Refused."""
     with connected(NETLINK_ROUTE) as asking:
-        tell(asking, links.set_master(link, bridge))
+        tell(asking, links.set_master(link.name, bridge))
+        if isolated:
+            tell(asking, links.isolate(link))
 
 
 def is_ours(network: Network) -> None:
     """Raises Conflict if a link that somebody else made has the name of the network's bridge."""
     if links.index_of(network.bridge):
         raise Conflict(f"a link called {network.bridge} exists already", hint="choose another name for the bridge")
-
-
-def routes() -> list[str]:
-    """The subnets that this host knows a way to, without the default routes."""
-    found = []
-    with connected(NETLINK_ROUTE) as asking:
-        for family in (links.AF_INET, links.AF_INET6):
-            head = bytes([family, *bytes(11)])
-            for _, body in ask(asking, message(links.RTM_GETROUTE, 0x300, head)):
-                kind, prefix, table = body[0], body[1], body[4]
-                to = attributes(body, 12).get(links.RTA_DST)
-                if to and prefix and table == links.RT_TABLE_MAIN and not (kind == links.AF_INET6 and to[0] >= 0xFE):
-                    found.append(f"{addresses.unpack(to)}/{prefix}")
-    return found
 
 
 @contextlib.contextmanager

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-TCP, UDP = 6, 17
-PROTOCOLS = {"tcp": TCP, "udp": UDP}
+PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
 class Connection(Record):
@@ -24,14 +23,18 @@ class Connection(Record):
     Attributes:
         network: its name.
         number: the how-manieth network of this container it is: link ``eth<number>`` inside.
-        bridge: the number of the bridge's link.
+        bridge: the number of the bridge's link, or of the parent of a macvlan or ipvlan.
         mac: of the link inside, as people write it.
         mtu: in bytes, or 0.
         ipv4, ipv6: ``address/prefix``, or "".
-        gateways: to elsewhere; () in an internal network.
+        gateways: to elsewhere; () in an internal network; zeros where all is just behind the link.
         extra: more addresses, with prefix.
         names: what others there call it.
         metric: of its default routes: the smallest is the one that is used.
+        driver: of the network.
+        mode, flags: of a macvlan or ipvlan, as the kernel has them.
+        isolated: it can't reach others of the network.
+        known: what it alone calls others of the network: their IDs and names.
     """
 
     network: str
@@ -45,6 +48,16 @@ class Connection(Record):
     extra: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     metric: int = 0
+    driver: str = "bridge"
+    mode: int = 0
+    flags: int = 0
+    isolated: bool = False
+    known: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_bridged(self) -> bool:
+        """Whether a cable leads to a bridge."""
+        return self.driver == "bridge"
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -58,7 +71,7 @@ class Port(Record):
     Attributes:
         host: the address of the host, ``0.0.0.0`` or ``::`` for all of them.
         port: of the host.
-        protocol: ``tcp`` or ``udp``.
+        protocol: ``tcp``, ``udp`` or ``sctp``.
         target: the container's address.
         target_port: the container's port.
     """
@@ -125,6 +138,7 @@ class Attachment(Record):
         connections = []
         for item in record["connections"]:
             fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}
+            fields["known"] = tuple((container, name) for container, name in fields.get("known", ()))
             connections.append(Connection(**fields))
         ports = tuple(Port(**item) for item in record["ports"])
         return cls(**{**record, "connections": tuple(connections), "ports": ports})

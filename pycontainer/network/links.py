@@ -6,6 +6,7 @@ from struct import pack
 
 from pycontainer.core.step import Slot
 from pycontainer.network.netlink import (
+    NLA_F_NESTED,
     NLM_F_CREATE,
     NLM_F_EXCL,
     Part,
@@ -21,23 +22,25 @@ from pycontainer.record import Record
 
 # <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE = 20, 22, 24, 26
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_PID = 1, 3, 4, 10, 18, 19
+RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE = 20, 22, 24
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
+IFLA_LINKINFO, IFLA_NET_NS_PID = 18, 19
+IFLA_BRPORT_ISOLATED = 33
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 4, 5, 6
-AF_UNSPEC, AF_INET, AF_INET6 = 0, 2, 10
+AF_UNSPEC, AF_INET, AF_BRIDGE, AF_INET6 = 0, 2, 7, 10
 IFF_UP = 1
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST = 254, 3, 0, 253, 1
 SIOCGIFINDEX = 0x8933
 NEW = NLM_F_CREATE | NLM_F_EXCL
 
 
-def _link(index: int = 0, *, up: bool = False) -> bytes:
+def _link(index: int = 0, *, up: bool = False, family: int = AF_UNSPEC) -> bytes:
     """A struct ifinfomsg."""
-    return pack("BxHiII", AF_UNSPEC, 0, index, IFF_UP if up else 0, IFF_UP if up else 0)
+    return pack("BxHiII", family, 0, index, IFF_UP if up else 0, IFF_UP if up else 0)
 
 
 def family(address: bytes) -> int:
@@ -81,6 +84,41 @@ def make_veth(ours: End, bridge: int, theirs: End, mac: bytes, mtu: int, pid: Sl
     )
 
 
+def isolate(port: End) -> Part:
+    """Let a port of a bridge reach no other port that is isolated too, but the host (bridge(8), isolated)."""
+    return message(
+        RTM_SETLINK,
+        0,
+        _link(port.number, family=AF_BRIDGE),
+        nested(IFLA_PROTINFO, attribute(IFLA_BRPORT_ISOLATED, b"\1")),
+    )
+
+
+def make_child(kind: str, parent: int, theirs: End, mac: bytes, mtu: int, settings: bytes, pid: Slot | int) -> Part:
+    """A macvlan or ipvlan: one more link on top of ``parent``, in the namespace of process ``pid``."""
+    return message(
+        RTM_NEWLINK,
+        NEW,
+        _link(theirs.number),
+        text(IFLA_IFNAME, theirs.name),
+        *([attribute(IFLA_ADDRESS, mac)] if mac else []),
+        *([u32(IFLA_MTU, mtu)] if mtu else []),
+        u32(IFLA_LINK, parent),
+        held(IFLA_NET_NS_PID, pid) if isinstance(pid, Slot) else u32(IFLA_NET_NS_PID, pid),
+        nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, kind), attribute(IFLA_INFO_DATA | NLA_F_NESTED, settings)),
+    )
+
+
+def macvlan_settings(mode: int) -> bytes:
+    """How macvlans of one parent reach each other (ip-link(8)); what make_child wants."""
+    return pack("HHI", 8, 1, mode)
+
+
+def ipvlan_settings(mode: int, flags: int) -> bytes:
+    """Which layer ipvlans work on, and how they reach each other (ipvlan.rst)."""
+    return pack("HHHxxHHHxx", 6, 1, mode, 6, 2, flags)
+
+
 def set_up(name: str) -> Part:
     """Switch a link on."""
     return message(RTM_NEWLINK, 0, _link(up=True), text(IFLA_IFNAME, name))
@@ -109,14 +147,17 @@ def add_address(index: int, address: bytes, prefix: int) -> Part:
     return message(RTM_NEWADDR, NEW, head, *parts)
 
 
-def add_route(gateway: bytes, *, metric: int = 0) -> Part:
-    """The default route."""
+def add_route(gateway: bytes, link: int, *, metric: int = 0) -> Part:
+    """The default route; without a gateway, an address of zeros, everything is said to be just behind the link."""
+    beyond = any(gateway)
+    scope = RT_SCOPE_UNIVERSE if beyond or len(gateway) == 16 else RT_SCOPE_LINK
     head = pack(
         "BBBBBBBBI",
-        *(family(gateway), 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0),
+        *(family(gateway), 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0),
     )
+    way = attribute(RTA_GATEWAY, gateway) if beyond else u32(RTA_OIF, link)
     priority = [u32(RTA_PRIORITY, metric)] if metric else []
-    return message(RTM_NEWROUTE, NEW, head, attribute(RTA_GATEWAY, gateway), *priority)
+    return message(RTM_NEWROUTE, NEW, head, way, *priority)
 
 
 def index_of(name: str) -> int:

@@ -111,6 +111,7 @@ class Endpoint(Record):
         link_local: further addresses.
         driver_opts: accepted, and not used by bridges.
         gw_priority: the network of the highest is the way elsewhere.
+        links: containers that it knows by names of its own: (container, name).
     """
 
     name: str
@@ -121,6 +122,7 @@ class Endpoint(Record):
     link_local: tuple[str, ...] = ()
     driver_opts: tuple[tuple[str, str], ...] = ()
     gw_priority: int = 0
+    links: tuple[tuple[str, str], ...] = ()
 
 
 class Publication(Record):
@@ -573,6 +575,15 @@ def network(text: str) -> Endpoint:
     if not made.name:
         raise UsageError("no name of a network")
     return made._replace(link_local=tuple(link_local), driver_opts=tuple(options), aliases=tuple(aliases))
+
+
+def link(text: str) -> tuple[str, str]:
+    """``container[:name]`` -> the container, and what it is called."""
+    container, colon, name = text.partition(":")
+    container = container.removeprefix("/")
+    if not container or (colon and not name):
+        raise UsageError("must be container[:name]")
+    return plain(container), host_name(name.removeprefix("/") or container)
 
 
 def network_name(text: str) -> str:

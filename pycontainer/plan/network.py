@@ -12,7 +12,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.network import addresses, links, nftables
-from pycontainer.network.connection import Attachment, Connection, Port, inner_end
+from pycontainer.network.connection import PROTOCOLS, Attachment, Connection, Port, inner_end
 from pycontainer.network.netlink import ACKNOWLEDGEMENT_BYTES, Part, acknowledged, join
 from pycontainer.plan.container import Networking
 from pycontainer.plan.slots import INIT_PID, PROC
@@ -47,33 +47,59 @@ def connect(attachment: Attachment, pid: Slot | int = INIT_PID) -> tuple[Step, .
 
 
 def _cable(attachment: Attachment, pid: Slot | int) -> tuple[Step, ...]:
-    if not attachment.connections:
-        return ()
-    return (
-        Step(
-            "Plug it into the bridge",
-            "A veth pair is a cable: one end becomes a port of the bridge, the other is put into the container",
-            MONITOR,
-            _ask(ROUTING, k.NETLINK_ROUTE, join(*_pairs(attachment, pid))),
-            "veth(4)",
-            Proof("/proc/{pid}/net/dev", "pv"),
-        ),
-    )
+    steps: list[Step] = []
+    if pairs := _pairs(attachment, pid):
+        steps.append(
+            Step(
+                "Plug it into the bridge",
+                "A veth pair is a cable: one end becomes a port of the bridge, the other is put into the container",
+                MONITOR,
+                _ask(ROUTING, k.NETLINK_ROUTE, join(*pairs[:-1], acknowledged(pairs[-1]))),
+                "veth(4)",
+                Proof("/proc/{pid}/net/dev", "pv"),
+            )
+        )
+    if children := [_child(connection, pid) for connection in attachment.connections if not connection.is_bridged]:
+        steps.append(
+            Step(
+                "Give it a link on top of the host's",
+                "What a machine on the cable of the host's link would be: the container is one, with no bridge between",
+                MONITOR,
+                _ask(ROUTING, k.NETLINK_ROUTE, join(*children[:-1], acknowledged(children[-1]))),
+                "ip-link(8)",
+            )
+        )
+    return tuple(steps)
 
 
 def _pairs(attachment: Attachment, pid: Slot | int) -> list[Part]:
-    pairs = [
-        links.make_veth(
-            attachment.host_end(connection),
-            connection.bridge,
-            inner_end(connection.number),
-            addresses.mac(connection.mac),
-            connection.mtu,
-            pid,
-        )
-        for connection in attachment.connections
-    ]
-    return [*pairs[:-1], acknowledged(pairs[-1])]
+    pairs: list[Part] = []
+    for connection in attachment.connections:
+        if not connection.is_bridged:
+            continue
+        ours, theirs = attachment.host_end(connection), inner_end(connection.number)
+        mac = addresses.mac(connection.mac)
+        pairs.append(links.make_veth(ours, connection.bridge, theirs, mac, connection.mtu, pid))
+        if connection.isolated:
+            pairs.append(links.isolate(ours))
+    return pairs
+
+
+def _child(connection: Connection, pid: Slot | int) -> Part:
+    end, mac = inner_end(connection.number), addresses.mac(connection.mac) if connection.mac else b""
+    if connection.driver == "macvlan":
+        settings = links.macvlan_settings(connection.mode)
+    else:
+        settings = links.ipvlan_settings(connection.mode, connection.flags)
+    return links.make_child(connection.driver, connection.bridge, end, mac, connection.mtu, settings, pid)
+
+
+def remove_child(connection: Connection) -> tuple[Step, ...]:
+    """Take a link away that has no other end; by a process in its namespace."""
+    gone = acknowledged(links.delete(inner_end(connection.number).name))
+    return (
+        Step("Take the link away", "It has no other end", MONITOR, _ask(ROUTING, k.NETLINK_ROUTE, gone), "ip-link(8)"),
+    )
 
 
 def _hold(ports: tuple[Port, ...]) -> tuple[Step, ...]:
@@ -82,8 +108,9 @@ def _hold(ports: tuple[Port, ...]) -> tuple[Step, ...]:
     held: list[Call] = []
     for port in ports:
         host = addresses.pack(port.host)
-        family, kind = links.family(host), k.SOCK_STREAM if port.protocol == "tcp" else k.SOCK_DGRAM
-        held.append(calls.socket(family, kind, 0, out=PORT))
+        family, kind = links.family(host), k.SOCK_DGRAM if port.protocol == "udp" else k.SOCK_STREAM
+        other = PROTOCOLS[port.protocol] if port.protocol == "sctp" else 0  # 0: the usual one of that kind
+        held.append(calls.socket(family, kind, other, out=PORT))
         if family == k.AF_INET6:
             held.append(calls.setsockopt(PORT, k.IPPROTO_IPV6, k.IPV6_V6ONLY, 1))
         held.append(calls.bind_to(PORT, _socket_address(host, port.port)))
@@ -161,7 +188,7 @@ def _inside(connection: Connection) -> list[Part]:
             messages.append(links.add_address(end.number, addresses.pack(address), int(prefix)))
     messages.append(links.set_up(end.name))
     for gateway in connection.gateways:
-        messages.append(links.add_route(addresses.pack(gateway), metric=connection.metric))
+        messages.append(links.add_route(addresses.pack(gateway), end.number, metric=connection.metric))
     return messages
 
 

@@ -40,7 +40,7 @@ def test_a_refused_flag_that_asks_for_nothing_is_harmless(args):
     assert run_options([*args, "image"]).image == "image"
 
 
-@pytest.mark.parametrize("flag", ["--link"])
+@pytest.mark.parametrize("flag", ["--storage-opt"])
 def test_a_refused_list_is_refused_whatever_is_in_it(flag):
     with pytest.raises(Unsupported):
         run_options([flag, "0", "image"])

@@ -7,6 +7,7 @@ import pytest
 from pycontainer.errors import Conflict, UsageError
 from pycontainer.network import addresses, names, resolver, store
 from pycontainer.network.addresses import Subnet
+from pycontainer.network.design import Draft, design
 from pycontainer.network.names import Member
 from pycontainer.oci import grammar
 
@@ -56,14 +57,14 @@ def test_what_is_no_subnet_is_refused(text):
 
 
 def test_a_new_network_avoids_what_the_host_has():
-    made = store.design("x", [], ["10.0.0.0/8", "172.16.0.0/12"])
+    made = design(Draft("x"), ["10.0.0.0/8", "172.16.0.0/12"])
     assert made.subnets[0] == Subnet("192.168.224.0/24", "192.168.224.1")
     with pytest.raises(Conflict, match="overlaps"):
-        store.design("x", [Subnet("10.9.0.0/24", "")], ["10.0.0.0/8"])
+        design(Draft("x", (Subnet("10.9.0.0/24", ""),)), ["10.0.0.0/8"])
 
 
 def test_a_damaged_or_missing_network_is_an_error_of_ours(tmp_path):
-    network = store.design("lan", [], [])
+    network = design(Draft("lan"), [])
     store.save(str(tmp_path), network)
     assert store.load(str(tmp_path), "lan") == network
     with pytest.raises(Conflict):
