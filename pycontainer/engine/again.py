@@ -21,7 +21,7 @@ from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
@@ -59,7 +59,7 @@ def begin(
         from pycontainer.engine.visit import visit
 
         return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
-    with Signals() as signals:
+    with Signals() as signals, its_error_kept(roots, container):
         life.ask_to_stop(roots, container.id, stop=False)
         policy.reset(roots, container.id)
         bundle = revived(roots, container, lock, once=attach and stdin)
@@ -84,15 +84,23 @@ def _taken(roots: Roots, name: str) -> tuple[Container, int | None]:
                 raise
 
 
+@contextlib.contextmanager
+def its_error_kept(roots: Roots, container: Container) -> Iterator[None]:
+    """Keep why it could not be started, for ``inspect``."""
+    try:
+        yield
+    except PycError as error:
+        life.record_error(roots, container.id, error.message, error.exit_code)
+        raise
+
+
 def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals) -> int:
-    """Start it; what failed to start is what it was before, and the error is kept."""
+    """Start it; what failed to start is what it was before."""
     record = roots.container(bundle.container.id) + "/life"
     before = _read(record)
     try:
         return live(roots, bundle, view, signals)
-    except BaseException as error:
-        if isinstance(error, PycError):
-            life.record_error(roots, bundle.container.id, error.message, error.exit_code)
+    except BaseException:
         if not life.has_run(roots, bundle.container.id):
             if before:
                 with open(record, "wb") as file:

@@ -53,12 +53,12 @@ def _wait(roots: Roots, container: Container) -> bool:
 
 def _start(roots: Roots, container: Container, lock: int) -> None:
     """Start it and let go of it."""
-    from pycontainer.engine.again import kept_if_it_fails, revived
+    from pycontainer.engine.again import its_error_kept, kept_if_it_fails, revived
     from pycontainer.engine.attach import Signals
     from pycontainer.engine.foreground import View
     from pycontainer.engine.start import Stdio
 
-    with contextlib.suppress(PycError), Signals() as signals:
+    with contextlib.suppress(PycError), its_error_kept(roots, container), Signals() as signals:
         bundle = revived(roots, container, lock)
         options = container.options
         view = View(Stdio(options.get("interactive", False)), options.get("tty", False), detach=True)

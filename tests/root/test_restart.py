@@ -121,7 +121,8 @@ def test_what_can_not_start_again_says_why(stocked: Pyc, image: str, tmp_path: P
     source = f"{tmp_path}/source"
     os.mkdir(source)
     script = sh("echo begun; while [ ! -e /data/end ]; do sleep 0.02; done; exit 1")
-    stocked("run", "-d", "--name", "box", "--restart", "always", "--mount", f"type=bind,src={source},dst=/data", image, *script).ok()
+    bind = ("--mount", f"type=bind,src={source},dst=/data")
+    stocked("run", "-d", "--name", "box", "--restart", "always", *bind, image, *script).ok()
     until(lambda: lives(stocked) == 1)
     os.rename(source, source + ".away")
     open(f"{source}.away/end", "w").close()
