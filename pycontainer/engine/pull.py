@@ -201,6 +201,9 @@ def _resolve(
             if number == len(candidates):
                 raise
             listener(Event("warning", text=f"mirror {endpoint.host} failed: {error.message}"))
+        except BaseException:
+            registry.close()
+            raise
     raise AssertionError
 
 

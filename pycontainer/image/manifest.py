@@ -30,6 +30,8 @@ INDEX_DEPTH_MAX = 4
 LAYERS_MAX = 500
 """overlayfs stacks no more than this (OVL_MAX_STACK)."""
 _SIZE_MAX = 1 << 50
+_WORD_MAX = 64
+_MEDIA_TYPE_MAX = 256  # RFC 6838, 4.2: 127 characters, a slash, and 127 more
 _ENTRIES_MAX = 4096
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -199,7 +201,7 @@ class _Object:
     def word(self, key: str) -> str:
         """Text that is shown beside others, as the parts of a platform are: no spaces, nothing a terminal obeys."""
         value = self.text(key)
-        if not value.isascii() or not all(char.isalnum() or char in "._-" for char in value):
+        if len(value) > _WORD_MAX or not value.isascii() or not all(char.isalnum() or char in "._-" for char in value):
             raise ImageError(f"{self.where}: {key} {value[:100]!r} is no plain word")
         return value
 
@@ -315,10 +317,10 @@ def _media_type(document: _Object, promised: str) -> str:
             hint="push it again with a current docker, podman or skopeo",
         )
     if promised and own and promised != own:
-        raise ImageError(f"the image's manifest says it is {own!r}, but was announced as {promised!r}")
+        raise ImageError(f"the image's manifest says it is {own[:100]!r}, but was announced as {promised[:100]!r}")
     kind = own or promised or (OCI_INDEX if "manifests" in document.fields else OCI_MANIFEST)
     if kind not in MANIFEST_TYPES and kind not in INDEX_TYPES:
-        raise ImageError(f"unknown manifest type {kind!r}")
+        raise ImageError(f"unknown manifest type {kind[:100]!r}")
     return kind
 
 
@@ -327,7 +329,7 @@ def _parse_manifest(document: _Object, kind: str) -> Manifest:
         raise ImageError(f"the image's manifest ({kind}) must have config and layers")
     config = _parse_descriptor(document.object("config"))
     if config.media_type not in CONFIG_TYPES:
-        raise ImageError(f"not a container image: its config is {config.media_type!r}")
+        raise ImageError(f"not a container image: its config is {config.media_type[:100]!r}")
     if config.size > DOCUMENT_MAX:
         raise ImageError(f"the image's config is larger than {DOCUMENT_MAX >> 20} MiB")
     layers = tuple(_parse_descriptor(layer) for layer in document.objects("layers"))
@@ -335,7 +337,7 @@ def _parse_manifest(document: _Object, kind: str) -> Manifest:
         raise ImageError(f"the image has {len(layers)} layers, more than the {LAYERS_MAX} that overlayfs can stack")
     for layer in layers:
         if layer.media_type not in LAYER_TYPES:
-            raise ImageError(f"unknown layer type {layer.media_type!r}")
+            raise ImageError(f"unknown layer type {layer.media_type[:100]!r}")
     return Manifest(kind, config, layers, document.mapping("annotations"))
 
 
@@ -353,8 +355,8 @@ def _parse_descriptor(entry: _Object) -> Descriptor:
     if "size" not in entry.fields or not 0 <= size <= _SIZE_MAX:
         raise ImageError(f"{entry.where}: size {size} is impossible")
     media_type = entry.line("mediaType")
-    if not media_type:
-        raise ImageError(f"{entry.where} has no mediaType")
+    if not 0 < len(media_type) < _MEDIA_TYPE_MAX:
+        raise ImageError(f"{entry.where} has no mediaType, or none that can be one")
     platform = None
     if entry.fields.get("platform") is not None:
         words = entry.object("platform")

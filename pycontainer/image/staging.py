@@ -131,9 +131,9 @@ def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
             view = view[os.write(fd, view) :]
         if sync:
             os.fsync(fd)
+        os.rename(temporary, path)  # while its lock keeps sweepers away
     finally:
         os.close(fd)
-    os.rename(temporary, path)
 
 
 def unlink(path: str) -> None:

@@ -94,6 +94,11 @@ class Nginx:
         self._process.terminate()
         self._process.communicate(timeout=10)
 
+    @property
+    def pid(self) -> int:
+        """Of the server, which is a single process."""
+        return self._process.pid
+
     def log(self) -> list[str]:
         with open(f"{self.directory}/access.log") as file:
             return file.read().splitlines()
