@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from pycontainer.engine.pull import Event, fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
-from pycontainer.image import docker_archive, events, oci_archive, staging
+from pycontainer.image import docker_archive, events, flat_directory, oci_archive, staging
 from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, blob_name, open_tar
 from pycontainer.image.events import Listener
 from pycontainer.image.manifest import Descriptor, Manifest
@@ -27,6 +27,9 @@ __all__ = ["DOCKER", "OCI", "Event", "Loaded", "load", "open_archive", "save", "
 
 DOCKER, OCI = "docker-archive", "oci-archive"
 """Formats of :func:`save`. Docker's, since docker 25, is an image layout too, with a list for older readers."""
+
+DIRECTORY = "dir"
+"""A format that is only read."""
 
 
 class Loaded(Record):
@@ -47,7 +50,7 @@ def open_archive(store: Store, fd: int, what: str, form: str = "") -> Iterator[A
         store: its scratch space is used for what comes through a pipe or compressed.
         fd: an archive, or a directory with an image layout; stays the caller's.
         what: its name, for messages.
-        form: DOCKER or OCI, if it must be that; else what it looks like.
+        form: DOCKER, OCI or DIRECTORY, if it must be that; else what it looks like.
 
     Raises:
         ImageError: neither docker's nor OCI's, malformed, or hostile.
@@ -59,12 +62,18 @@ def open_archive(store: Store, fd: int, what: str, form: str = "") -> Iterator[A
     else:
         files = open_tar(fd, what, staging.directory(store))
     try:
-        if form != DOCKER and oci_archive.is_layout(files):
+        if form in ("", DIRECTORY) and flat_directory.is_flat_directory(files):
+            archive = flat_directory.open_flat_directory(files)
+        elif form not in (DOCKER, DIRECTORY) and oci_archive.is_layout(files):
             archive = oci_archive.open_layout(files)
-        elif form != OCI and (docker_archive.is_docker_archive(files) or files.has("repositories")):
+        elif form in ("", DOCKER) and (docker_archive.is_docker_archive(files) or files.has("repositories")):
             archive = docker_archive.open_docker_archive(files)
         else:
-            wanted = {DOCKER: "has no manifest.json", OCI: "has no oci-layout and index.json"}
+            wanted = {
+                DOCKER: "has no manifest.json",
+                OCI: "has no oci-layout and index.json",
+                DIRECTORY: "is no directory with version and manifest.json",
+            }
             raise ImageError(
                 f"{what} is no image archive: it {wanted.get(form, 'has neither index.json nor manifest.json')}"
             )

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Image
 
-SOURCES = ("oci:", "oci-archive:", "docker-archive:")
+REGISTRY = "docker://"
+"""How skopeo and podman say that a name is one of a registry."""
+
+SOURCES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[
             return source.take(store, platform=platform, progress=progress)
     if options.pull != "always":
         try:
-            return _here(store, options.image, platform)
+            return _here(store, options.image.removeprefix(REGISTRY), platform)
         except NotFound:
             if options.pull == "never":
                 raise
@@ -75,7 +78,7 @@ def of_candidates(
     from pycontainer.image.events import Event
     from pycontainer.image.shortnames import candidates
 
-    found = candidates(text)
+    found = candidates(text.removeprefix(REGISTRY))
     failed: list[RegistryError] = []
     for reference in found:
         try:

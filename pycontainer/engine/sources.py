@@ -2,7 +2,7 @@
 
 ::
 
-    oci:DIRECTORY[:NAME]   oci-archive:FILE[:NAME]   docker-archive:FILE[:NAME]
+    oci:DIRECTORY[:NAME]   oci-archive:FILE[:NAME]   docker-archive:FILE[:NAME]   dir:DIRECTORY
 
 The words are containers-transports(5)'s. NAME is what the archive calls the image, needed if it has several.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Image, Store
 
-TRANSPORTS = {"oci": "oci-archive", "oci-archive": "oci-archive", "docker-archive": "docker-archive"}
-"""Transport -> format of the archive, which for ``oci`` is a directory."""
+TRANSPORTS = {"oci": "oci-archive", "oci-archive": "oci-archive", "docker-archive": "docker-archive", "dir": "dir"}
+"""Transport -> format of the archive, which for ``oci`` and ``dir`` is a directory."""
 
 
 class FileSource(Record):
@@ -85,9 +85,9 @@ def open_source(text: str) -> FileSource | None:
         return None
     if not rest:
         raise UsageError(f"{text} names no file", hint=f"write {transport}:PATH or {transport}:PATH:NAME")
-    path, wanted = _split(rest)
-    if transport == "oci" and "/" not in path and not os.path.exists(path):
-        return None  # an image called oci, with a tag
+    path, wanted = _split(rest) if transport != "dir" else (rest, "")
+    if transport in ("oci", "dir") and "/" not in path and not os.path.exists(path):
+        return None  # an image called oci or dir, with a tag
     source = FileSource(TRANSPORTS[transport], path, wanted)
     try:
         _ = source.reference

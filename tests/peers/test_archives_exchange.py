@@ -100,3 +100,26 @@ def test_we_pull_what_skopeo_writes(pyc: Pyc, tmp_path, transport: str, tag: str
     pyc("pull", f"{transport}:{path}").ok()
     expected = json.loads(skopeo("inspect", "--raw", f"oci:{layout}:{tag}"))["config"]["digest"]
     assert pyc("images", "--no-trunc", "--quiet").ok().stdout.strip() == expected
+
+
+@pytest.mark.parametrize(("tag", "words"), [("latest", ()), ("zstd", ()), ("multi", ("--all",))])
+def test_we_run_what_skopeo_writes_into_a_directory(pyc: Pyc, tmp_path, tag: str, words: tuple[str, ...]):
+    skopeo("copy", *words, f"oci:{build.layout('busybox')}:{tag}", f"dir:{tmp_path}/flat")
+    assert pyc("run", "--rm", f"dir:{tmp_path}/flat", "echo", "hi").ok().lines == ["hi"]
+    assert pyc("images", "--format", "{{.Repository}}:{{.Tag}}").ok().lines == ["localhost/flat:latest"]
+    assert pyc("load", "-i", f"{tmp_path}/flat").ok().stdout.startswith("Loaded image ID: sha256:")
+    (blob,) = [name for name in os.listdir(f"{tmp_path}/flat") if os.path.getsize(f"{tmp_path}/flat/{name}") > 100_000]
+    with open(f"{tmp_path}/flat/{blob}", "r+b") as file:
+        file.write(b"x")
+    pyc("rmi", "--all").ok()
+    assert pyc("pull", f"dir:{tmp_path}/flat").code == 1
+    assert not pyc("images", "-q").ok().stdout
+
+
+def test_what_is_no_such_directory_is_one_line(pyc: Pyc, tmp_path):
+    assert "is no directory with version and manifest.json" in pyc("pull", f"dir:{tmp_path}").stderr
+    assert "can't open" in pyc("pull", f"dir:{tmp_path}/gone").stderr
+    for name, text in (("version", "Directory Transport Version: 2.0"), ("manifest.json", "{}")):
+        with open(f"{tmp_path}/{name}", "w") as file:
+            file.write(text)
+    assert "is of version" in pyc("pull", f"dir:{tmp_path}").stderr

@@ -115,7 +115,7 @@ def test_a_name_without_a_registry_is_an_alias_or_searched_for(pyc: Pyc, front: 
     assert "127.0.0.1:9/library/alpine:latest: can't reach registry 127.0.0.1:9: connection refused" in shown.stdout
     assert shown.lines[-1] == f"{nginx.host}/library/alpine:latest"
     assert pyc("pull", "-q", "box:zstd", env=env).ok().lines == [f"{registry.address}/library/busybox:zstd"]
-    assert pyc("run", "--rm", "box:zstd", "echo", "hi", env=env).ok().lines == ["hi"]
+    assert pyc("run", "--rm", "docker://box:zstd", "echo", "hi", env=env).ok().lines == ["hi"]
     assert pyc("image", "inspect", "--format", "{{.RepoTags}}", "library/alpine", env=env).ok().stdout.count("alpine")
     saved = pyc("save", "-o", f"{pyc.scratch}/box.tar", "box:zstd", env=env).ok()
     assert saved.stderr == ""

@@ -17,7 +17,7 @@ def here(tmp_path, monkeypatch):
         open(name, "w").close()
 
 
-@pytest.mark.parametrize("text", ["alpine", "oci:latest", "oci:v1.2", "registry:5000/x", "docker-archive", "dir:/x"])
+@pytest.mark.parametrize("text", ["alpine", "oci:latest", "oci:v1.2", "reg:5000/x", "docker-archive", "dir:latest"])
 def test_these_are_names_of_images(here, text: str):
     assert open_source(text) is None
 
@@ -29,6 +29,8 @@ def test_these_are_names_of_images(here, text: str):
         ("oci:layout:v1", "layout", "v1", "localhost/layout:v1"),
         ("oci:./layout/:v1", "./layout/", "v1", "localhost/layout:v1"),
         ("oci:/no/where:v1", "/no/where", "v1", "localhost/where:v1"),
+        ("dir:layout", "layout", "", "localhost/layout:latest"),
+        ("dir:./a:b", "./a:b", "", "localhost/a-b:latest"),
         ("docker-archive:My Image.tar", "My Image.tar", "", "localhost/my-image:latest"),
         ("docker-archive:a:b.tar", "a:b.tar", "", "localhost/a-b:latest"),
         ("docker-archive:a:b.tar:c", "a:b.tar", "c", "localhost/a-b:c"),
