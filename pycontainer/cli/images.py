@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import click
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.errors import NotFound, UsageError
+from pycontainer.errors import InvalidReference, NotFound, UsageError
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING, Record
@@ -103,7 +103,9 @@ def select(everything: list[Image], filters: listing.Filters) -> list[Name]:
 
 def _passes(name: Name, filters: listing.Filters) -> bool:
     def dangles(text: str) -> bool:
-        return name.tag == NONE if text in ("true", "1") else name.repository != NONE
+        if text.lower() not in ("true", "1", "false", "0"):
+            raise UsageError(f"invalid filter dangling={text}: must be true or false")
+        return name.tag == NONE if text.lower() in ("true", "1") else name.repository != NONE
 
     return filters.any("dangling", dangles) and filters.any("reference", lambda text: _matches(name, text))
 
@@ -118,13 +120,26 @@ def names(image: Image) -> list[Name]:
 
 
 def _matches(name: Name, pattern: str) -> bool:
-    """As docker: a shell pattern over the repository or the repository and tag."""
-    full = f"{name.repository}:{name.tag}"
-    return (
-        name.repository != NONE
-        and any(fnmatchcase(text, pattern) for text in (full, name.repository))
-        and ("/" in pattern or "/" not in name.repository or pattern in ("*", "**"))
+    """As docker: a pattern over the repository, or the repository and tag, in which * and ? stop at a slash."""
+    texts = (name.repository, f"{name.repository}:{name.tag}")
+    return name.repository != NONE and any(
+        _is_like(text, wanted) for text in texts for wanted in (pattern, _familiar(pattern))
     )
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """Go's path.Match, which says [^a] where a shell says [!a]."""
+    parts, patterns = text.split("/"), pattern.replace("[^", "[!").split("/")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+def _familiar(pattern: str) -> str:
+    """A whole name as it is listed: ``alpine`` for ``docker.io/library/alpine``; any pattern as it is."""
+    try:
+        reference = Reference.parse(pattern)
+    except InvalidReference:
+        return pattern
+    return reference.familiar if ":" in pattern.rpartition("/")[2] else reference.familiar_name
 
 
 def _named(everything: list[Image], text: str) -> Image:

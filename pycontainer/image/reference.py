@@ -59,6 +59,8 @@ class Reference(Record):
         Raises:
             InvalidReference: not an image name; the hint says what is wrong with it.
         """
+        if "://" in text:
+            raise _invalid(text, f"write it without {text[: text.index('://') + 3]}")
         name, at, digest = text.partition("@")
         if at and not is_digest(digest):
             raise _invalid(text, f"{digest!r} is not a digest: sha256: and 64 hex digits")

@@ -106,6 +106,12 @@ def test_every_name_of_an_image_is_a_line_and_a_nameless_one_is_none():
         (["reference=alpine:latest"], ["alpine:latest"]),
         (["reference=me/*"], ["me/app:<none>"]),
         (["reference=alpine", "reference=me/app"], ["alpine:latest", "me/app:<none>"]),
+        (["reference=*"], ["alpine:latest"]),
+        (["reference=*/*"], ["me/app:<none>"]),
+        (["reference=*/y"], []),
+        (["reference=local*/?/[^x]:v*"], ["localhost:5000/x/y:v1"]),
+        (["reference=docker.io/library/alpine"], ["alpine:latest"]),
+        (["reference=docker.io/library/alpine:1"], []),
         (["before=alpine"], ["me/app:<none>", "<none>:<none>"]),
         (["since=cccc"], ["alpine:latest", "localhost:5000/x/y:v1", "me/app:<none>"]),
         (["until=2026-01-15T00:00:00"], ["<none>:<none>"]),
@@ -115,7 +121,7 @@ def test_images_are_filtered_as_docker_filters_them(filters, result):
     assert listed(*filters) == result
 
 
-@pytest.mark.parametrize("text", ["nope=1", "dangling", "until=soon", "before=nope"])
+@pytest.mark.parametrize("text", ["nope=1", "dangling", "until=soon", "before=nope", "dangling=maybe"])
 def test_a_wrong_filter_of_images_is_a_usage_error(text):
     with pytest.raises(UsageError):
         listed(text)

@@ -74,3 +74,8 @@ def test_what_is_not_a_name_is_refused_in_one_line(typed: str) -> None:
 )  # fmt: skip
 def test_a_digest_is_an_algorithm_we_know_and_its_exact_hex(text: str, good: bool) -> None:
     assert is_digest(text) is good
+
+
+def test_the_address_of_a_web_page_is_told_from_a_name() -> None:
+    with pytest.raises(InvalidReference, match="write it without https://"):
+        Reference.parse("https://registry.example/team/app")
