@@ -1,4 +1,4 @@
-"""Images from Python: what ``pyc pull``, ``push``, ``images``, ``tag``, ``rmi``, ``save`` and ``load`` do.
+"""Images from Python: what the commands of ``pyc image`` do, and ``pyc login`` and ``search``.
 
 >>> from pycontainer import images
 >>> image = images.pull(NAME)
@@ -23,14 +23,37 @@ from collections.abc import Sequence
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pycontainer.engine.history import Step
     from pycontainer.engine.options import Roots
     from pycontainer.engine.push import Pushed
+    from pycontainer.engine.search import Found
+    from pycontainer.image.credentials import Saved
     from pycontainer.image.events import Listener
     from pycontainer.image.platform import Platform
+    from pycontainer.image.reference import Reference
     from pycontainer.image.registry import Credentials
     from pycontainer.image.store import Image, Removed, Store
 
-__all__ = ["get", "list", "load", "pull", "push", "remove", "save", "tag"]
+__all__ = [
+    "exists",
+    "get",
+    "history",
+    "import_root",
+    "inspect",
+    "list",
+    "load",
+    "login",
+    "logout",
+    "pull",
+    "push",
+    "remove",
+    "save",
+    "search",
+    "tag",
+    "tags",
+]
 
 
 def pull(
@@ -39,6 +62,7 @@ def pull(
     platform: str = "",
     progress: Listener | None = None,
     credentials: Credentials | None = None,
+    insecure: bool | None = None,
     jobs: int = 0,
     roots: Roots | None = None,
 ) -> Image:
@@ -50,12 +74,14 @@ def pull(
     ('image', True)
 
     Args:
-        name: as on the command line, ``alpine`` or ``host/path:tag``; ``registries.conf`` may say what a name without
-            a registry means.
+        name: as on the command line, ``alpine``, ``host/path:tag``, ``oci:DIRECTORY``, ``docker-archive:FILE``;
+            ``registries.conf`` may say what a name without a registry means.
         platform: ``os/architecture[/variant]``; this machine's by default.
         progress: is called with each :class:`~pycontainer.image.events.Event`, in the calling thread. What it raises
             ends the pull.
         credentials: gives user and password for a host; by default those that ``pyc login`` has stored.
+        insecure: the registry may, or must not, be plain HTTP or have any certificate; by default as registries.conf
+            says.
         jobs: how many layers at a time; as many as processors by default.
         roots: where the images are.
 
@@ -64,15 +90,24 @@ def pull(
     """
     from pycontainer.engine.obtain import of_candidates
     from pycontainer.engine.pull import pull as fetch  # requests: 80 ms
+    from pycontainer.engine.sources import open_source
 
     store, wanted = _store(roots), _platform(platform)
-    return of_candidates(
-        name,
-        lambda reference: fetch(
-            store, reference, platform=wanted, progress=progress, credentials=credentials, jobs=jobs
-        ),
-        progress,
-    )
+    if source := open_source(name):
+        return source.take(store, platform=wanted, progress=progress)
+
+    def attempt(reference: Reference) -> Image:
+        return fetch(
+            store,
+            reference,
+            platform=wanted,
+            progress=progress,
+            credentials=credentials,
+            insecure=insecure,
+            jobs=jobs,
+        )
+
+    return of_candidates(name, attempt, progress)
 
 
 def push(
@@ -80,6 +115,7 @@ def push(
     *,
     progress: Listener | None = None,
     credentials: Credentials | None = None,
+    insecure: bool | None = None,
     jobs: int = 0,
     roots: Roots | None = None,
 ) -> Pushed:
@@ -91,7 +127,14 @@ def push(
     from pycontainer.engine.push import push as send  # requests: 80 ms
     from pycontainer.image.reference import Reference
 
-    return send(_store(roots), Reference.parse(name), progress=progress, credentials=credentials, jobs=jobs)
+    return send(
+        _store(roots),
+        Reference.parse(name),
+        progress=progress,
+        credentials=credentials,
+        insecure=insecure,
+        jobs=jobs,
+    )
 
 
 def list(*, roots: Roots | None = None) -> Sequence[Image]:
@@ -114,6 +157,49 @@ def get(name_or_id: str, *, roots: Roots | None = None) -> Image:
         NotFound: there is none, or several.
     """
     return _store(roots).find(name_or_id)
+
+
+def exists(name_or_id: str, *, roots: Roots | None = None) -> bool:
+    """Whether there is such an image.
+
+    >>> images.exists(NAME), images.exists("nobody/has:this")
+    (True, False)
+    """
+    from pycontainer.errors import NotFound
+
+    try:
+        get(name_or_id, roots=roots)
+    except NotFound:
+        return False
+    return True
+
+
+def inspect(name_or_id: str, *, roots: Roots | None = None) -> dict[str, Any]:
+    """All that is known about an image, as ``docker image inspect`` shows it.
+
+    >>> images.inspect(NAME)["Config"]["Cmd"]
+    ['sh']
+
+    Raises:
+        NotFound: there is none, or several.
+    """
+    from pycontainer.engine.inspect import image_document
+
+    return image_document(get(name_or_id, roots=roots))
+
+
+def history(name_or_id: str, *, roots: Roots | None = None) -> Sequence[Step]:
+    """How an image came to be, the last step first.
+
+    >>> images.history(NAME)[0].image_id == images.get(NAME).id
+    True
+
+    Raises:
+        NotFound: there is none, or several.
+    """
+    from pycontainer.engine.history import history as steps
+
+    return steps(get(name_or_id, roots=roots))
 
 
 def tag(name_or_id: str, name: str, *, roots: Roots | None = None) -> Image:
@@ -191,17 +277,105 @@ def load(
         StoreError: it can't be read, or the disk is full.
     """
     from pycontainer.engine.archives import load as read  # 30 ms
-    from pycontainer.errors import StoreError
 
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(f"can't read {path}: {error.strerror}") from None
+    fd = _open(path)
     try:
         loaded = read(_store(roots), fd, path, platform=_platform(platform), progress=progress)
     finally:
         os.close(fd)
     return [each.image for each in loaded]
+
+
+def import_root(
+    path: str,
+    name: str = "",
+    *,
+    changes: Sequence[str] = (),
+    message: str = "",
+    platform: str = "",
+    roots: Roots | None = None,
+) -> Image:
+    """Make an image of a root filesystem in a tar archive, plain or compressed with gzip, zstd, bzip2 or xz.
+
+    Args:
+        path: of the archive.
+        name: what to call the image; it is known by its ID without.
+        changes: lines of a Dockerfile for its config, as ``CMD ["sh"]``.
+        message: a comment for its history.
+        platform: for which machine it is; this one by default.
+        roots: where the images are.
+
+    Raises:
+        UsageError: a change that makes no sense. InvalidReference: ``name`` is none.
+        LayerError: the archive is malformed or hostile. StoreError: it can't be read, or the disk is full.
+    """
+    from pycontainer.engine.import_ import import_root as make  # 30 ms
+    from pycontainer.image.reference import Reference
+
+    wanted, reference = _platform(platform), Reference.parse(name) if name else None
+    fd = _open(path)
+    try:
+        return make(_store(roots), fd, path, reference, changes=changes, message=message, platform=wanted)
+    finally:
+        os.close(fd)
+
+
+def tags(name: str, *, credentials: Credentials | None = None, insecure: bool | None = None) -> Sequence[str]:
+    """The tags that a repository has in its registry. Arguments as of :func:`pull`.
+
+    >>> "latest" in images.tags(NAME)
+    True
+
+    Raises:
+        InvalidReference, RegistryError.
+    """
+    from pycontainer.engine.search import tags as listed  # requests: 80 ms
+    from pycontainer.image.shortnames import candidates
+
+    return listed(candidates(name)[0], credentials=credentials, insecure=insecure)
+
+
+def search(
+    term: str, *, limit: int = 25, credentials: Credentials | None = None, insecure: bool | None = None
+) -> Sequence[Found]:
+    """Repositories of Docker Hub that fit a word, best first, or of ``HOST`` for ``HOST/word``.
+
+    Raises:
+        RegistryError: it can't be reached, or can't be searched.
+    """
+    from pycontainer.engine.search import search as found  # requests: 80 ms
+
+    return found(term, limit=limit, credentials=credentials, insecure=insecure)
+
+
+def login(server: str, user: str, password: str, *, insecure: bool | None = None) -> Saved:
+    """Show a login to a registry, and keep it where ``pyc login``, docker and podman look if that lets us in.
+
+    Args:
+        server: ``HOST`` or ``HOST:PORT``; "" for Docker Hub.
+        user, password: of somebody there.
+        insecure: as of :func:`pull`.
+
+    Returns:
+        where the login is kept now.
+
+    Raises:
+        RegistryError: the registry can't be reached, or refuses. StoreError: the login can't be written.
+    """
+    from pycontainer.engine import login as engine  # requests: 80 ms
+
+    return engine.login(engine.registry_name(server), engine.Login(user, password), insecure=insecure)
+
+
+def logout(server: str) -> bool:
+    """Forget the login for a registry; whether there was one.
+
+    >>> images.logout("registry.example.com")
+    False
+    """
+    from pycontainer.engine import login as engine  # requests: 80 ms
+
+    return bool(engine.logout(engine.registry_name(server)))
 
 
 def _store(roots: Roots | None) -> Store:
@@ -215,3 +389,12 @@ def _platform(text: str) -> Platform | None:
     from pycontainer.image.platform import Platform
 
     return Platform.parse(text) if text else None
+
+
+def _open(path: str) -> int:
+    from pycontainer.errors import StoreError
+
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from None

@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
+from images.registry import Registry
 from pycontainer import images
 from pycontainer.engine.options import Roots
+from tests.support.fake_registry import FakeRegistry, answers, when
 
 pytestmark = pytest.mark.root
 
@@ -23,6 +25,36 @@ def test_the_examples_are_right(roots: Roots, image: str, monkeypatch: pytest.Mo
     )
     assert result.failed == 0
     assert result.attempted >= 10
+
+
+def test_the_examples_of_the_manual_are_right(
+    roots: Roots, registry: Registry, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(registry.mirror()) as mirror, open(f"{tmp_path}/registries.conf", "w") as file:
+        example = f'[[registry]]\nprefix = "registry.example.com"\nlocation = "{registry.address}"\n'
+        file.write(mirror.read() + example)
+    for name, value in (
+        ("PYC_ROOT", roots.root),
+        ("PYC_RUNROOT", roots.runroot),
+        ("CONTAINERS_REGISTRIES_CONF", f"{tmp_path}/registries.conf"),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(str(tmp_path))
+    manual = os.path.join(os.path.dirname(__file__), "../../docs/python.md")
+    result = doctest.testfile(manual, module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+    assert result.attempted >= 20
+
+
+def test_a_login_is_kept_and_forgotten(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", f"{tmp_path}/auth.json")
+    with FakeRegistry() as fake:
+        fake.rules.append(when("/v2/", answers(200, b"{}"), forever=True))
+        assert images.login(fake.host, "me", "secret").path == f"{tmp_path}/auth.json"
+        assert images.logout(fake.host) is True
+        assert images.logout(fake.host) is False
+        fake.rules[0] = when("/v1/search", answers(200, b'{"results": [{"name": "me/app"}]}'), forever=True)
+        assert [found.name for found in images.search(f"{fake.host}/app")] == [f"{fake.host}/me/app"]
 
 
 def test_roots_are_kept_apart(roots: Roots, image: str, tmp_path: object) -> None:
@@ -40,4 +72,4 @@ def test_an_archive_that_fails_leaves_no_file(roots: Roots, tmp_path: object) ->
 def test_importing_it_imports_nothing_else() -> None:
     code = "import pycontainer.images, sys; print([n for n in sys.modules if n.startswith('pycontainer.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "['pycontainer.images']\n"
+    assert done.stdout == "['pycontainer.record', 'pycontainer.images']\n"
