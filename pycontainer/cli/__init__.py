@@ -87,7 +87,7 @@ def _dispatch(args: list[str]) -> int:
         from pycontainer.cli.exec import start as enter
 
         return enter(session, rest[1:])
-    if rest[:1] in (["ended"], ["health"]) and len(rest) == 2:  # a monitor calls
+    if rest[:1] in (["ended"], ["follow"], ["health"]) and len(rest) == 2:  # a monitor calls
         from pycontainer.cli.monitor import after
 
         return after(session, *rest)

@@ -29,6 +29,9 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "unpause": ("pause:unpause", "Let paused containers go on"),
     "attach": ("attach", "Connect this terminal to a container that runs"),
     "logs": ("logs", "Show what a container has written"),
+    "top": ("top", "Show the processes in a container"),
+    "stats": ("stats", "Show what containers use, as it changes"),
+    "update": ("update", "Change the limits and the restart policy of containers"),
     "port": ("port", "Show a container's published ports"),
     "rename": ("rename", "Give a container another name"),
     "ps": ("ps", "List containers"),
@@ -62,7 +65,8 @@ COMMANDS |= {
             "run": COMMANDS["run"],
             "exec": COMMANDS["exec"],
             **{
-                verb: COMMANDS[verb] for verb in "create start stop restart kill wait pause unpause attach logs".split()
+                verb: COMMANDS[verb]
+                for verb in "create start stop restart kill wait pause unpause attach logs top stats update".split()
             },
             "rename": COMMANDS["rename"],
             "ls": COMMANDS["ps"],

@@ -13,7 +13,13 @@ Row = Mapping[str, Any]
 
 
 def write(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> None:
-    """Print ``rows``.
+    """Print the :func:`lines`."""
+    for line in lines(rows, headers, default, form):
+        print(line)
+
+
+def lines(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> list[str]:
+    """What shows ``rows``.
 
     Args:
         rows: field -> value; every row has all the fields of ``headers``.
@@ -31,12 +37,10 @@ def write(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: s
         form = "table " + default
     if form.startswith("table "):
         template = Template(form.removeprefix("table ").lstrip(" "))
-        lines = [template.render(headers), *(template.render(row) for row in rows)]
-        print("\n".join(tabulate([printable(line, spared="\t\n").split("\t") for line in lines])))
-    else:
-        template = Template(form)
-        for row in rows:
-            print(template.render(row))
+        cells = [template.render(headers), *(template.render(row) for row in rows)]
+        return tabulate([printable(line, spared="\t\n").split("\t") for line in cells])
+    template = Template(form)
+    return [template.render(row) for row in rows]
 
 
 def printable(text: str, *, spared: str = "") -> str:
@@ -44,10 +48,10 @@ def printable(text: str, *, spared: str = "") -> str:
     return "".join(char if char.isprintable() or char in spared else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def tabulate(rows: Collection[list[str]]) -> list[str]:
-    """Columns three spaces apart and at least ten wide, as Go's tabwriter makes them for docker."""
+def tabulate(rows: Collection[list[str]], *, narrowest: int = 10) -> list[str]:
+    """Columns three spaces apart and at least ``narrowest`` wide, as Go's tabwriter makes them for docker."""
     columns = max((len(row) for row in rows), default=0)
-    widths = [max([10, *(len(row[at]) + 3 for row in rows if at < len(row) - 1)]) for at in range(columns)]
+    widths = [max([narrowest, *(len(row[at]) + 3 for row in rows if at < len(row) - 1)]) for at in range(columns)]
     return ["".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows]
 
 

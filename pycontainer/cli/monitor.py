@@ -6,11 +6,15 @@ from pycontainer.cli import Session
 
 
 def after(session: Session, what: str, container_id: str) -> int:
-    """``ended ID`` when a container has ended; ``health ID`` to see how it is, 0 once it has settled."""
+    """``ended ID``, ``follow ID`` when a container has ended; ``health ID`` to see how it is, 0 once it has settled."""
     if what == "ended":
         from pycontainer.engine import ended
 
         ended.settle(session.roots, container_id, ended.LOCK)
+    elif what == "follow":
+        from pycontainer.engine import guard
+
+        guard.follow(session.roots, container_id)
     else:
         from pycontainer.engine.checkup import check
 

@@ -92,11 +92,29 @@ def forget_live(roots: Roots, container_id: str) -> None:
         from pycontainer.engine import endpoints
 
         endpoints.release(roots, container_id)
+    if more := _expected(live):
+        from pycontainer import cgroups
+
+        cgroups.detect().remove_now(more)
     for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
     with contextlib.suppress(OSError):
         os.rmdir(live)
+
+
+def expect_more(roots: Roots, container: Container) -> None:
+    """Its cgroup may have directories that its monitor does not know of: they are removed with the live state."""
+    with open(roots.live(container.id) + "/cgroup", "w") as file:
+        file.write(container.cgroup)
+
+
+def _expected(live: str) -> str:
+    try:
+        with open(live + "/cgroup") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def clear_remains(container: Container) -> None:
