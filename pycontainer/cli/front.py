@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "rmi": ("rmi", "Remove images"),
     "tag": ("tag", "Give an image another name"),
     "events": ("events", "Show what happens, or has happened"),
-    "inspect": ("inspect", "Show all that is known about containers and images"),
+    "inspect": ("inspect", "Show all that is known about a thing of any kind"),
     "info": ("info", "Show what pycontainer makes of this host"),
     "version": ("version", "Show the version"),
 }

@@ -8,7 +8,10 @@ from typing import Any
 
 from pycontainer.engine import health, life, network_documents, policy
 from pycontainer.engine.containers import UNSEEN
+from pycontainer.engine.host_config import host_config, port_bindings
 from pycontainer.engine.mounts import mount_points
+from pycontainer.engine.recall import recalled
+from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.reference import Reference
 from pycontainer.record import TYPE_CHECKING
 
@@ -108,13 +111,13 @@ def container_document(roots: Roots, container: Container) -> Document:
         "ProcessLabel": spec.get("process", {}).get("selinuxLabel", ""),
         "AppArmorProfile": spec.get("process", {}).get("apparmorProfile", ""),
         "ExecIDs": None,
-        "HostConfig": _host_config(container, spec),
+        "HostConfig": host_config(container, spec),
         "GraphDriver": {
             "Name": "overlay",
             "Data": {"MergedDir": f"{where}/rootfs", "UpperDir": f"{where}/upper", "WorkDir": f"{where}/work"},
         },
         "Mounts": mount_points(roots, container),
-        "Config": _container_config(container, spec),
+        "Config": _container_config(roots, container, spec),
         "NetworkSettings": network_documents.settings_document(roots, container),
     }
 
@@ -148,73 +151,48 @@ def _state(roots: Roots, container: Container) -> Document:
     return state | {"Health": health.read(roots, container.id)} if container.options.get("health") else state
 
 
-def _container_config(container: Container, spec: Document) -> Document:
-    process, asked = spec.get("process", {}), container.options
+def _container_config(roots: Roots, container: Container, spec: Document) -> Document:
+    """What is the same wherever it runs (Engine API, ContainerConfig): what was asked for, and the image's own."""
+    process, asked = spec.get("process", {}), recalled(container.options)
+    image = _image_config(roots, container)
+    entrypoint = list(image.entrypoint) if asked.entrypoint is None else [asked.entrypoint] if asked.entrypoint else []
+    command = asked.command or (image.cmd if asked.entrypoint is None else ())
+    exposed = {*image.exposed_ports, *port_bindings(asked), *asked.expose}
     return {
         "Hostname": spec.get("hostname", ""),
         "Domainname": spec.get("domainname", ""),
-        "User": asked.get("user", ""),
-        "AttachStdin": asked.get("stdin_once", False),
-        "AttachStdout": not asked.get("detached", False),
-        "AttachStderr": not asked.get("detached", False),
-        "Tty": process.get("terminal", False),
-        "OpenStdin": asked.get("interactive", False),
-        "StdinOnce": asked.get("stdin_once", False),
+        "User": asked.user or image.user,
+        "AttachStdin": container.options.get("stdin_once", False),
+        "AttachStdout": not container.options.get("detached", False),
+        "AttachStderr": not container.options.get("detached", False),
+        **({"ExposedPorts": {port: {} for port in sorted(exposed)}} if exposed else {}),
+        "Tty": asked.tty,
+        "OpenStdin": asked.interactive,
+        "StdinOnce": container.options.get("stdin_once", False),
         "Env": process.get("env", []),
-        "Cmd": list(container.command),
+        "Cmd": list(command) or None,
+        **({"Healthcheck": _healthcheck(container.options["health"])} if container.options.get("health") else {}),
         "Image": container.image,
-        "WorkingDir": process.get("cwd", ""),
+        "Volumes": {path: {} for path in image.volumes} or None,
+        "WorkingDir": asked.workdir or image.working_dir or process.get("cwd", ""),
+        "Entrypoint": entrypoint or None,
+        "OnBuild": list(image.on_build) or None,
         "Labels": container.labels,
-        "StopSignal": asked.get("stop_signal", "SIGTERM"),
-        **({"StopTimeout": asked["stop_timeout"]} if asked.get("stop_timeout") is not None else {}),
-        **({"Healthcheck": _healthcheck(asked["health"])} if asked.get("health") else {}),
+        "StopSignal": container.options.get("stop_signal", "SIGTERM"),
+        **({"StopTimeout": asked.stop_timeout} if asked.stop_timeout is not None else {}),
+        **({"Shell": list(image.shell)} if image.shell else {}),
     }
 
 
-def _host_config(container: Container, spec: Document) -> Document:
-    linux, process = spec.get("linux", {}), spec.get("process", {})
-    limits = linux.get("resources", {})
-    memory, cpu = limits.get("memory", {}), limits.get("cpu", {})
-    kinds = {namespace["type"] for namespace in linux.get("namespaces", ())}
-    return {
-        "AutoRemove": container.rm,
-        "NetworkMode": _network_mode(container.options),
-        "IpcMode": "private" if "ipc" in kinds else "host",
-        "PidMode": "" if "pid" in kinds else "host",
-        "UTSMode": "" if "uts" in kinds else "host",
-        "CgroupnsMode": "private" if "cgroup" in kinds else "host",
-        "UsernsMode": "",
-        "Init": container.options.get("init", False),
-        "ReadonlyRootfs": spec.get("root", {}).get("readonly", False),
-        "OomScoreAdj": process.get("oomScoreAdj", 0),
-        "Memory": memory.get("limit", 0),
-        "MemoryReservation": memory.get("reservation", 0),
-        "MemorySwap": memory.get("swap", 0),
-        "CpuShares": cpu.get("shares", 0),
-        "CpuPeriod": cpu.get("period", 0),
-        "CpuQuota": cpu.get("quota", 0),
-        "CpusetCpus": cpu.get("cpus", ""),
-        "CpusetMems": cpu.get("mems", ""),
-        "PidsLimit": limits.get("pids", {}).get("limit"),
-        "MaskedPaths": linux.get("maskedPaths", []),
-        "ReadonlyPaths": linux.get("readonlyPaths", []),
-        "Sysctls": linux.get("sysctl", {}),
-        "Ulimits": [
-            {"Name": limit["type"].removeprefix("RLIMIT_").lower(), "Hard": limit["hard"], "Soft": limit["soft"]}
-            for limit in process.get("rlimits", ())
-        ],
-        "RestartPolicy": _restart_policy(container.options.get("restart") or "no"),
-        "LogConfig": {
-            "Type": container.options.get("log_driver") or "json-file",
-            "Config": container.options.get("log_opts", {}),
-        },
-        "Runtime": "pyc",
-    }
+def _image_config(roots: Roots, container: Container) -> ImageConfig:
+    """Of the container's image; an empty one if that has been removed by force."""
+    from pycontainer.image.manifest import ImageConfig
+    from pycontainer.image.store import Store
 
-
-def _restart_policy(asked: str) -> Document:
-    name, _, limit = asked.partition(":")
-    return {"Name": name, "MaximumRetryCount": int(limit or 0)}
+    try:
+        return Store(roots.root).find(container.image_id).config
+    except (NotFound, StoreError):
+        return ImageConfig(cmd=container.command)
 
 
 def _healthcheck(wanted: Document) -> Document:
@@ -223,13 +201,6 @@ def _healthcheck(wanted: Document) -> Document:
     fields = ("interval", "timeout", "start_period", "start_interval")
     durations = {name: round(wanted[field] * 1e9) for name, field in zip(names, fields, strict=True)}
     return {"Test": wanted["test"], **durations, "Retries": wanted["retries"]}
-
-
-def _network_mode(options: Document) -> str:
-    mode: str = options.get("network", "bridge")
-    if mode == "bridge" and options.get("endpoints"):
-        mode = options["endpoints"][0][0]
-    return mode
 
 
 def rfc3339(moment: float) -> str:

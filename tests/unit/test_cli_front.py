@@ -158,7 +158,7 @@ def test_looking_at_nothing_makes_no_directories(tmp_path, pyc):
 def test_several_names_are_tried_even_if_one_fails(pyc):
     status, out, err = pyc("inspect", "x", "y")
     assert (status, out) == (1, "[]\n")
-    assert err.count("no such container or image") == 2
+    assert err.count("no such object") == 2
 
 
 def test_a_reader_that_leaves_is_no_error():
