@@ -157,7 +157,9 @@ def _container_config(roots: Roots, container: Container, spec: Document) -> Doc
     image = _image_config(roots, container)
     entrypoint = list(image.entrypoint) if asked.entrypoint is None else [asked.entrypoint] if asked.entrypoint else []
     command = asked.command or (image.cmd if asked.entrypoint is None else ())
-    exposed = {*image.exposed_ports, *port_bindings(asked), *asked.expose}
+    exposed = {
+        port if "/" in port else f"{port}/tcp" for port in (*image.exposed_ports, *port_bindings(asked), *asked.expose)
+    }
     return {
         "Hostname": spec.get("hostname", ""),
         "Domainname": spec.get("domainname", ""),
