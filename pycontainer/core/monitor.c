@@ -23,7 +23,7 @@ enum { P_PID_ = 1, WEXITED_NOWAIT = 0x1000004, CLD_EXITED_ = 1, CLD_DUMPED_ = 3 
 enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE };
 
 #define CHUNK 32768
-#define MAX_CLIENTS 16
+#define MAX_CLIENTS 64
 #define LINES 64 /* of the log in one write */
 #define SLOW_MS 3000
 #define OTHERS 7 /* that are polled beside the clients */

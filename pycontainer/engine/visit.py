@@ -73,7 +73,8 @@ def wait(roots: Roots, name: str) -> int:
     """Wait until the container does not run, and return its exit code."""
     container = containers.find(roots, name)
     status = None
-    with contextlib.suppress(Conflict), connect(roots, container) as client:
+    # a connection that was never taken is reset
+    with contextlib.suppress(Conflict, ConnectionError), connect(roots, container) as client:
         client.send(bytes([MUTE]))
         while message := client.recv(64):
             if message[0] == EXITED:
