@@ -4,10 +4,10 @@
 
     name -> manifest or index -> the manifest for this platform -> config -> layers
 
-A layer passes once through three threads with short queues between them, so that network, decompression and disk work
+A layer passes once through four threads with short queues between them, so that network, processors and disk work
 at the same time and memory does not grow with the layer::
 
-    download, sha256, write the blob  ->  decompress, sha256 (diff ID)  ->  make the files
+    download, sha256, write the blob  ->  decompress  ->  sha256 (diff ID)  ->  make the files
 
 Several layers do so at once. Blob and layer appear in the store, by rename, only when their digests are right. What
 exists is not fetched again, what another process is fetching is waited for, and what was cut is continued.
@@ -315,10 +315,12 @@ class _Layers:
         try:
             if store.has_layer(diff_id):  # made by another process or image meanwhile, or from another blob
                 return blob.fetch()
-            with _in_thread(blob.read(), self._stop) as compressed:
-                tar = _tar(compressed, diff_id, _room(store), descriptor, report)
-                with _in_thread(tar, self._stop) as pieces:
-                    layer = _unpack(partial.begin(), pieces, diff_id)
+            with (
+                _in_thread(blob.read(), self._stop) as compressed,
+                _in_thread(_tar(compressed, descriptor, _room(store), report), self._stop) as tar,
+                _in_thread(_verified(tar, diff_id, descriptor), self._stop) as pieces,
+            ):
+                layer = _unpack(partial.begin(), pieces, diff_id)
             whole = True
             partial.commit(_layer_json(layer))
             hidden = f", {layer.facts.whiteouts} whiteouts applied" if layer.facts.whiteouts else ""
@@ -450,24 +452,28 @@ class _Blob:
             raise staging.trouble(self._store.root, f"can't write blob {self._descriptor.digest}", error) from None
 
 
-def _tar(
-    chunks: Iterator[bytes], diff_id: str, room: int, descriptor: Descriptor, report: Listener
-) -> Generator[bytes, None, None]:
-    """The uncompressed layer; it ends only if its digest is the diff ID."""
-    import hashlib
-
+def _tar(chunks: Iterator[bytes], descriptor: Descriptor, room: int, report: Listener) -> Generator[bytes, None, None]:
+    """The uncompressed layer, of at most ``room`` bytes."""
     from pycontainer.image.compression import decompress
 
-    hasher = hashlib.new(diff_id.partition(":")[0])
     done = told = 0
     for piece in decompress(chunks, min(100 * descriptor.size + (1 << 30), _UNPACKED_MAX)):
-        hasher.update(piece)
         done += len(piece)
         if done > room:
             raise StoreError(f"layer {descriptor.digest} needs more than the {room >> 20} MiB that the disk can spare")
         if done - told >= _STEP:
             told = done
             report(Event("unpack", descriptor.digest, done))
+        yield piece
+
+
+def _verified(tar: Iterator[bytes], diff_id: str, descriptor: Descriptor) -> Generator[bytes, None, None]:
+    """The same; it ends only if its digest is the diff ID."""
+    import hashlib
+
+    hasher = hashlib.new(diff_id.partition(":")[0])
+    for piece in tar:
+        hasher.update(piece)
         yield piece
     found = f"{hasher.name}:{hasher.hexdigest()}"
     if found != diff_id:
