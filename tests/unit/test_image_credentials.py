@@ -142,6 +142,7 @@ get) read -r server; [ -f "$HOME/kept" ] || { echo "credentials not found in nat
      cat "$HOME/kept" ;;
 store) cat > "$HOME/kept" ;;
 erase) rm -f "$HOME/kept" ;;
+list) [ ! -f "$HOME/kept" ] || echo '{"a.com": "me"}' ;;
 esac
 """
 
@@ -172,6 +173,24 @@ def test_a_helper_for_one_registry_is_asked_about_no_other(home: str, helper: st
     write(f"{home}/.docker/config.json", {"credHelpers": {"a.com": "box"}, "auths": {"b.com": {"auth": ME}}})
     assert credentials.find("b.com/x") == Login("me", "pw:1")
     assert not os.path.exists(f"{home}/argv")
+
+
+def test_all_logins_are_forgotten_wherever_they_are(home: str, helper: str) -> None:
+    settings = {"credHelpers": {"a.com": "box"}, "auths": {"b.com": {"auth": ME}}, "psFormat": "x"}
+    write(f"{home}/.docker/config.json", settings)
+    write(f"{home}/run/containers/auth.json", {"auths": {"c.com": {"auth": ME}}})
+    credentials.save("a.com", Login("me", "s3cret"))
+    assert credentials.erase_all() == [
+        "docker-credential-box",
+        f"{home}/.docker/config.json",
+        f"{home}/run/containers/auth.json",
+    ]
+    assert [credentials.find(f"{host}/x") for host in ("a.com", "b.com", "c.com")] == [None] * 3
+    assert read(f"{home}/.docker/config.json") == {**settings, "auths": {}}
+    assert credentials.erase_all() == []
+    write(helper, "#!/bin/sh\necho rubbish\n")
+    with pytest.raises(RegistryError, match="no list of logins"):
+        credentials.erase_all()
 
 
 @pytest.mark.parametrize("name", ["../box", "box;reboot", "-x", "/bin/sh", "a b", 7, ["box"]])
