@@ -25,7 +25,7 @@ from pycontainer.image.push import Pusher
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Patience, Registry
-from pycontainer.image.store import Store
+from pycontainer.image.store import Image, Store
 from pycontainer.record import Record
 
 __all__ = ["Event", "Pushed", "push", "tags_of"]
@@ -79,7 +79,7 @@ def push(
     if reference.digest:
         raise InvalidReference(f"can't push {reference.familiar}: a digest follows from the content", hint="use a tag")
     with store.hold():
-        image = store.find(str(reference))
+        image = _find(store, reference)
         if platform and image.config.platform not in platform.accepts():
             raise ImageError(f"{reference.familiar} is for {image.config.platform}, not for {platform}")
         mounts = repositories(store, reference)
@@ -102,6 +102,13 @@ def push(
             store.add(reference, image.id, image.manifest, image.manifest.digest)
     listener(Event("image", image.manifest.digest, text=f"{reference.familiar} is in the registry"))
     return Pushed(reference, image.manifest.digest, len(data))
+
+
+def _find(store: Store, reference: Reference) -> Image:
+    """The image of exactly that name: what a short one may mean elsewhere is not sent to Docker Hub."""
+    if not any(entry.name == str(reference) for entry in store.entries()):
+        raise NotFound(f"no such image: {reference.familiar}", hint=f"pyc tag IMAGE {reference.familiar}")
+    return store.find(str(reference))
 
 
 def tags_of(store: Store, name: str) -> list[Reference]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from urllib.parse import urlencode, urlsplit
 
 from pycontainer.errors import RegistryError
-from pycontainer.record import Record
+from pycontainer.image.credentials import TOKEN_USER
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def parse_challenge(header: str) -> tuple[str, dict[str, str]]:
@@ -91,3 +96,35 @@ def _fits_a_header(token: object) -> bool:
 def basic(user: str, password: str) -> str:
     """The Authorization header for a user and password (RFC 7617)."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def token_request(
+    realm: str, service: str, scopes: Sequence[str], login: tuple[str, str] | None, *, offline: bool
+) -> tuple[str, str, dict[str, str], bytes | None]:
+    """How to ask for a token: with a password by GET, with an identity token by POST (distribution, OAuth2).
+
+    Args:
+        realm, service: as the challenge has them.
+        scopes: what the token shall allow.
+        login: user and password, or TOKEN_USER and an identity token; None to ask as anybody.
+        offline: ask for an identity token as well.
+
+    Returns:
+        address, method, headers and body.
+    """
+    if login and login[0] == TOKEN_USER:
+        form = {"grant_type": "refresh_token", "client_id": "pycontainer", "service": service}
+        body = urlencode({**form, "scope": " ".join(scopes), "refresh_token": login[1]}).encode()
+        return realm, "POST", {"Content-Type": "application/x-www-form-urlencoded"}, body
+    fields = [("service", service)] if service else []
+    fields += [("client_id", "pycontainer"), ("offline_token", "true")] if offline and login else []
+    query = urlencode([*fields, *(("scope", scope) for scope in scopes)])
+    url = realm + ("&" if urlsplit(realm).query else "?") + query if query else realm
+    return url, "GET", {"Authorization": basic(*login)} if login else {}, None
+
+
+def covers(scope: str, wanted: str) -> bool:
+    """Whether a scope, ``repository:NAME:ACTION,...``, allows all that another one does."""
+    thing, _, allowed = scope.rpartition(":")
+    other, _, actions = wanted.rpartition(":")
+    return other == thing and set(actions.split(",")) <= set(allowed.split(","))

@@ -15,10 +15,11 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from pycontainer.errors import RegistryError, StoreError, VerificationError
 from pycontainer.image import events
 from pycontainer.image.events import Event, Listener
+from pycontainer.image.failures import Broken, retry_after
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint
-from pycontainer.image.registry import ACCEPT, BUSY, Broken, Call, Credentials, Patience, Registry, retry_after
+from pycontainer.image.registry import ACCEPT, BUSY, Call, Credentials, Patience, Registry
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

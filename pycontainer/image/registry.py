@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Protocol
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pycontainer import __version__
 from pycontainer.errors import RegistryError, VerificationError
 from pycontainer.image import credentials as logins
 from pycontainer.image import events, tls
-from pycontainer.image.auth import basic, parse_challenge, read_token
+from pycontainer.image.auth import basic, covers, parse_challenge, read_token, token_request
 from pycontainer.image.events import Event, Listener
+from pycontainer.image.failures import Broken, Untrusted, broken, broken_proxy, printable, retry_after
 from pycontainer.image.manifest import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -74,24 +75,6 @@ class Patience(Record):
     connect: float = 10.0
     stall: float = 30.0
     slowest: int = 1024
-
-
-class Broken(Exception):
-    """A connection or transfer that failed in a way that may go away.
-
-    Attributes:
-        hopeless: nobody is there, or TLS failed: asking again at once will not change that.
-        silent: somebody may be there, and we have waited for him.
-        hint: what the user can do.
-    """
-
-    def __init__(self, reason: str, *, hopeless: bool = False, silent: bool = False, hint: str = "") -> None:
-        super().__init__(reason)
-        self.hopeless, self.silent, self.hint = hopeless, silent, hint
-
-
-class _Untrusted(Broken):
-    """A certificate that does not convince: at least, TLS is what they speak."""
 
 
 class Document(Record):
@@ -336,6 +319,12 @@ class Registry:
                 raise self._refusal(response, what)
             last = f"answered {response.status_code} {response.reason}"
             wait = retry_after(response)
+            if wait and wait > _RETRY_AFTER_MAX:
+                said = self._error_text(response)
+                raise RegistryError(
+                    f"{self._endpoint.host}: can't {_VERBS.get(call.method, 'send')} {what}: {last}{said}",
+                    hint=f"it asks us to come back in {wait / 60:.0f} minutes",
+                )
             response.close()
             self._pause(attempt, last, wait)
         did = f"{_VERBS.get(call.method, 'send')} {what}"
@@ -410,7 +399,7 @@ class Registry:
             try:
                 response = self._send(self._url(base, path), call)
             except Broken as error:
-                problem = error if problem is None or isinstance(error, _Untrusted) else problem
+                problem = error if problem is None or isinstance(error, Untrusted) else problem
                 if error.silent:
                     break
                 continue
@@ -456,8 +445,8 @@ class Registry:
         except (OSError, HTTPException, ValueError) as error:  # OSError: those of requests are, too
             self._check_open()
             if type(error).__name__ == "ProxyError":  # of requests, which may not be loaded
-                raise _broken_proxy(url, error) from None
-            raise _broken(error) from None
+                raise broken_proxy(url, error) from None
+            raise broken(error) from None
 
     # ---- bodies
 
@@ -483,7 +472,7 @@ class Registry:
                 Exception
             ) as error:  # urllib3's, http.client's and socket's, and AttributeError when closed meanwhile
                 self._check_open()
-                raise _broken(error) from None
+                raise broken(error) from None
             if not chunk:
                 return
             yield chunk
@@ -540,7 +529,7 @@ class Registry:
             return RegistryError(f"{asked}{said}", hint="check the name; a private image needs 'pyc login' first")
         if status == 403:
             return RegistryError(f"{host} denies access to {repository}{said}", hint="check the name and your login")
-        return RegistryError(f"{host} answered {status} {_printable(response.reason)} for {what}{said}")
+        return RegistryError(f"{host} answered {status} {printable(response.reason)} for {what}{said}")
 
     def _error_text(self, response: Response) -> str:
         """What the registry said, as ": text", if it is the protocol's JSON (distribution-spec, error codes)."""
@@ -550,7 +539,7 @@ class Registry:
             text = json.loads(self._small_body(response, _ERROR_BODY_MAX, "error"))["errors"][0]["message"]
         except (Broken, RegistryError, ValueError, KeyError, IndexError, TypeError, RecursionError):
             return ""
-        return f": {_printable(text)}" if isinstance(text, str) else ""
+        return f": {printable(text)}" if isinstance(text, str) else ""
 
     # ---- authentication
 
@@ -584,20 +573,23 @@ class Registry:
         where = urlsplit(realm)
         if where.scheme not in ("http", "https") or not where.hostname:
             raise RegistryError(
-                f"{self._endpoint.host} wants a token from {_printable(realm)!r}, which is no web address"
+                f"{self._endpoint.host} wants a token from {printable(realm)!r}, which is no web address"
             )
         self._check_may_hear(realm)
         everything = f"repository:{self._endpoint.repository}:pull" if self._endpoint.repository else ""
         asked = fields.get("scope") or everything
-        scopes = [*self.scopes, *(scope for scope in asked.split() if not any(map(_covers(scope), self.scopes)))]
+        more = (scope for scope in asked.split() if not any(covers(ours, scope) for ours in self.scopes))
+        scopes = [*self.scopes, *more]
         login = self._credentials(self._endpoint.host)
         self._sent_login = bool(login)
-        url, call = _token_request(realm, fields.get("service", ""), scopes, login, offline=self.wants_identity)
-        what = f"{'a' if login else 'an anonymous'} token for {_printable(' '.join(scopes)) or 'a login'}"
+        url, method, headers, body = token_request(
+            realm, fields.get("service", ""), scopes, login, offline=self.wants_identity
+        )
+        what = f"{'a' if login else 'an anonymous'} token for {printable(' '.join(scopes)) or 'a login'}"
         self.listener(Event("token", text=f"{where.netloc} gives {what}"))
         for attempt in range(1, self._patience.tries + 1):
             try:
-                response = self._send(url, call)
+                response = self._send(url, Call(method, headers, body))
             except Broken as error:
                 if error.hopeless or attempt == self._patience.tries:
                     raise RegistryError(f"can't reach token server {where.netloc}: {error}", hint=error.hint) from None
@@ -615,7 +607,7 @@ class Registry:
                     )
                 if response.status_code != 200:
                     raise RegistryError(
-                        f"token server {where.netloc} answered {response.status_code} {_printable(response.reason)}",
+                        f"token server {where.netloc} answered {response.status_code} {printable(response.reason)}",
                         hint="check the name; a private image needs 'pyc login' first",
                     )
                 try:
@@ -635,32 +627,6 @@ class Registry:
         at_home = self._endpoint.is_loopback and is_loopback(where.netloc)
         if where.scheme != "https" and not at_home and not (self._endpoint.insecure and where.hostname == host):
             raise RegistryError(f"{where.netloc} wants authentication over plain HTTP, which is refused")
-
-
-def _token_request(
-    realm: str, service: str, scopes: list[str], login: tuple[str, str] | None, *, offline: bool
-) -> tuple[str, Call]:
-    """How to ask for a token: with a password by GET, with an identity token by POST (distribution, OAuth2)."""
-    if login and login[0] == logins.TOKEN_USER:
-        form = {"grant_type": "refresh_token", "client_id": "pycontainer", "service": service}
-        body = urlencode({**form, "scope": " ".join(scopes), "refresh_token": login[1]}).encode()
-        return realm, Call("POST", {"Content-Type": "application/x-www-form-urlencoded"}, body)
-    fields = [("service", service)] if service else []
-    fields += [("client_id", "pycontainer"), ("offline_token", "true")] if offline and login else []
-    query = urlencode([*fields, *(("scope", scope) for scope in scopes)])
-    url = realm + ("&" if urlsplit(realm).query else "?") + query if query else realm
-    return url, Call(headers={"Authorization": basic(*login)} if login else {})
-
-
-def _covers(wanted: str) -> Callable[[str], bool]:
-    """Tells whether a scope, ``repository:NAME:ACTION,...``, allows all that another one does."""
-    thing, _, actions = wanted.rpartition(":")
-
-    def covers(scope: str) -> bool:
-        other, _, allowed = scope.rpartition(":")
-        return other == thing and set(actions.split(",")) <= set(allowed.split(","))
-
-    return covers
 
 
 def _next_page(links: str) -> str:
@@ -686,7 +652,7 @@ def _check_range(response: Response, descriptor: Descriptor, offset: int) -> Non
     found = response.headers.get("Content-Range", "")
     if not found.startswith(expected) or found[len(expected) :] not in (str(descriptor.size), "*"):
         raise VerificationError(
-            f"blob {descriptor.digest}: the registry sent {_printable(found)!r} instead of {expected}{descriptor.size}"
+            f"blob {descriptor.digest}: the registry sent {printable(found)!r} instead of {expected}{descriptor.size}"
         )
 
 
@@ -694,82 +660,6 @@ def _check_length(response: Response, descriptor: Descriptor) -> None:
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and int(length) != descriptor.size:
         raise VerificationError(f"blob {descriptor.digest} has {length} bytes, not the {descriptor.size} promised")
-
-
-def retry_after(response: Response) -> float | None:
-    """Seconds that the server asks us to wait (RFC 9110, 10.2.3)."""
-    text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit() and len(text) < 10:
-        return float(text)
-    if text:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            pass
-    return None
-
-
-def _broken(error: BaseException) -> Broken:
-    """What went wrong, from the innermost exception, as requests wraps urllib3, which wraps http.client, ..."""
-    import socket
-    import ssl
-
-    chain = list(_chain(error))
-    for inner in chain:
-        if isinstance(inner, ssl.SSLCertVerificationError):
-            return _Untrusted(
-                f"its certificate is not trusted: {inner.verify_message}",
-                hopeless=True,
-                hint="install its CA, or say insecure = true for it in registries.conf",
-            )
-        if isinstance(inner, ssl.SSLError):
-            return Broken(
-                f"TLS failed: {inner.reason or inner.strerror}",
-                hopeless=True,
-                hint="if it may be plain HTTP, say insecure = true for it in registries.conf",
-            )
-        if isinstance(inner, socket.gaierror):
-            return Broken(f"its name can't be resolved: {inner.strerror}", hopeless=True)
-        if isinstance(inner, ConnectionRefusedError):
-            return Broken("connection refused", hopeless=True, hint="is the registry running?")
-    names = {type(inner).__name__ for inner in chain}
-    if names & {"ConnectTimeoutError", "ConnectTimeout"}:
-        return Broken("no answer to the connection", silent=True)
-    if names & {"ReadTimeoutError", "ReadTimeout", "TimeoutError"}:
-        return Broken("sent nothing for too long", silent=True)
-    if names & {"IncompleteRead", "RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"}:
-        return Broken("closed the connection too early")
-    system = next((inner for inner in chain if isinstance(inner, OSError) and inner.strerror and inner.errno), None)
-    if system:
-        return Broken(str(system.strerror), hopeless=True)
-    return Broken(_printable(str(chain[-1])) or type(error).__name__)
-
-
-def _broken_proxy(url: str, error: BaseException) -> Broken:
-    """The same for the proxy on the way; its address may have a password."""
-    from requests.utils import get_environ_proxies, select_proxy
-
-    address = select_proxy(url, get_environ_proxies(url)) or ""
-    proxy = urlsplit(address if "://" in address else f"//{address}").netloc.rpartition("@")[2]
-    return Broken(f"proxy {proxy}: {_broken(error)}", hopeless=True, hint="HTTP_PROXY, HTTPS_PROXY and NO_PROXY say so")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    todo = [error]
-    while todo:
-        inner = todo.pop()
-        if isinstance(inner, BaseException) and id(inner) not in seen and len(seen) < 20:
-            seen.add(id(inner))
-            yield inner
-            todo += [inner.__context__, inner.__cause__, getattr(inner, "reason", None), *inner.args]
-
-
-def _printable(text: object) -> str:
-    """Text from the other side in a message: one short line."""
-    return "".join(char for char in str(text)[:200] if char.isprintable())
 
 
 def _digest(algorithm: str, data: bytes) -> str:

@@ -187,6 +187,15 @@ def test_a_busy_registry_is_asked_again_when_it_says(fake: FakeRegistry) -> None
 # ---- blobs
 
 
+def test_a_registry_that_wants_us_gone_for_long_is_not_waited_for(fake: FakeRegistry) -> None:
+    limit = json.dumps({"errors": [{"code": "TOOMANYREQUESTS", "message": "you have reached your pull rate limit"}]})
+    fake.rules.append(when("/manifests/", answers(429, limit.encode(), Retry_After="3600"), forever=True))
+    with pytest.raises(RegistryError, match="429 Too Many Requests: you have reached your pull rate limit") as caught:
+        client(fake.host).manifest("1")
+    assert "60 minutes" in caught.value.hint
+    assert len(fake.requests) == 1
+
+
 def test_a_cut_transfer_is_continued_where_it_broke(fake: FakeRegistry) -> None:
     fake.rules.append(when("/blobs/", *[lambda h: h.answer(200, BLOB, cut=100_000)]))
     assert blob(client(fake.host)) == BLOB
