@@ -6,14 +6,17 @@ The times have one length and one zone, so they compare as text.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
 
-from pycontainer.engine import life
+from pycontainer.engine import events, life
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
@@ -53,8 +56,11 @@ def read(
         follow: go on with what is written, until the container has ended.
     """
     directory = roots.container(container.id)
-    entries = _Log(directory, _start(directory, tail)).entries(follow, roots, container.id)
-    for entry in entries:
+
+    def is_over() -> bool:
+        return not follow or not life.is_alive(roots, container.id) or bool(until and events.stamp() > until)
+
+    for entry in _Log(directory, _start(directory, tail)).entries(is_over):
         if until and entry.stamp > until:
             return
         if entry.stamp >= since:
@@ -83,10 +89,14 @@ def _start(directory: str, tail: int) -> tuple[int, int]:
 
 
 def _offset(file: int, lines: int) -> tuple[int, int]:
-    """Where the last ``lines`` lines of the file begin, or -1 and how many more are wanted."""
+    """Where the last ``lines`` lines of the file begin, or -1 and how many more are wanted.
+
+    A line that has not ended yet is one, too.
+    """
     at = os.fstat(file).st_size
     if lines == 0:
         return at, 0
+    last = True
     while at > 0:
         start = max(0, at - _BLOCK)
         records = os.pread(file, at - start, start).splitlines(keepends=True)
@@ -97,6 +107,9 @@ def _offset(file: int, lines: int) -> tuple[int, int]:
                 if lines == 0:
                     return at, 0
                 lines -= 1
+            elif last:
+                lines -= 1
+            last = False
             at -= len(record)
     return (0, 0) if lines == 0 else (-1, lines)
 
@@ -108,31 +121,32 @@ class _Log:
         self.directory = directory
         self.buffer = b""
         self.file = -1
-        self._open(start[0])
-        if self.file >= 0:
-            os.lseek(self.file, start[1], os.SEEK_SET)
-
-    def _open(self, back: int) -> None:
-        path = f"{self.directory}/log.{back}" if back > 0 else f"{self.directory}/log"
-        try:
+        back, offset = start
+        with contextlib.suppress(FileNotFoundError):
+            path = f"{directory}/log.{back}" if back > 0 else f"{directory}/log"
             self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self.file = -1
+            os.lseek(self.file, offset, os.SEEK_SET)
 
-    def entries(self, follow: bool, roots: Roots, container_id: str) -> Iterator[Entry]:
-        """All records, to the end of the newest file; then, to ``follow``, until the container has ended."""
+    def entries(self, is_over: Callable[[], bool]) -> Iterator[Entry]:
+        """All records, to the end of the newest file; then those that come, until ``is_over``."""
         try:
             while True:
-                ended = not follow or not life.is_alive(roots, container_id) or life.has_run(roots, container_id)
+                over = is_over()
                 yield from self._rest()
-                if self._next():
-                    continue
-                if ended:  # it had ended before we read the last of it
+                if (newer := self._newer()) is not None:
+                    yield from self._rest()  # nobody adds to this file any more
+                    self._close()
+                    self.file, self.buffer = newer, b""
+                elif over:  # it was before we read the last of it
                     return
-                time.sleep(PAUSE)
+                else:
+                    time.sleep(PAUSE)
         finally:
-            if self.file >= 0:
-                os.close(self.file)
+            self._close()
+
+    def _close(self) -> None:
+        if self.file >= 0:
+            os.close(self.file)
 
     def _rest(self) -> Iterator[Entry]:
         while self.file >= 0 and (data := os.read(self.file, _BLOCK)):
@@ -142,25 +156,19 @@ class _Log:
                 if (entry := parse(line)) is not None:
                     yield entry
 
-    def _next(self) -> bool:
-        """Go on to the file after this one, if the monitor has begun another."""
-        if self.file < 0:
-            self._open(0)
-            return self.file >= 0
-        mine = os.fstat(self.file).st_ino
-        paths = files(self.directory)
-        inodes = []
-        for path in paths:
-            try:
-                inodes.append(os.stat(path).st_ino)
-            except FileNotFoundError:
-                inodes.append(0)
-        at = inodes.index(mine) if mine in inodes else -1  # -1: ours has been rotated away, go on with the oldest
-        if at + 1 >= len(paths):
-            return False
-        os.close(self.file)
-        self._open(len(paths) - 2 - at)
-        return True
+    def _newer(self) -> int | None:
+        """The file after this one, if the monitor has begun another; the oldest, if ours was rotated away meanwhile."""
+        mine = os.fstat(self.file).st_ino if self.file >= 0 else 0
+        found: list[int] = []
+        for path in reversed(files(self.directory)):  # the newest first: a rotation meanwhile shows one twice, or ours
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        inodes = [os.fstat(file).st_ino for file in found]
+        at = inodes.index(mine) - 1 if mine in inodes else len(found) - 1
+        for number, file in enumerate(found):
+            if number != at:
+                os.close(file)
+        return found[at] if at >= 0 else None
 
 
 def parse(line: bytes) -> Entry | None:
