@@ -1,6 +1,31 @@
 """pycontainer: a container engine for one Linux host, without a daemon.
 
-Importing the package costs nothing; the verbs live in :mod:`pycontainer.engine`.
+>>> import pycontainer
+>>> pycontainer.run("alpine", ["echo", "hello"]).stdout
+b'hello\\n'
+
+Importing the package costs nothing: :mod:`pycontainer.containers` and :mod:`pycontainer.images` are loaded when they
+are used.
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"
+__all__ = ["Container", "Result", "containers", "create", "get", "images", "list", "run"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pycontainer import containers, images
+    from pycontainer.containers import Container, Result, create, get, list, run
+
+
+def __getattr__(name: str) -> object:
+    """Load what is used for the first time (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'pycontainer' has no attribute {name!r}")
+    from importlib import import_module
+
+    if name in ("containers", "images"):
+        return import_module("pycontainer." + name)
+    value = globals()[name] = getattr(import_module("pycontainer.containers"), name)
+    return value

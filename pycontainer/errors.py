@@ -14,6 +14,7 @@
     │   ├── RegistryError         a registry that can't be reached or answers wrongly
     │   ├── VerificationError     bytes whose digest or size is not what was promised
     │   └── LayerError            a layer archive that is malformed or hostile
+    ├── CommandFailed             a program that ended with another exit code than 0 (for Python programs)
     └── KernelError               a call the kernel refused, with the step it belonged to
         ├── CommandNotExecutable  exit 126
         └── CommandNotFound       exit 127
@@ -43,6 +44,9 @@ class PycError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class UsageError(PycError):
     """An option or argument whose value can't be right."""
@@ -66,6 +70,19 @@ class Conflict(PycError):
 
 class StoreError(PycError):
     """The state on disk can't be read or written."""
+
+
+class CommandFailed(PycError):
+    """A program in a container ended with another exit code than 0, and its caller wanted to be told so.
+
+    Attributes:
+        code: the exit code.
+        stderr: what it wrote there.
+    """
+
+    def __init__(self, message: str, code: int, stderr: bytes) -> None:
+        super().__init__(message)
+        self.code, self.stderr = code, stderr
 
 
 class ImageError(PycError):

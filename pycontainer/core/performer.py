@@ -108,6 +108,7 @@ class Performance:
         self._pids: dict[str, int] = {}
         self._gates: dict[str, int] = {}
         self._announced = -1
+        reap_those_left()
         image = encode(plan, tuple(given), gated=observer is not None, report_all=observer is not None)
         plan_fd = os.memfd_create("pyc-plan", os.MFD_CLOEXEC)
         self.status, status = kernel.socketpair(kernel.SOCK_STREAM)
@@ -232,12 +233,32 @@ class Performance:
     def close(self) -> None:
         """Wait for the monitor's end and release its descriptors."""
         os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        self.leave()
+        self._release()
+        os.close(self.pidfd)
 
     def leave(self) -> None:
-        """Release the descriptors of a monitor that goes on."""
-        for fd in (self.pidfd, self.status, *(gate for gate in self._gates.values() if gate >= 0)):
+        """Release the descriptors of a monitor that goes on; it is waited for when this process starts another."""
+        self._release()
+        _left.append(self.pidfd)
+
+    def _release(self) -> None:
+        for fd in (self.status, *(gate for gate in self._gates.values() if gate >= 0)):
             os.close(fd)
+
+
+_left: list[int] = []  # pidfds of monitors that went on
+
+
+def reap_those_left() -> None:
+    """Wait for those that have ended: a process that lives on would else be the parent of zombies."""
+    for pidfd in _left[:]:
+        ended = True
+        with contextlib.suppress(ChildProcessError):  # somebody else waits for all children of this process
+            ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None
+        if ended:
+            with contextlib.suppress(ValueError):  # another thread was at it
+                _left.remove(pidfd)
+                os.close(pidfd)
 
 
 def _is_watch(call: Call) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from functools import cache, lru_cache
 from struct import Struct as Format
 from struct import iter_unpack
@@ -59,10 +60,14 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
 
 # A slot has the same number in every plan of this process, so that the encoding of a step can be kept.
 _numbers: dict[Slot, int] = {}
+_numbering = allocate_lock()  # threads may start containers at the same time
 
 
 def _number(slot: Slot) -> int:
-    number = _numbers.setdefault(slot, len(_numbers))
+    number = _numbers.get(slot, -1)
+    if number < 0:
+        with _numbering:
+            number = _numbers.setdefault(slot, len(_numbers))
     if number >= MAX_SLOTS:
         raise ValueError(f"more than {MAX_SLOTS} slots: {slot.name}")
     return number

@@ -47,7 +47,14 @@ def make(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | 
 
 
 def begin(
-    roots: Roots, name: str, *, attach: bool = False, stdin: bool = False, sig_proxy: bool = True, keys: bytes = b""
+    roots: Roots,
+    name: str,
+    *,
+    attach: bool = False,
+    stdin: bool = False,
+    sig_proxy: bool = True,
+    keys: bytes = b"",
+    signals: Signals | None = None,
 ) -> int:
     """Start a container that does not run; with ``attach`` stay with it and return its exit code, else 0."""
     require_root()
@@ -59,7 +66,7 @@ def begin(
         from pycontainer.engine.visit import visit
 
         return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
-    with Signals() as signals, its_error_kept(roots, container):
+    with signals or Signals() as signals, its_error_kept(roots, container):
         life.ask_to_stop(roots, container.id, stop=False)
         policy.reset(roots, container.id)
         bundle = revived(roots, container, lock, once=attach and stdin)

@@ -72,6 +72,16 @@ class Signals:
         return next((number for number in self.pending if number in asked), None)
 
 
+class NoSignals(Signals):
+    """Takes over none: for a program that has containers, whose signals are its own."""
+
+    def __enter__(self) -> NoSignals:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class RawTerminal:
     """Standard input in raw mode, as long as the container has a terminal; always restored."""
 

@@ -1,4 +1,4 @@
-"""A command in a container that runs, whose output is kept instead of shown: for checks and for programs."""
+"""Programs in containers whose output is kept instead of shown: for checks, and for Python programs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import sys
 import time
 
 from pycontainer.engine import exec as entering
+from pycontainer.engine import life
 from pycontainer.engine.attach import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pycontainer.engine.exec import Entered, ExecOptions
-    from pycontainer.engine.options import Roots
+    from pycontainer.engine.exec import ExecOptions
+    from pycontainer.engine.options import Roots, RunOptions
+    from pycontainer.image.events import Event
 
 GRACE = 10  # seconds for the monitor to say that a killed process is dead
 
@@ -57,7 +59,7 @@ def capture(
     with entering.target(roots, name) as found:
         entered = entering.start(roots, found, options)
         try:
-            status, late = _Conversation(entered, deliver, stdin, timeout).hold()
+            status, late = _Conversation(entered.client, deliver, stdin, timeout).hold()
         except BaseException:
             entered.performance.kill()
             entering.finished(entered, None)
@@ -65,13 +67,53 @@ def capture(
         return Captured(entering.finished(entered, status), late)
 
 
-class _Conversation:
-    """With the monitor of a process, from its start to its end."""
+def run_captured(
+    roots: Roots,
+    options: RunOptions,
+    deliver: Callable[[int, bytes], None],
+    *,
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    progress: Callable[[Event], None] | None = None,
+) -> Captured:
+    """Make a container and run it to its end. Arguments as of :func:`capture`, ``progress`` as of a pull.
 
-    def __init__(
-        self, entered: Entered, deliver: Callable[[int, bytes], None], stdin: bytes, timeout: float | None
-    ) -> None:
-        self.client, self.deliver, self.stdin = entered.client, deliver, memoryview(stdin)
+    Raises PycError when it can't begin, with nothing left behind.
+    """
+    from pycontainer.engine import events, foreground  # who only enters containers makes none
+    from pycontainer.engine.create import create
+    from pycontainer.engine.obtain import obtained
+    from pycontainer.engine.privilege import require_root
+    from pycontainer.engine.repair import repair
+    from pycontainer.engine.start import Stdio, start
+
+    require_root()
+    repair(roots)
+    with obtained(roots, options, progress) as image:
+        bundle = create(roots, image, options)
+    try:
+        events.write(roots, "create", bundle.container)
+        started = start(roots, bundle, Stdio(options.container.interactive))
+        try:
+            _, late = _Conversation(started.client, deliver, stdin, timeout).hold()
+            while started.performance.read_records():
+                pass
+        except BaseException:
+            started.performance.kill()
+            raise
+        finally:
+            foreground.wind_up(started, bundle)
+        status = started.performance.wait_status()
+        return Captured(life.exit_code(signal.SIGKILL if status is None else status), late)
+    finally:
+        foreground.leave(roots, bundle)
+
+
+class _Conversation:
+    """With the monitor of a process, from its start to its end, through the socket ``client``."""
+
+    def __init__(self, client: int, deliver: Callable[[int, bytes], None], stdin: bytes, timeout: float | None) -> None:
+        self.client, self.deliver, self.stdin = client, deliver, memoryview(stdin)
         self.deadline = None if timeout is None else time.monotonic() + timeout
         self.late = False
         self.status: int | None = None

@@ -112,6 +112,12 @@ def execute(roots: Roots, name: str, options: ExecOptions, *, observer: Observer
         return _attend(roots, found.container, entered, options, signals)
 
 
+def launch(roots: Roots, name: str, options: ExecOptions) -> None:
+    """Start a command in a container and leave it. Raises PycError when it can't begin."""
+    with target(roots, name) as found:
+        start(roots, found, options).leave()
+
+
 @contextlib.contextmanager
 def target(roots: Roots, name: str) -> Iterator[Target]:
     """The container of that name, opened. Raises NotFound, or Conflict if it does not run."""

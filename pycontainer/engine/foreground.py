@@ -89,15 +89,20 @@ def _attend(roots: Roots, started: Started, bundle: Bundle, view: View, signals:
         if detached or follows:
             started.leave()
         else:
-            os.close(started.client)
-            performance.close()
-            if performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
-                started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
+            wind_up(started, bundle)
     if detached:
         events.write(roots, "detach", bundle.container)
         return attachment.code, True
     status = performance.wait_status()
     return life.exit_code(SIGKILL if status is None else status), False
+
+
+def wind_up(started: Started, bundle: Bundle) -> None:
+    """Wait for the monitor's end, and clear away what it could not."""
+    os.close(started.client)
+    started.performance.close()
+    if started.performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
+        started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
 
 
 def leave(roots: Roots, bundle: Bundle) -> None:

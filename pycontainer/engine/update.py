@@ -49,6 +49,8 @@ def update(roots: Roots, name: str, changes: dict[str, Any]) -> Container:
         UsageError: limits that contradict each other, or that the kernel refuses.
         HostLacks: a limit that this host can't keep.
     """
+    if other := changes.keys() - set(FIELDS):
+        raise UsageError(f"can't be changed in a container that exists: {', '.join(sorted(other))}")
     if not changes:
         raise UsageError("nothing to change", hint="say what, for example --memory 512m")
     container = containers.find(roots, name)

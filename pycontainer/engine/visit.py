@@ -69,13 +69,14 @@ def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: 
     return _exit_code(roots, container, attachment.status)
 
 
-def wait(roots: Roots, name: str) -> int:
-    """Wait until the container does not run, and return its exit code."""
+def wait(roots: Roots, name: str, timeout: float | None = None) -> int:
+    """Wait until the container does not run, and return its exit code; TimeoutError after ``timeout`` seconds."""
     container = containers.find(roots, name)
     status = None
     # a connection that was never taken is reset
     with contextlib.suppress(Conflict, ConnectionError), connect(roots, container) as client:
         client.send(bytes([MUTE]))
+        client.settimeout(timeout)
         while message := client.recv(64):
             if message[0] == EXITED:
                 status = int.from_bytes(message[1:], "little")

@@ -37,6 +37,7 @@ def test_the_examples_of_the_manual_are_right(
         ("PYC_ROOT", roots.root),
         ("PYC_RUNROOT", roots.runroot),
         ("CONTAINERS_REGISTRIES_CONF", f"{tmp_path}/registries.conf"),
+        ("PYC_NETWORK", "none"),  # tests of networks have a host of their own
     ):
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(str(tmp_path))

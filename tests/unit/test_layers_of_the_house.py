@@ -10,7 +10,7 @@ import pycontainer
 # From the top floor down: a module may import from its own floor and from those below it.
 FLOORS = (
     {"__main__"},
-    {"cli", "images"},
+    {"cli", "containers", "images"},
     {"engine"},
     {"explain"},
     {"oci"},
@@ -68,7 +68,7 @@ def part_of(module: str) -> str:
 def test_imports_go_down_only(path):
     here = path.split("/")[0].removesuffix(".py")
     if here == "__init__":
-        assert not list(imports(path))
+        assert not [module for module, for_types in imports(path) if not for_types]
         return
     for module, for_types in imports(path):
         there = part_of(module)
