@@ -43,10 +43,10 @@ def tell(roots: Roots, kind: str, action: str, what: str, **attributes: str) -> 
 
 
 def removed(roots: Roots, gone: Removed) -> None:
-    """Add the names that images have lost, and the images that are gone with them."""
+    """Add the names that an image has lost, and that it is gone with them; layers have no events."""
     for name in gone.untagged:
         tell(roots, "image", "untag", name, name=name)
-    for digest in gone.deleted:
+    for digest in gone.deleted[:1]:
         tell(roots, "image", "delete", digest, name=digest)
 
 
