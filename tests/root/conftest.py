@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from collections.abc import Iterator
 from typing import Protocol
 
 import pytest
 
 from tests.support.cli import Pyc, Result
+from tests.support.host import missing_command
+from tests.support.hosts import HostedPyc, Namespace, World
 
 
 class Run(Protocol):
@@ -21,3 +26,46 @@ def run(stocked: Pyc, image: str) -> Run:
         return stocked("run", "--rm", *options, image, *command, stdin=stdin)
 
     return do
+
+
+# --- networks, on a host of the test's own ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    if reason := missing_command("ip", "nft", "nsenter"):
+        pytest.skip(reason)
+    with World() as made:
+        yield made
+
+
+@pytest.fixture
+def host(world: World) -> Namespace:
+    return world.host
+
+
+@pytest.fixture
+def outside(world: World) -> Namespace:
+    return world.outside
+
+
+@pytest.fixture
+def net(world: World, stocked: Pyc) -> Iterator[HostedPyc]:
+    """``pyc`` on the world's host. What a test leaves there is removed, the bridge and the packet filter too."""
+    fields = {field.name: getattr(stocked, field.name) for field in dataclasses.fields(Pyc)}
+    pyc = HostedPyc(**fields, netns=world.host.path)
+    yield pyc
+    containers = os.listdir(f"{pyc.root}/containers")
+    if containers:
+        pyc("rm", "-f", *containers)
+    pyc("network", "prune", "-f")
+    world.host("nft", "delete", "table", "inet", "mine")
+    left = world.host.ok("nft", "list", "ruleset") + world.host.ok("ip", "-o", "link", "show", "type", "bridge")
+    assert left == "", left
+    world.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
+    for path in (
+        f"{pyc.root}/networks/bridge.json",
+        f"{pyc.runroot}/networks/router",
+    ):
+        if os.path.exists(path):
+            os.unlink(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -10,109 +9,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support import narration, strace
-from tests.support.cli import Pyc, Result, sh
+from tests.support.cli import Pyc, sh
 from tests.support.host import missing_command
-from tests.support.hosts import HERE, THERE, HostedPyc, Namespace, World
+from tests.support.hosts import (
+    HERE,
+    SERVE,
+    THERE,
+    HostedPyc,
+    Namespace,
+    address_of,
+    fetch,
+    inspected,
+    nothing_is_left,
+    served,
+    taken,
+)
 
 pytestmark = pytest.mark.root
-
-# An HTTP server in busybox that answers with the address of its client, and says when it listens.
-ANSWER = "mkdir -p /w/cgi-bin; printf '#!/bin/sh\\necho; echo $REMOTE_ADDR; cat /w/name' > /w/cgi-bin/who"
-SERVE = f"{ANSWER}; chmod +x /w/cgi-bin/who; hostname > /w/name; httpd -f -h /w -p"
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    if reason := missing_command("ip", "nft", "nsenter"):
-        pytest.skip(reason)
-    with World() as made:
-        yield made
-
-
-@pytest.fixture
-def host(world: World) -> Namespace:
-    return world.host
-
-
-@pytest.fixture
-def outside(world: World) -> Namespace:
-    return world.outside
-
-
-@pytest.fixture
-def net(world: World, stocked: Pyc) -> Iterator[HostedPyc]:
-    """``pyc`` on the world's host. What a test leaves there is removed, the bridge and the packet filter too."""
-    fields = {field.name: getattr(stocked, field.name) for field in dataclasses.fields(Pyc)}
-    pyc = HostedPyc(**fields, netns=world.host.path)
-    yield pyc
-    containers = os.listdir(f"{pyc.root}/containers")
-    if containers:
-        pyc("rm", "-f", *containers)
-    pyc("network", "prune", "-f")
-    world.host("nft", "delete", "table", "inet", "mine")
-    left = world.host.ok("nft", "list", "ruleset") + world.host.ok("ip", "-o", "link", "show", "type", "bridge")
-    assert left == "", left
-    world.host("sysctl", "-qw", "net.ipv4.ip_forward=0")
-    for path in (
-        f"{pyc.root}/networks/bridge.json",
-        f"{pyc.runroot}/networks/router",
-    ):
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-def fetch(where: Namespace, address: str, port: int) -> str:
-    """What the server of ``SERVE`` answers; "" for no answer."""
-    url = f"http://{address}:{port}/cgi-bin/who"
-    request = f"import urllib.request as r; print(r.urlopen('{url}', timeout=2).read().decode())"
-    return where(sys.executable, "-I", "-c", request).stdout.strip()
-
-
-def served(where: Namespace, address: str, port: int) -> list[str]:
-    """The same, once the server is there."""
-    deadline = time.monotonic() + 10
-    while not (answer := fetch(where, address, port)):
-        assert time.monotonic() < deadline, f"nobody answers at {address}:{port}"
-        time.sleep(0.05)
-    return answer.split()
-
-
-def inspected(pyc: Pyc, name: str) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(pyc("inspect", name).ok().stdout)[0]["NetworkSettings"]
-    return settings
-
-
-def beside(pyc: HostedPyc, name: str, *command: str) -> Result:
-    """Run a command in the network of a container."""
-    return pyc("run", "--rm", "--network", f"container:{name}", "busybox", *command)
-
-
-def address_of(pyc: Pyc, name: str, network: str = "bridge") -> str:
-    return str(inspected(pyc, name)["Networks"][network]["IPAddress"])
-
-
-def taken(pyc: Pyc, network: str = "bridge") -> list[str]:
-    where = f"{pyc.runroot}/networks/{network}"
-    return [name for name in os.listdir(where) if not name.startswith(".")] if os.path.isdir(where) else []
-
-
-def links(host: Namespace) -> list[str]:
-    return re.findall(r"pv[0-9a-f]{8}[-\d]*", host.ok("ip", "-o", "link"))
-
-
-def nothing_is_left(pyc: Pyc, host: Namespace) -> None:
-    deadline = time.monotonic() + 5
-    while (left := [*taken(pyc), *links(host)]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    ports = re.findall(r"elements = \{[^}]* : [^}]*\}", host("nft", "list", "ruleset").stdout)
-    assert (left, ports) == ([], [])
-
 
 # --- one container ----------------------------------------------------------------------------------------------------
 
@@ -336,8 +254,8 @@ def test_the_members_of_a_network_know_each_other_by_name(net: HostedPyc) -> Non
     until = "{} grep -qw db /etc/hosts; do usleep 20000; done"
     net(*app, *sh(f"while {until.format('!')}; while {until.format('')}; echo gone")).ok()
     for name in ("db", "store"):
-        beside(net, "app", "ping", "-c1", "-W2", name).ok()
-    assert "10.44.0.9" in beside(net, "db", "ping", "-c1", "-W2", "front").ok().stdout
+        net("exec", "app", "ping", "-c1", "-W2", name).ok()
+    assert "10.44.0.9" in net("exec", "db", "ping", "-c1", "-W2", "front").ok().stdout
     net("rm", "-f", "db").ok()
     net("wait", "app").ok()
     assert net("logs", "app").ok().stdout == "gone\n"
@@ -350,11 +268,11 @@ def test_a_container_is_in_several_networks_and_moves_while_it_runs(net: HostedP
     net("network", "connect", "--alias", "moved", "two", "mover").ok()
     assert set(inspected(net, "mover")["Networks"]) == {"one", "two"}
     net("run", "--rm", "--network", "two", "busybox", "ping", "-c1", "-W2", "moved").ok()
-    assert beside(net, "mover", "cat", "/proc/sys/net/ipv6/conf/eth1/accept_ra").ok().stdout == "0\n"
+    assert net("exec", "mover", "cat", "/proc/sys/net/ipv6/conf/eth1/accept_ra").ok().stdout == "0\n"
     net("network", "disconnect", "one", "mover").ok()
-    shown = beside(net, "mover", "ip", "-4", "-o", "addr").ok().stdout
+    shown = net("exec", "mover", "ip", "-4", "-o", "addr").ok().stdout
     assert "eth1" in shown and "eth0" not in shown
-    beside(net, "mover", "ping", "-c1", "-W2", THERE).ok()
+    net("exec", "mover", "ping", "-c1", "-W2", THERE).ok()
     net("network", "rm", "one").ok()
     assert "active endpoints" in net("network", "rm", "two").stderr
     net("restart", "-t", "0", "mover").ok()
@@ -417,7 +335,7 @@ def test_those_who_run_follow_the_host_s_name_servers(net: HostedPyc, tmp_path: 
     script = f'mount --bind {tmp_path}/resolv.conf {os.path.realpath("/etc/resolv.conf")} && exec "$@"'
     argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", *net.argv("network", "reload")]
     subprocess.run(argv, env=net.env(), check=True, timeout=30)
-    assert beside(net, "asker", "cat", "/etc/resolv.conf").ok().stdout == "nameserver 192.0.2.53\n"
+    assert net("exec", "asker", "cat", "/etc/resolv.conf").ok().stdout == "nameserver 192.0.2.53\n"
 
 
 # --- repair -----------------------------------------------------------------------------------------------------------

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from tests.support.cli import Pyc
 
@@ -80,3 +85,52 @@ class HostedPyc(Pyc):
         if "PYC_NETWORK" not in more:
             del clean["PYC_NETWORK"]
         return clean
+
+
+# --- what a test looks at ---------------------------------------------------------------------------------------------
+
+# An HTTP server in busybox that answers with the address of its client, and says when it listens.
+ANSWER = "mkdir -p /w/cgi-bin; printf '#!/bin/sh\\necho; echo $REMOTE_ADDR; cat /w/name' > /w/cgi-bin/who"
+SERVE = f"{ANSWER}; chmod +x /w/cgi-bin/who; hostname > /w/name; httpd -f -h /w -p"
+
+
+def fetch(where: Namespace, address: str, port: int) -> str:
+    """What the server of ``SERVE`` answers; "" for no answer."""
+    url = f"http://{address}:{port}/cgi-bin/who"
+    request = f"import urllib.request as r; print(r.urlopen('{url}', timeout=2).read().decode())"
+    return where(sys.executable, "-I", "-c", request).stdout.strip()
+
+
+def served(where: Namespace, address: str, port: int) -> list[str]:
+    """The same, once the server is there."""
+    deadline = time.monotonic() + 10
+    while not (answer := fetch(where, address, port)):
+        assert time.monotonic() < deadline, f"nobody answers at {address}:{port}"
+        time.sleep(0.05)
+    return answer.split()
+
+
+def inspected(pyc: Pyc, name: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(pyc("inspect", name).ok().stdout)[0]["NetworkSettings"]
+    return settings
+
+
+def address_of(pyc: Pyc, name: str, network: str = "bridge") -> str:
+    return str(inspected(pyc, name)["Networks"][network]["IPAddress"])
+
+
+def taken(pyc: Pyc, network: str = "bridge") -> list[str]:
+    where = f"{pyc.runroot}/networks/{network}"
+    return [name for name in os.listdir(where) if not name.startswith(".")] if os.path.isdir(where) else []
+
+
+def links(host: Namespace) -> list[str]:
+    return re.findall(r"pv[0-9a-f]{8}[-\d]*", host.ok("ip", "-o", "link"))
+
+
+def nothing_is_left(pyc: Pyc, host: Namespace) -> None:
+    deadline = time.monotonic() + 5
+    while (left := [*taken(pyc), *links(host)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    ports = re.findall(r"elements = \{[^}]* : [^}]*\}", host("nft", "list", "ruleset").stdout)
+    assert (left, ports) == ([], [])
