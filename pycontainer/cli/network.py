@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 
 import click
 
 from pycontainer.cli import Session, listing
 from pycontainer.cli.listing import for_each
+from pycontainer.cli.prune import Chosen
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import connect as connecting
 from pycontainer.engine import firewall, network_documents, networks
-from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
 from pycontainer.network.design import Draft
@@ -210,28 +209,19 @@ def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
 @click.command(
     "prune", help="Remove the networks that no container is in, and the bridges if there is no container at all."
 )
-@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label, until")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=..., label!=..., until=...")
 @click.option("-f", "--force", is_flag=True, help="Don't ask")
 @click.pass_obj
 def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
     """Remove what nobody uses."""
-    chosen = listing.Filters(filters, frozenset(["label", "label!", "until"]))
+    chosen = Chosen(filters)
     warning = "WARNING! This will remove all custom networks not used by at least one container.\n"
     if not force and not click.confirm(warning + "Are you sure you want to continue?"):
         return
-    removed = []
-    for document in network_documents.documents(session.roots):
-        unused = document["Name"] not in networks.BUILT_IN and not networks.wanted_by(session.roots, document["Name"])
-        if unused and chosen.labels(document["Labels"]) and _old_enough(document, chosen):
-            removed.append(networks.remove(session.roots, document["Name"]).name)
+    removed = networks.prune(session.roots, lambda network: chosen.passes(network.created, network.labels))
     networks.retire(session.roots)
     if removed:
         click.echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
-
-
-def _old_enough(document: dict[str, Any], filters: listing.Filters) -> bool:
-    limits = [time.time() - grammar.duration(text) for text in filters.get("until")]
-    return all(document["Created"] < rfc3339(limit) for limit in limits)
 
 
 # --- containers -------------------------------------------------------------------------------------------------------

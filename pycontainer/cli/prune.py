@@ -11,7 +11,6 @@ from pycontainer.cli.confirm import confirmed
 from pycontainer.cli.images import moment, until
 from pycontainer.cli.listing import Filters
 from pycontainer.engine.prune import Pruned, prune_containers, prune_images
-from pycontainer.errors import Conflict, NotFound
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
 
@@ -115,17 +114,9 @@ def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, 
 
 
 def _networks(session: Session, chosen: Chosen) -> Pruned:
-    from pycontainer.engine import network_documents, networks
+    from pycontainer.engine import networks
 
-    removed = []
-    for document in network_documents.documents(session.roots):
-        name, fits = document["Name"], chosen.passes(moment(document["Created"]), document["Labels"])
-        if fits and name not in networks.BUILT_IN and not networks.wanted_by(session.roots, name):
-            try:
-                removed.append(networks.remove(session.roots, name).name)
-            except (NotFound, Conflict):
-                continue  # somebody was quicker, or uses it now
-    return Pruned(tuple(removed))
+    return Pruned(tuple(networks.prune(session.roots, lambda network: chosen.passes(network.created, network.labels))))
 
 
 def _volumes(session: Session, chosen: Chosen) -> Pruned:

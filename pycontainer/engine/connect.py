@@ -145,7 +145,7 @@ def _let_go(attachment: Attachment, pid: int) -> None:
             with contextlib.suppress(KernelError):
                 perform((_enter(pid), *steps.remove_child(connection)))
     with contextlib.suppress(OSError):
-        nftables.change(attachment.table, [port.element() for port in attachment.ports], add=False)
+        nftables.change(attachment.table, attachment.elements(), add=False)
     for path in attachment.taken():
         addresses.release(os.path.dirname(path), [os.path.basename(path)])
 

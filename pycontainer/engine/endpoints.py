@@ -227,7 +227,7 @@ def release(roots: Roots, container_id: str) -> None:
     mine = [path for path in attachment.taken() if os.path.islink(path) and os.readlink(path) == container_id]
     if mine:
         with contextlib.suppress(OSError):  # the table may be gone
-            nftables.change(attachment.table, [port.element() for port in attachment.ports], add=False)
+            nftables.change(attachment.table, attachment.elements(), add=False)
         for path in mine:
             addresses.release(os.path.dirname(path), [os.path.basename(path)])
     with contextlib.suppress(FileNotFoundError):

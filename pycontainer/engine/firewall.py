@@ -68,7 +68,7 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
         _mark(roots, "router")
         note("packets are now forwarded between this host's links (ip_forward), but for those of containers none are")
     members = [element for network in every for element in elements(network)]
-    members += [port.element() for attachment in live for port in attachment.ports]
+    members += [element for attachment in live for element in attachment.elements()]
     guard = os.path.exists(directory(roots) + "/router")
     from pycontainer.network import ruleset  # only to make it
 
@@ -99,8 +99,9 @@ def _restore_bridge(network: Network, live: list[Attachment]) -> None:
     for attachment in live:
         for connection in attachment.connections:
             if connection.network == network.name:
+                end, hairpin = attachment.host_end(connection), attachment.returns(connection)
                 with contextlib.suppress(OSError):  # it has just ended
-                    bridge.attach(attachment.host_end(connection), index, isolated=connection.isolated)
+                    bridge.attach(end, index, isolated=connection.isolated, hairpin=hairpin)
 
 
 def elements(network: Network) -> list[tuple[nftables.Set, tuple[bytes, bytes]]]:

@@ -13,6 +13,8 @@ from pycontainer.network.store import DEFAULT, Network
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycontainer.engine.options import Roots
     from pycontainer.network.connection import Attachment
     from pycontainer.network.design import Draft
@@ -131,6 +133,16 @@ def wanted_by(roots: Roots, name: str) -> list[str]:
         if mode == "bridge" and any(endpoint[0] == name for endpoint in asked):
             found.append(container.id)
     return found
+
+
+def prune(roots: Roots, fits: Callable[[Network], bool]) -> list[str]:
+    """Remove the networks that fit and that no container, running or not, was made for; their names."""
+    removed = []
+    for network in store.listing(roots.root):
+        if network.name not in BUILT_IN and fits(network) and not wanted_by(roots, network.name):
+            with contextlib.suppress(NotFound, Conflict):  # somebody was quicker, or uses it now
+                removed.append(remove(roots, network.name).name)
+    return removed
 
 
 def retire(roots: Roots) -> None:

@@ -53,6 +53,8 @@ def _published(asked: Publication, to: Connection, default: str, others: list[Po
         number = 0
         for at in _hosts(asked.host, to, default):
             target = (to.ipv6 if ":" in at else to.ipv4).partition("/")[0]
+            if addresses.unpack(addresses.pack(at)) == "::1":
+                raise UsageError("-p [::1]: Linux takes no answer to ::1 from a container", hint="publish at 127.0.0.1")
             if not target:
                 kind = "IPv6" if ":" in at else "IPv4"
                 raise UsageError(f"-p {at}: the container has no {kind} in network {to.network}, and none is made up")

@@ -90,7 +90,8 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
     asked, health = container_.options, container_.options.get("health")
     logs = asked.get("log_opts", {})
     follows = policy.has_policy(container_)
-    decides = follows or container_.rm or not namespaces.has(bundle.spec, "pid")
+    known = any(endpoint.name != "bridge" for endpoint in bundle.asked.endpoints)  # others are told that it is gone
+    decides = follows or known or container_.rm or not namespaces.has(bundle.spec, "pid")
     return Watch(
         directory="" if asked.get("log_driver") == "none" else roots.container(container_.id),
         live=roots.live(container_.id),

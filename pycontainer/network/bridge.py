@@ -100,12 +100,11 @@ def remove(name: str) -> None:
         tell(asking, links.delete(name))
 
 
-def attach(link: links.End, bridge: int, *, isolated: bool) -> None:
+def attach(link: links.End, bridge: int, *, isolated: bool, hairpin: bool) -> None:
     """Make a link a port of the bridge. Raises Refused."""
     with connected(NETLINK_ROUTE) as asking:
         tell(asking, links.set_master(link.name, bridge))
-        if isolated:
-            tell(asking, links.isolate(link))
+        tell(asking, links.set_port(link, isolated=isolated, hairpin=hairpin))
 
 
 def is_ours(network: Network) -> None:

@@ -119,6 +119,15 @@ class Attachment(Record):
         """The end of the cable that is a port of the bridge."""
         return host_end(self.container, connection.number)
 
+    def elements(self) -> list[tuple[nftables.Set, tuple[bytes, bytes]]]:
+        """What the packet filter's sets hold about it."""
+        targets = dict.fromkeys(addresses.pack(port.target) for port in self.ports)
+        return [port.element() for port in self.ports] + [nftables.itself_element(target) for target in targets]
+
+    def returns(self, connection: Connection) -> bool:
+        """Whether it may come back to itself through its own end of the cable, by a published port."""
+        return any(port.target in connection.addresses for port in self.ports)
+
     def taken(self) -> list[str]:
         """The files that say that its addresses are taken."""
         return [

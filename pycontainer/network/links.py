@@ -25,7 +25,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE = 20, 22, 24
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
 IFLA_LINKINFO, IFLA_NET_NS_PID = 18, 19
-IFLA_BRPORT_ISOLATED = 33
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
@@ -84,13 +84,23 @@ def make_veth(ours: End, bridge: int, theirs: End, mac: bytes, mtu: int, pid: Sl
     )
 
 
-def isolate(port: End) -> Part:
-    """Let a port of a bridge reach no other port that is isolated too, but the host (bridge(8), isolated)."""
+def set_port(port: End, *, isolated: bool, hairpin: bool) -> Part:
+    """How a bridge treats one of its ports (bridge(8)).
+
+    Args:
+        port: the link.
+        isolated: it reaches no other port that is isolated too, but the host.
+        hairpin: what came by it may leave by it.
+    """
     return message(
         RTM_SETLINK,
         0,
         _link(port.number, family=AF_BRIDGE),
-        nested(IFLA_PROTINFO, attribute(IFLA_BRPORT_ISOLATED, b"\1")),
+        nested(
+            IFLA_PROTINFO,
+            attribute(IFLA_BRPORT_MODE, bytes([hairpin])),
+            attribute(IFLA_BRPORT_ISOLATED, bytes([isolated])),
+        ),
     )
 
 

@@ -76,10 +76,12 @@ PORTS4 = Set("ports", 5, (_concatenated(_PROTOCOL, _PORT), 8), (_concatenated(_I
 PORTS6 = Set("ports6", 6, (_concatenated(_PROTOCOL, _PORT), 8), (_concatenated(_IPV6, _PORT), 20))
 BOUND4 = Set("bound", 7, (_concatenated(_IPV4, _PROTOCOL, _PORT), 12), (_concatenated(_IPV4, _PORT), 8))
 BOUND6 = Set("bound6", 8, (_concatenated(_IPV6, _PROTOCOL, _PORT), 24), (_concatenated(_IPV6, _PORT), 20))
-SETS = (BRIDGES, NATTED, INTERNAL, SAME, PORTS4, PORTS6, BOUND4, BOUND6)
+SELF4 = Set("itself", 9, (_concatenated(_IPV4, _IPV4), 8))  # who may come back to itself by a port of its own
+SELF6 = Set("itself6", 10, (_concatenated(_IPV6, _IPV6), 32))
+SETS = (BRIDGES, NATTED, INTERNAL, SAME, PORTS4, PORTS6, BOUND4, BOUND6, SELF4, SELF6)
 
 
-RULES = {"raw": 1, "input": 2, "forward": 9, "prerouting": 4, "output": 4, "postrouting": 3}
+RULES = {"raw": 1, "input": 2, "forward": 9, "prerouting": 4, "output": 4, "postrouting": 5}
 """How many rules the chains have that packets come to: a start counts them, and need not load what they are."""
 
 GUARD, EXPOSED = "guard", "exposed"
@@ -125,6 +127,11 @@ def port_element(
     if any(address):
         return (BOUND4 if four else BOUND6), (address + key, value)
     return (PORTS4 if four else PORTS6), (key, value)
+
+
+def itself_element(address: bytes) -> tuple[Set, tuple[bytes, bytes]]:
+    """A container's address, as where a packet comes from and goes to."""
+    return (SELF4 if len(address) == 4 else SELF6), (address + address, b"")
 
 
 def network_elements(bridge: str, *, internal: bool, masquerade: bool) -> list[tuple[Set, tuple[bytes, bytes]]]:

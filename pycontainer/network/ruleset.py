@@ -30,6 +30,8 @@ from pycontainer.network.nftables import (
     PORTS4,
     PORTS6,
     SAME,
+    SELF4,
+    SELF6,
     SETS,
     Set,
     commit,
@@ -110,11 +112,15 @@ def _dnat(family: int) -> Part:
     )
 
 
-def _published() -> Iterable[tuple[Part, ...]]:
-    """To where a published port leads. The key is gathered from registers side by side, one word each."""
+def _published(*, by_this_host: bool = False) -> Iterable[tuple[Part, ...]]:
+    """To where a published port leads. The key is gathered from registers side by side, one word each.
+
+    What this host sends to ::1 is left alone, to be refused at once: no answer to ::1 is taken from a bridge.
+    """
+    elsewhere = (_payload(_NETWORK, 24, 16), _compare(bytes(15) + b"\1", equal=False)) if by_this_host else ()
     protocol, port = _meta(_L4PROTO, 8), _payload(_TRANSPORT, 2, 2, 9)
     yield (*_IS_IPV4, *_TO_THIS_HOST, protocol, port, _value_from(PORTS4), _dnat(AF_INET))
-    yield (*_IS_IPV6, *_TO_THIS_HOST, protocol, port, _value_from(PORTS6), _dnat(AF_INET6))
+    yield (*_IS_IPV6, *elsewhere, *_TO_THIS_HOST, protocol, port, _value_from(PORTS6), _dnat(AF_INET6))
     keyed = (_meta(_L4PROTO, 9), _payload(_TRANSPORT, 2, 2, 10))
     yield (*_IS_IPV4, _payload(_NETWORK, 16, 4, 8), *keyed, _value_from(BOUND4), _dnat(AF_INET))
     keyed = (_meta(_L4PROTO, 12), _payload(_TRANSPORT, 2, 2, 13))
@@ -172,12 +178,15 @@ CHAINS = (
         0,
     ),
     Chain("prerouting", tuple(_published()), "nat", _PREROUTING, -100),
-    Chain("output", tuple(_published()), "nat", _OUTPUT, -100),
+    Chain("output", tuple(_published(by_this_host=True)), "nat", _OUTPUT, -100),
     Chain(
         "postrouting",
         (
             (_LEAVES_BY, _in(BRIDGES), *_IS_IPV4, _payload(_NETWORK, 12, 1), _compare(b"\x7f"), _MASQUERADE),
             (*_SAME_BRIDGE, *_STATUS_DNAT, _MASQUERADE),
+            # with br_netfilter packets stay on the bridge, and nothing says by which link they came
+            (*_IS_IPV4, _payload(_NETWORK, 12, 4, 8), _payload(_NETWORK, 16, 4, 9), _in(SELF4), _MASQUERADE),
+            (*_IS_IPV6, _payload(_NETWORK, 8, 16, 8), _payload(_NETWORK, 24, 16, 12), _in(SELF6), _MASQUERADE),
             (_ARRIVED_BY, _in(NATTED), _LEAVES_BY, _in(BRIDGES, inverted=True), _MASQUERADE),
         ),
         "nat",

@@ -80,8 +80,8 @@ def _pairs(attachment: Attachment, pid: Slot | int) -> list[Part]:
         ours, theirs = attachment.host_end(connection), inner_end(connection.number)
         mac = addresses.mac(connection.mac)
         pairs.append(links.make_veth(ours, connection.bridge, theirs, mac, connection.mtu, pid))
-        if connection.isolated:
-            pairs.append(links.isolate(ours))
+        if connection.isolated or attachment.returns(connection):
+            pairs.append(links.set_port(ours, isolated=connection.isolated, hairpin=attachment.returns(connection)))
     return pairs
 
 
@@ -134,8 +134,7 @@ def _socket_address(host: bytes, port: int) -> bytes:
 
 def _elements(attachment: Attachment, *, add: bool) -> Part:
     by_set: dict[nftables.Set, list[tuple[bytes, bytes]]] = {}
-    for port in attachment.ports:
-        which, pair = port.element()
+    for which, pair in attachment.elements():
         by_set.setdefault(which, []).append(pair)
     messages = [nftables.elements(attachment.table, which, pairs, add=add) for which, pairs in by_set.items()]
     return nftables.batch(*messages[:-1], acknowledged(messages[-1]) if add else messages[-1])
