@@ -1,16 +1,17 @@
 """``pyc``, and ``python -m pycontainer``: an interrupt while the program is still loading ends it without a word."""
 
 import gc
-from _signal import SIG_DFL, SIGINT, default_int_handler, signal  # `signal` itself takes 2 ms to load
+from _signal import SIG_DFL, SIGINT, signal  # `signal` itself takes 2 ms to load
 
 
 def main() -> None:
     """Load the command line and hand over."""
     signal(SIGINT, SIG_DFL)
     gc.set_threshold(100_000)  # loading makes no garbage: looking for it would take 3 ms
+    from pycontainer.cli import interrupt
     from pycontainer.cli import main as command_line
 
-    signal(SIGINT, default_int_handler)
+    signal(SIGINT, interrupt)
     command_line()
 
 

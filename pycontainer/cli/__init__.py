@@ -49,6 +49,15 @@ def main() -> NoReturn:
     os._exit(call(sys.argv[1:]))
 
 
+_interrupted: list[int] = []
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Handle SIGINT, and note it: amid an import the interpreter makes a TypeError of the exception."""
+    _interrupted.append(number)
+    raise KeyboardInterrupt
+
+
 def call(args: list[str]) -> int:
     """Run one command line and return its exit code, having told stderr about any error."""
     try:
@@ -65,6 +74,8 @@ def call(args: list[str]) -> int:
     except BrokenPipeError:
         return _flush(141)  # 128 + SIGPIPE: who reads us had enough
     except Exception as error:
+        if _interrupted:
+            return _flush(130)
         return _flush(_unexpected(error, debug="--debug" in args))
 
 
