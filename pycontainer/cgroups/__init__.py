@@ -56,6 +56,17 @@ class Cgroups:
         """The group at ``path`` as it is, for a process that is to join process ``pid`` there."""
         return group.existing(self.hierarchies, path, self.look, self.look.read(f"/proc/{pid}/cgroup") or "")
 
+    def home_of_monitors(self) -> int:
+        """A descriptor of the v2 cgroup where monitors are born, or -1 where it can't be had.
+
+        In their caller's they would end with it: systemd kills what is left in the cgroup of a service that has ended,
+        and, if told so, of a session. The caller closes it.
+        """
+        top = self.hierarchies.v2
+        if top is None or self.hierarchies.v1 or not top.writable:
+            return -1
+        return hierarchy.directory(f"{top.mount}/pyc", "monitors")
+
     def remove_now(self, path: str, timeout: float = 5) -> tuple[str, ...]:
         """Kill whatever is in the group at ``path`` and remove it, wherever it has a directory.
 

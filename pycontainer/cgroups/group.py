@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 
-from pycontainer.cgroups import devices, v1, v2
+from pycontainer.cgroups import devices, scope, v1, v2
 from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy, own_cgroup
 from pycontainer.cgroups.limit import OPTIONS, Limit, Look
 from pycontainer.core import calls
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CGROUP = Slot("cgroup")  # the v2 directory
 COUNTERS = Slot("memory counters")
+SCOPE = Slot("word of the scope")  # a byte comes, by this pipe, when systemd has made it
 _FILE = Slot("cgroup file")
 
 # What each controller is for: the end of a title, and why.
@@ -76,6 +77,11 @@ class Tree(Record):
         """The directories between the mount and this one, from the top down."""
         names = self.path.strip("/").split("/")[:-1]
         return [f"{self.hierarchy.mount}/{'/'.join(names[:depth])}" for depth in range(1, len(names) + 1)]
+
+    @property
+    def scope(self) -> scope.Scope | None:
+        """Systemd's unit that it is in, if the path is of one."""
+        return scope.of_path(self.path) if self.hierarchy.version == 2 else None
 
 
 class View(Record):
@@ -147,6 +153,11 @@ class Group(Record):
             return ()
         why = "A process that is cut off from the host's files can still use the descriptors that it was given"
         return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)", Proof("/proc/{pid}/fd")),)
+
+    @property
+    def scope(self) -> scope.Scope | None:
+        """The unit that systemd is to make around the monitor, before it can go on: the byte for SCOPE tells it."""
+        return next((found for tree in self.trees if (found := tree.scope)), None)
 
     @property
     def clone_into(self) -> Slot | None:
@@ -239,15 +250,18 @@ def _purpose(controllers: tuple[str, ...]) -> tuple[str, str]:
 
 def _create_v2(tree: Tree) -> list[Step]:
     """One directory; the controllers must be handed down to it from the top."""
-    top = tree.hierarchy.mount
+    chain = [tree.hierarchy.mount, *tree.parents, tree.directory]
+    if tree.scope:
+        chain = chain[-2:]  # down to the scope, systemd hands them
     enabled = " ".join(f"+{name}" for name in tree.controllers if name in tree.hierarchy.controllers)
     made: list[Call] = []
-    for above, directory in zip([top, *tree.parents], [*tree.parents, tree.directory], strict=True):
+    for above, directory in pairwise(chain):
         if enabled:
             made += _write(above, [("cgroup.subtree_control", enabled)])
         tolerate = () if directory == tree.directory else (errno.EEXIST,)
         made.append(calls.mkdirat(k.AT_FDCWD, directory, 0o755, tolerate=tolerate))
     steps = [
+        *_enter_scope(tree),
         Step(
             "Make the cgroup",
             "A cgroup is a directory; a controller works in it when the directory above has handed it down",
@@ -255,7 +269,7 @@ def _create_v2(tree: Tree) -> list[Step]:
             tuple(made),
             "cgroups(7)",
             Proof(f"{tree.directory}/cgroup.controllers"),
-        )
+        ),
     ]
     by_controller: dict[str, list[Limit]] = {}
     for limit in tree.limits:
@@ -268,6 +282,29 @@ def _create_v2(tree: Tree) -> list[Step]:
     if tree.rules:
         steps.append(_filter_devices(tree))
     return steps
+
+
+def _enter_scope(tree: Tree) -> list[Step]:
+    """The monitor, around which systemd makes the scope, waits for it and makes room in it."""
+    if tree.scope is None:
+        return []
+    wait = Step(
+        "Wait for the scope",
+        "Systemd keeps this tree: pyc asks it for a branch around the monitor, below which everything is ours",
+        MONITOR,
+        (calls.read(SCOPE, 1, expect=1), calls.close(SCOPE)),
+        "systemd.scope(5)",
+    )
+    beside = f"{tree.parents[-1]}/monitor"
+    room = Step(
+        "Make room in the scope",
+        "A v2 cgroup hands controllers down only if nobody is in it, so the monitor gets one beside the container's",
+        MONITOR,
+        (calls.mkdirat(k.AT_FDCWD, beside, 0o755), *_write(beside, [("cgroup.procs", "0")])),
+        "cgroups(7)",
+        Proof("/proc/{pid}/cgroup"),
+    )
+    return [wait, room]
 
 
 def _filter_devices(tree: Tree) -> Step:

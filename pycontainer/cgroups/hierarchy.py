@@ -6,6 +6,8 @@ host in "hybrid" mode has both, and each controller lives in one of them. Readin
 
 from __future__ import annotations
 
+import os
+
 from pycontainer.errors import HostLacks
 from pycontainer.record import Record
 
@@ -116,6 +118,20 @@ def own_cgroup(hierarchy: Hierarchy, membership: str | None = None) -> str:
     if path.startswith("/..") or not (path + "/").startswith(root + "/"):
         raise HostLacks(f"{hierarchy.mount} does not show the cgroup that this process is in")
     return path[len(root) :].rstrip("/")
+
+
+def directory(above: str, name: str) -> int:
+    """A descriptor of the cgroup ``name`` in ``above``, both made if they are not there; -1 if that can't be done."""
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        return os.open(f"{above}/{name}", flags)
+    except FileNotFoundError:
+        pass
+    try:
+        os.makedirs(f"{above}/{name}", exist_ok=True)
+        return os.open(f"{above}/{name}", flags)
+    except OSError:
+        return -1
 
 
 def _read(path: str) -> str:

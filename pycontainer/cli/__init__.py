@@ -14,10 +14,13 @@ from pycontainer import __version__
 from pycontainer.cli.flags import Flag, Flags, switch
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError, UsageError
+from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from pycontainer.engine.options import RunOptions
 
 
 GLOBAL = Flags(
@@ -25,6 +28,13 @@ GLOBAL = Flags(
         "Options": (
             Flag("--root", "DIR", "root", str, "State that survives a reboot (or PYC_ROOT)"),
             Flag("--runroot", "DIR", "runroot", str, "State that does not (or PYC_RUNROOT)"),
+            Flag(
+                "--cgroup-manager",
+                "MANAGER",
+                "cgroup_manager",
+                grammar.choice("cgroupfs", "systemd"),
+                "Who makes cgroups: cgroupfs (pyc itself) or systemd (or PYC_CGROUP_MANAGER)",
+            ),
             switch("--debug", "debug", "Show the traceback of an unexpected error"),
             switch("-v, --version", "version", "Show the version"),
             switch("-h, --help", "help", "Show this message"),
@@ -34,10 +44,22 @@ GLOBAL = Flags(
 
 
 class Session(Record):
-    """What the global options say, for every command."""
+    """What the global options say, for every command.
+
+    Attributes:
+        cgroup_parent: below what a container's cgroup is, unless the container's own options say it: a slice of
+            systemd's, or "" for ours.
+    """
 
     roots: Roots
     debug: bool = False
+    cgroup_parent: str = ""
+
+    def placed(self, options: RunOptions) -> RunOptions:
+        """``options`` with that parent, if they have none."""
+        if not self.cgroup_parent or options.container.cgroup_parent:
+            return options
+        return options._replace(container=options.container._replace(cgroup_parent=self.cgroup_parent))
 
 
 def main() -> NoReturn:
@@ -89,7 +111,7 @@ def _dispatch(args: list[str]) -> int:
         return 0
     default = Roots.default()
     roots = Roots(values.get("root") or default.root, values.get("runroot") or default.runroot)
-    session = Session(roots, values.get("debug", False))
+    session = Session(roots, values.get("debug", False), _cgroup_parent(values.get("cgroup_manager")))
     if rest[:1] == ["run"] and not values.get("help"):
         from pycontainer.cli.run import start
 
@@ -105,6 +127,14 @@ def _dispatch(args: list[str]) -> int:
     from pycontainer.cli.front import start as start_other  # click: +10 ms
 
     return start_other(session, ["--help"] if values.get("help") else rest)
+
+
+def _cgroup_parent(manager: str | None) -> str:
+    """Where containers are put by that manager. Raises UsageError if the environment names one that there is not."""
+    manager = manager or os.environ.get("PYC_CGROUP_MANAGER") or "cgroupfs"
+    if manager not in ("cgroupfs", "systemd"):
+        raise UsageError(f"PYC_CGROUP_MANAGER={manager}: must be cgroupfs or systemd")
+    return "system.slice" if manager == "systemd" else ""
 
 
 _HOST_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)

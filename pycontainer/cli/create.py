@@ -13,7 +13,7 @@ from pycontainer.engine.again import make
 
 def start(session: Session, args: list[str]) -> int:
     """Make the container and print its ID."""
-    options = assemble(*FLAGS.parse(args))
+    options = session.placed(assemble(*FLAGS.parse(args)))
     with ExitStack() as stack:
         container = make(session.roots, options, progress_of(options, None, stack))
     print(container.id)

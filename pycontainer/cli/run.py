@@ -32,7 +32,7 @@ def start(session: Session, args: list[str]) -> int:
             from pycontainer.cli import front  # click: +10 ms
 
             return front.start(session, ["run", "--help"])
-        options = assemble(values, arguments)
+        options = session.placed(assemble(values, arguments))
     except UsageError as error:
         raise UsageError(error.message, hint=error.hint or "see 'pyc run --help'") from None
     if options.dry_run:

@@ -21,7 +21,8 @@ ffibuilder.cdef(
     static int pyc_fsopen(const char *type);
     static int pyc_fsconfig(int fs, unsigned command, const char *key, const char *value);
     static int pyc_fsmount(int fs, unsigned attributes);
-    static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int *pidfd);
+    static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int cgroup,
+                         int *pidfd);
     """
 )
 ffibuilder.set_source("pycontainer.core._core", (HERE / "core.c").read_text(), extra_compile_args=["-O2"])

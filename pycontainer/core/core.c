@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -80,11 +81,37 @@ static int child(void *argument) {
   _exit(127);
 }
 
-/* Start `executable` with exactly `descriptors` as 3, 4, ... and /dev/null as 0 to 2.
+/* clone3(2) for a child that calls `function(argument)` on a stack of its own, and must not return from it. The library
+ * has no such call. All registers are the same in both processes but the stack pointer and the result. */
+static long clone_and_call(struct clone_args *args, int (*function)(void *), void *argument) {
+#if defined __x86_64__
+  long result;
+  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[argument], %%rdi\n\tcall *%[function]\n1:"
+                   : "=a"(result)
+                   : "a"(SYS_clone3), "D"(args), "S"(sizeof *args), [function] "r"(function), [argument] "r"(argument)
+                   : "rcx", "r11", "memory");
+  return result;
+#elif defined __aarch64__
+  register long number __asm__("x8") = SYS_clone3;
+  register long result __asm__("x0") = (long)args;
+  register long size __asm__("x1") = sizeof *args;
+  __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x0, %[argument]\n\tblr %[function]\n1:"
+                   : "+r"(result)
+                   : "r"(number), "r"(size), [function] "r"(function), [argument] "r"(argument)
+                   : "x30", "memory");
+  return result;
+#else
+  (void)args, (void)function, (void)argument;
+  return -ENOSYS;
+#endif
+}
+
+/* Start `executable` with exactly `descriptors` as 3, 4, ... and /dev/null as 0 to 2, in the v2 cgroup whose directory
+ * `cgroup` is open on, or with -1 where this process is.
  *
  * The process is made with CLONE_VM|CLONE_VFORK: nothing of Python's memory is copied, and the parent sleeps until
  * execveat. Returns the pid and stores a pidfd, or minus an error number. */
-static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int *pidfd) {
+static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int cgroup, int *pidfd) {
   struct start start = {
       .executable = executable, .descriptors = descriptors, .n_descriptors = n_descriptors, .argv = argv};
   sigset_t all, before;
@@ -104,9 +131,19 @@ static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, 
   /* A handler of Python's must not run in the child, on shared memory. */
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, pidfd);
-  if (pid < 0)
-    pid = -errno;
+  if (cgroup >= 0) {
+    struct clone_args into = {.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_INTO_CGROUP,
+                              .exit_signal = SIGCHLD,
+                              .pidfd = (uintptr_t)pidfd,
+                              .stack = (uintptr_t)stack,
+                              .stack_size = STACK_BYTES,
+                              .cgroup = (unsigned)cgroup};
+    pid = (int)clone_and_call(&into, child, &start);
+  } else {
+    pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &start, pidfd);
+    if (pid < 0)
+      pid = -errno;
+  }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   free(stack);
   close(start.null);

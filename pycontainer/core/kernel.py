@@ -79,13 +79,15 @@ def fsmount(fs: int, attributes: int) -> int:
     return _checked(_core.lib.pyc_fsmount(fs, attributes))
 
 
-def spawn(executable: int, descriptors: list[int], argv: list[str]) -> tuple[int, int]:
+def spawn(executable: int, descriptors: list[int], argv: list[str], cgroup: int = -1) -> tuple[int, int]:
     """Start an open executable with ``descriptors`` as 3, 4, ... and nothing else of this process.
 
-    Returns (pid, pidfd). Source: clone(2) with CLONE_VM|CLONE_VFORK|CLONE_PIDFD, then execveat(2).
+    It is born in the v2 cgroup whose directory ``cgroup`` is open on; -1: where this process is.
+    Returns (pid, pidfd). Source: clone(2) with CLONE_VM|CLONE_VFORK|CLONE_PIDFD, or clone3 with CLONE_INTO_CGROUP too;
+    then execveat(2).
     """
     ffi = _core.ffi
     strings = [ffi.new("char[]", item.encode()) for item in argv]
     pidfd = ffi.new("int *")
-    pid = _core.lib.pyc_spawn(executable, descriptors, len(descriptors), [*strings, ffi.NULL], pidfd)
+    pid = _core.lib.pyc_spawn(executable, descriptors, len(descriptors), [*strings, ffi.NULL], cgroup, pidfd)
     return _checked(pid, "the performer"), int(pidfd[0])

@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 from fcntl import fcntl
+from struct import pack
 
 from pycontainer.core import kernel
-from pycontainer.core.constants import AT_EMPTY_PATH, SIGKILL
+from pycontainer.core.constants import AT_EMPTY_PATH, CLONE_INTO_CGROUP, SIGCHLD, SIGKILL
 from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
 from pycontainer.core.wire import RECORD_BYTES, REFUSED, Outcome, calls_of, encode, outcomes
 from pycontainer.record import TYPE_CHECKING
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
 
 F_ADD_SEALS = 1033
 SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
-SPAWN_FLAGS = 0x5111  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD|SIGCHLD
+SPAWN_FLAGS = 0x5100  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD
 FIRST_GIVEN = 8  # wire.h: after the plan, the status socket and a gate for each role
 
 
-def start_step(name: str) -> Step:
+def start_step(name: str, cgroup: int = -1) -> Step:
     """What :func:`pycontainer.core.kernel.spawn` does, as the first step of every plan that is watched."""
+    if cgroup < 0:
+        born = Call("clone", (SPAWN_FLAGS | SIGCHLD,))
+    else:
+        born = Call("clone3", (pack("11Q", SPAWN_FLAGS | CLONE_INTO_CGROUP, 0, 0, 0, SIGCHLD, *[0] * 5, cgroup), 88))
     return Step(
         "Start the performer",
         "A tiny static program carries out the plan, so that no Python, and nothing of Python's memory, "
         "enters a container",
         "pyc",
         (
-            Call("clone", (SPAWN_FLAGS,)),
+            born,
             Call("execveat", (Slot("performer"), "", Strings(("pyc-monitor", name)), Strings(()), AT_EMPTY_PATH)),
         ),
         "memfd_create(2)",
@@ -97,10 +102,13 @@ class Performance:
         results: the records so far, by index of the call.
     """
 
-    def __init__(self, plan: Plan, given: dict[Slot, int], *, name: str, observer: Observer | None = None) -> None:
+    def __init__(
+        self, plan: Plan, given: dict[Slot, int], *, name: str, observer: Observer | None = None, cgroup: int = -1
+    ) -> None:
         """Start a performer on ``plan`` with the descriptors ``given``, which stay open here too.
 
-        ``name`` is what ps(1) shows. Raises OSError when no process can be made.
+        ``name`` is what ps(1) shows; ``cgroup`` where it is born, as for :func:`pycontainer.core.kernel.spawn`.
+        Raises OSError when no process can be made.
         """
         self.calls = calls_of(plan)
         self.results: dict[int, Outcome] = {}
@@ -118,17 +126,17 @@ class Performance:
             for role in ROLES:
                 gate, self._gates[role] = os.pipe2(os.O_CLOEXEC) if observer else (status, -1)
                 handed_over.append(gate)
-            self._spawn([*handed_over, *given.values()], name, plan, tuple(given))
+            self._spawn([*handed_over, *given.values()], name, plan, tuple(given), cgroup)
         finally:
             for fd in set(handed_over):
                 os.close(fd)
 
-    def _spawn(self, descriptors: list[int], name: str, plan: Plan, given: tuple[Slot, ...]) -> None:
+    def _spawn(self, descriptors: list[int], name: str, plan: Plan, given: tuple[Slot, ...], cgroup: int) -> None:
         if (observer := self._observer) is not None:
-            start = start_step(name)
+            start = start_step(name, cgroup)
             observer.begin((start, *plan), given)
             observer.before(-2, start, start.calls[0], os.getpid())
-        self.monitor, self.pidfd = kernel.spawn(executable(), descriptors, ["pyc-monitor", name])
+        self.monitor, self.pidfd = kernel.spawn(executable(), descriptors, ["pyc-monitor", name], cgroup)
         self._pids[MONITOR] = self.monitor
         if observer is not None:
             observer.after(-2, start, start.calls[0], Outcome(-2, 0, self.monitor, 0), os.getpid())

@@ -87,6 +87,19 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
     return bundle._replace(lock=lock)
 
 
+def cgroup_of(parent: str, container_id: str) -> str:
+    """Where a container's cgroup is: below ``parent``, or if that is a slice, in a scope of systemd's.
+
+    Raises HostLacks where no systemd can make one.
+    """
+    if parent.endswith(".slice"):
+        from pycontainer.cgroups import scope, systemd  # most are not
+
+        systemd.require()
+        return scope.path(parent, f"pyc-{container_id}")
+    return f"{parent or '/pyc'}/{container_id}"
+
+
 def describe(
     roots: Roots,
     image: Image,
@@ -121,7 +134,7 @@ def describe(
         shown,
         user=user,
         hostname=hostname_of(container_id, options),
-        cgroups_path=f"{asked.cgroup_parent or '/pyc'}/{container_id}",
+        cgroups_path=cgroup_of(asked.cgroup_parent, container_id),
         facts=seen,
         files=file_binds or {f"/etc/{name}": f"/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
         seccomp=_filter(image, asked, seen),

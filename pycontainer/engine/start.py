@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 
 from pycontainer import cgroups
+from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGTERM
 from pycontainer.core.performer import Observer, Performance, PlanFailed
@@ -163,13 +165,16 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
     tty = bundle.spec["process"].get("terminal", False)
     group = group_for(bundle)
     plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle))
+    scope = ScopeRequest(group)
     try:
         with contextlib.ExitStack() as ours:
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
-            performance = Performance(plan, given, name=bundle.container.name, observer=observer)
+            ours.enter_context(scope)
+            performance = perform(plan, given | scope.given, bundle.container.name, observer)
     except OSError as error:
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
+        scope.fulfil(performance.monitor)
         # All this while the kernel is at work in another process:
         containers.write_spec(roots, bundle.container.id, bundle.spec)
         removal.empty_trash(roots)
@@ -186,6 +191,23 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
     return Started(performance, client, group)
+
+
+def perform(plan: Plan, given: dict[Slot, int], name: str, observer: Observer | None) -> Performance:
+    """Start a monitor in the cgroup of monitors, where there is one. Raises OSError when no process can be made."""
+    cgroup = cgroups.detect().home_of_monitors()
+    if cgroup >= 0:
+        try:
+            return Performance(plan, given, name=name, observer=observer, cgroup=cgroup)
+        except OSError as error:
+            if observer is not None or error.errno not in NO_PLACE:
+                raise
+        finally:
+            os.close(cgroup)
+    return Performance(plan, given, name=name, observer=observer)
+
+
+NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
 
 
 def _network(roots: Roots, bundle: Bundle) -> Networking:

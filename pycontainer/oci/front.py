@@ -125,6 +125,7 @@ def _asked(options: Options) -> Any:
     from pycontainer.oci.runtime import Asked
 
     return Asked(
+        systemd=bool(options["global"].get("systemd-cgroup")),
         bundle=options.get("bundle") or ".",
         pid_file=options.get("pid-file", ""),
         console_socket=options.get("console-socket", ""),
@@ -511,8 +512,6 @@ def _call(name: str, command: Command, words: list[str], chosen: Options) -> int
     least, most = command.arguments
     if (name != "exec" and len(arguments) > most) or len(arguments) < least:
         raise UsageError(f"{name}: want {command.usage or 'no arguments'}, got {len(arguments)} arguments")
-    if chosen.get("systemd-cgroup") and not os.path.isdir("/run/systemd/system"):
-        raise UsageError("systemd cgroup flag passed, but systemd support for managing cgroups is not available")
     root = chosen.get("root") or default_root()
     return command.run(Home(os.path.join(os.getcwd(), root)), options | {"global": chosen}, arguments)
 

@@ -16,7 +16,9 @@ from _socket import socket as Socket  # the package `socket` takes 2 ms to load
 from collections.abc import Callable, Iterator
 
 from pycontainer import cgroups, jsontext
+from pycontainer.cgroups import scope
 from pycontainer.cgroups.group import EVERYWHERE
+from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
@@ -50,6 +52,7 @@ class Asked(Record):
         console_socket: who takes the terminal, or "".
         preserve_fds: how many descriptors from 3 on the program gets.
         no_pivot, no_new_keyring: as they say.
+        systemd: the container's cgroup is a scope of systemd's.
     """
 
     bundle: str = "."
@@ -58,6 +61,7 @@ class Asked(Record):
     preserve_fds: int = 0
     no_pivot: bool = False
     no_new_keyring: bool = False
+    systemd: bool = False
 
 
 class RuntimeFailed(PycError):
@@ -78,7 +82,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     where = home.reserve(name)
-    path = spec["linux"].get("cgroupsPath") or f"/pyc/{name}"
+    path = cgroup_of(name, spec, systemd=asked.systemd)
     group: cgroups.Group | None = None
     starting: _Starting | None = None
     try:
@@ -105,8 +109,11 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
             plan = container(spec, setting)
             inner, outer = kernel.socketpair(kernel.SOCK_STREAM)
             ours.callback(os.close, outer)
-            starting = _Starting(Performance(plan, {**given, slots.INIT_END: inner}, name=name), outer)
+            with ScopeRequest(group) as scoped:
+                given |= {**scoped.given, slots.INIT_END: inner}
+                starting = _Starting(Performance(plan, given, name=name), outer)
             os.close(inner)
+            scoped.fulfil(starting.performance.monitor)
             state = State(
                 id=name,
                 pid=starting.pid(),
@@ -153,6 +160,21 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from None
     return document, spec
+
+
+def cgroup_of(name: str, spec: Spec, *, systemd: bool) -> str:
+    """The path of the container's cgroup. Raises UsageError where it is written for the other kind of runtime."""
+    path = spec["linux"].get("cgroupsPath") or ""
+    if systemd:
+        from pycontainer.cgroups.systemd import require
+
+        require()
+        if path and not scope.is_for_systemd(path):
+            raise UsageError(f"linux.cgroupsPath: with --systemd-cgroup it is SLICE:PREFIX:NAME, not {path!r}")
+        return scope.of_spec(path, name)
+    if scope.is_for_systemd(path):
+        raise UsageError(f"linux.cgroupsPath: {path!r} is for systemd, which takes --systemd-cgroup")
+    return path or f"/pyc/{name}"
 
 
 def group_of(path: str, spec: Spec) -> cgroups.Group:

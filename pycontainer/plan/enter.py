@@ -92,6 +92,7 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield _hide()
     yield _give_birth(entry) if inside else _born(entry)
     if inside:
+        yield from _hide_cgroup(entry)
         yield _forget(entry)
     yield from namespaces.handshake(first=False) if watched else namespaces.held_handshake()
     if watched:
@@ -141,8 +142,8 @@ def _hide() -> Step:
 
 
 def _give_birth(entry: Entry) -> Step:
-    flags = sum(namespaces.FLAGS[kind] for kind in entry.kinds)
     cgroup = entry.group.clone_into if entry.group else None
+    flags = sum(namespaces.FLAGS[kind] for kind in entry.kinds if kind != "cgroup" or not cgroup)
     return Step(
         "Enter its namespaces, make a process there, and come back",
         "A process that entered on its own would for a moment show the host's files to those who see it in there",
@@ -156,6 +157,19 @@ def _give_birth(entry: Entry) -> Step:
         ),
         "setns(2)",
         Proof("/proc/{pid}/ns/mnt"),
+    )
+
+
+def _hide_cgroup(entry: Entry) -> Iterator[Step]:
+    if "cgroup" not in entry.kinds or not entry.group or not entry.group.clone_into:
+        return
+    yield Step(
+        "Join its cgroup namespace",
+        "Only now: who sees no cgroups but the container's can't move a process from outside into them (nsdelegate)",
+        INIT,
+        (calls.setns(CONTAINER, namespaces.FLAGS["cgroup"]),),
+        "cgroup_namespaces(7)",
+        Proof("/proc/{pid}/ns/cgroup"),
     )
 
 

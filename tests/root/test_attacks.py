@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import pycontainer
 from pycontainer.core.performer import executable
 from tests.root.conftest import Run
 from tests.support.cli import Pyc, pyc_command, sh
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.root
 
 
 def digests() -> dict[str, str]:
-    performer = Path(__file__).parents[2] / "pycontainer" / "core" / "performer"
+    performer = Path(pycontainer.__file__).parent / "core" / "performer"
     files = [os.path.realpath(sys.executable), pyc_command(), str(performer)]
     return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files}
 

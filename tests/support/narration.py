@@ -147,6 +147,8 @@ def canonical_seen(call: Seen) -> str:
         args[1] = "address"
     elif call.name == "clone":
         args = [args[-1]["flags"]]  # the stack is C's own business
+    elif call.name == "clone3" and isinstance(args[0], dict):
+        args[0] = {name: value for name, value in args[0].items() if name not in ("stack", "stack_size", "pidfd")}
     elif call.name == "rt_sigprocmask" and isinstance(args[1], list):
         args[1] = "[" + " ".join(args[1]) + "]"
     return _line(call.name, args, call.result, call.error)

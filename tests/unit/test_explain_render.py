@@ -191,9 +191,12 @@ def test_a_container_id_is_shortened_in_text_only() -> None:
 
 def test_what_starts_the_performer_is_rendered_too() -> None:
     clone, execveat = start_step("demo").calls
-    assert clone.args == (SPAWN_FLAGS,)
+    assert clone.args == (SPAWN_FLAGS | k.SIGCHLD,)
     assert render(clone) == "clone(CLONE_VM|CLONE_PIDFD|CLONE_VFORK|SIGCHLD)"
     assert render(execveat) == 'execveat(<performer>, "", ["pyc-monitor", "demo"], [], AT_EMPTY_PATH)'
+    flags = "CLONE_VM|CLONE_PIDFD|CLONE_VFORK|CLONE_INTO_CGROUP"
+    born = start_step("demo", cgroup=7).calls[0]
+    assert render(born) == f"clone3({{flags={flags}, exit_signal=SIGCHLD, cgroup=7}}, 88)"
 
 
 def test_a_structure_nobody_knows_is_counted_and_not_dumped() -> None:
