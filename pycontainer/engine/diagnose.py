@@ -133,6 +133,8 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
         return "this process does not have CAP_SYS_ADMIN"
     if number == errno.ENOSPC:
         return _no_space(bundle)
+    if number == errno.EPROTO and call.name == "read":
+        return "the kernel did not take the message that was written before"
     if number == errno.ENODEV and call.name == "fsopen":
         return f"this kernel has no filesystem {call.args[0]!r}, nor a module for it"
     if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and call.name == "openat2":

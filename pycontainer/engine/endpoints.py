@@ -122,12 +122,9 @@ def _mode(network: Network) -> tuple[int, int]:
     """The mode and the flags of a macvlan or ipvlan."""
     if network.is_bridge:
         return 0, 0
-    from pycontainer.network.modes import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES
+    from pycontainer.network import child
 
-    if network.driver == "macvlan":
-        return MACVLAN_MODES[network.options.get("macvlan_mode", "bridge")], 0
-    mode, flag = network.options.get("ipvlan_mode", "l2"), network.options.get("ipvlan_flag", "bridge")
-    return IPVLAN_MODES[mode], IPVLAN_FLAGS[flag]
+    return child.mode_of(network)
 
 
 def _names(container: Container, network: Network, endpoint: Endpoint, hostname: str) -> tuple[str, ...]:
@@ -185,16 +182,24 @@ def _ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple
 
 
 def _await_link(attachment: Attachment) -> None:
-    """A container that has just ended and starts again: the kernel takes its old cable away in the background."""
+    """A container that has just ended and starts again: the kernel takes its old link away in the background."""
     import time
 
     deadline = time.monotonic() + 2
     for connection in attachment.connections:
-        while connection.is_bridged and links.index_of(attachment.host_end(connection).name):
+        while _is_there(attachment, connection):
             if time.monotonic() > deadline:
                 bridge.remove(attachment.host_end(connection).name)
                 break
             time.sleep(0.002)
+
+
+def _is_there(attachment: Attachment, connection: Connection) -> bool:
+    if connection.is_bridged:
+        return bool(links.index_of(attachment.host_end(connection).name))
+    from pycontainer.network import child
+
+    return bool(connection.mac) and child.listens(connection.bridge, addresses.mac(connection.mac))
 
 
 def _join(roots: Roots, bundle: Bundle, name: str) -> None:

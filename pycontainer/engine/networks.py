@@ -49,16 +49,16 @@ def create(roots: Roots, draft: Draft) -> Network:
     from pycontainer.network import host
     from pycontainer.network.design import design
 
-    if draft.name in store.MODES:
+    if draft.name in store.MODES or (draft.name == DEFAULT and draft.driver != "bridge"):
         raise Conflict(f"network {draft.name} is there already, and not to be made")
     with locked(roots):
         every = store.listing(roots.root)
         taken = [subnet.subnet for network in every if not network.config_only for subnet in network.subnets]
         network = design(_from_pattern(roots, draft), [] if draft.config_only else taken, host.routes())
         if not network.config_only:
+            _check_link(network, every)
             if not network.is_bridge:
                 network = host.with_parent(network)
-            _check_link(network, every)
         store.save(roots.root, network)
         table = table_of(roots)
         if network.is_bridge and not network.config_only and nftables.look(table).whole:

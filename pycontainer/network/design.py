@@ -8,7 +8,7 @@ import time
 from pycontainer.errors import Conflict, UsageError
 from pycontainer.network import addresses, store
 from pycontainer.network.addresses import Subnet
-from pycontainer.network.modes import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES
+from pycontainer.network.child import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES
 from pycontainer.network.store import DEFAULT, Network
 from pycontainer.record import TYPE_CHECKING, Record
 

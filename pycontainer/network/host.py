@@ -6,6 +6,7 @@ a container's start.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 
 from pycontainer.errors import Conflict, HostLacks, NotFound
@@ -54,6 +55,7 @@ def with_parent(network: Network) -> Network:
             (link,) = ip.get_links(*there)
             if link["ifi_type"] == _LOOPBACK:
                 raise Conflict(f"{network.bridge} can't be the parent of a network: it is the loopback")
+            _try(ip, network.driver, link["index"])
             return network
         link_name, vlan = _vlan(network.bridge)
         if not vlan or not ip.link_lookup(ifname=link_name):
@@ -62,6 +64,23 @@ def with_parent(network: Network) -> Network:
 
 
 _LOOPBACK = 772  # ARPHRD_LOOPBACK
+_TRIAL = "pyc-trial"
+
+
+def _try(ip: Any, driver: str, parent: int) -> None:
+    """Make such a link and take it away: no network is made that can't be used. Raises HostLacks, Conflict."""
+    from errno import EEXIST, EOPNOTSUPP
+
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        ip.link("add", ifname=_TRIAL, kind=driver, link=parent)
+        ip.link("del", ifname=_TRIAL)
+    except NetlinkError as error:
+        if error.code == EOPNOTSUPP:
+            raise HostLacks(f"this kernel has no {driver}", hint=f"modprobe {driver}") from None
+        if error.code != EEXIST:
+            raise Conflict(f"the link can't be the parent of a network: {os.strerror(error.code).lower()}") from None
 
 
 def _vlan(name: str) -> tuple[str, int]:
@@ -73,6 +92,8 @@ def make_parent(network: Network) -> None:
     """Make the parent of a network that is ours to make, and switch it on. Raises HostLacks, NotFound."""
     if not network.owns_link:
         raise NotFound(f"network {network.name}: its parent link {network.bridge} is not there any more")
+    from errno import EOPNOTSUPP
+
     from pyroute2.netlink.exceptions import NetlinkError
 
     link, vlan = _vlan(network.bridge)
@@ -87,7 +108,9 @@ def make_parent(network: Network) -> None:
                 ip.link("add", ifname=network.bridge, kind="dummy")
             ip.link("set", index=ip.link_lookup(ifname=network.bridge)[0], state="up")
     except NetlinkError as error:
-        raise HostLacks(f"can't make the link {network.bridge} of network {network.name}: {error}") from None
+        kind = "VLANs" if vlan else "dummy links"
+        why = f"this kernel has no {kind}" if error.code == EOPNOTSUPP else os.strerror(error.code).lower()
+        raise HostLacks(f"can't make the link {network.bridge} of network {network.name}: {why}") from None
 
 
 # --- as it is now ---------------------------------------------------------------------------------------------------
