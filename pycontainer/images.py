@@ -250,21 +250,10 @@ def save(names: Sequence[str], path: str, *, form: str = "docker-archive", roots
         NotFound: no such image. StoreError: the archive can't be written.
     """
     from pycontainer.engine.archives import save as write  # 30 ms
-    from pycontainer.errors import StoreError
+    from pycontainer.engine.output import whole_file
 
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(f"can't write {path}: {error.strerror}") from None
-    try:
+    with whole_file(path) as fd:
         write(_store(roots), names, fd, form=form)
-        os.rename(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-    finally:
-        os.close(fd)
 
 
 def load(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 
 import click
 
 from pycontainer.cli import Session
 from pycontainer.engine import events
-from pycontainer.errors import StoreError, UsageError
+from pycontainer.errors import UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 
@@ -33,44 +31,12 @@ from pycontainer.image.store import Store
 def command(session: Session, /, names: tuple[str, ...], output: str, platform: str, form: str) -> None:
     """Write images into an archive."""
     from pycontainer.engine.archives import save  # +30 ms
+    from pycontainer.engine.output import whole_file
 
     if not output and os.isatty(1):
         raise UsageError("cowardly refusing to save to a terminal", hint="say -o FILE, or redirect")
     wanted = Platform.parse(platform) if platform else None
-    with _opened(output) as fd:
+    with whole_file(output) if output else nullcontext(1) as fd:
         save(Store(session.roots.root), names, fd, form=form, platform=wanted)
     for name in names:
         events.tell(session.roots, "image", "save", name, name=name)
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    """A descriptor to write to; a file appears when it is complete, and not at all after an error."""
-    if not path:
-        yield 1
-        return
-    special = _is_special(path)
-    partial = path if special else f"{path}.{os.getpid()}.partial"
-    flags = os.O_WRONLY | os.O_CLOEXEC | (0 if special else os.O_CREAT | os.O_EXCL)
-    try:
-        fd = os.open(partial, flags, 0o600)
-    except OSError as error:
-        raise StoreError(f"can't write {path}: {(error.strerror or '').lower()}") from None
-    try:
-        yield fd
-        if not special:
-            os.rename(partial, path)
-    except BaseException:
-        if not special:
-            with suppress(OSError):
-                os.unlink(partial)
-        raise
-    finally:
-        os.close(fd)
-
-
-def _is_special(path: str) -> bool:
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        return False

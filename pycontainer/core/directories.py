@@ -15,7 +15,10 @@ def make_private(path: str) -> None:
     except FileExistsError:
         pass
     except FileNotFoundError:
-        make_private(os.path.dirname(path))
+        above = os.path.dirname(path)
+        if not above or os.path.isdir(above):  # as in /proc, where nothing can be made
+            raise
+        make_private(above)
         make_private(path)
 
 

@@ -257,6 +257,8 @@ def _editing(path: str) -> Iterator[dict[str, Any]]:
     """The document, written back when the block ends: only for our eyes, all or nothing, one writer at a time."""
     path = os.path.realpath(path)  # a link to it stays a link
     folder = os.path.dirname(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # /dev/null would be replaced
+        raise StoreError(f"can't keep logins in {path}: it is not a regular file")
     try:
         make_private(folder)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

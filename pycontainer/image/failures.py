@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pycontainer.image.registry import Response
 
 
+_PROXY_HINT = "HTTP_PROXY, HTTPS_PROXY and NO_PROXY say so"
+
+
 class Broken(Exception):
     """A connection or transfer that failed in a way that may go away.
 
@@ -69,6 +72,8 @@ def broken(error: BaseException) -> Broken:
         if isinstance(inner, ConnectionRefusedError):
             return Broken("connection refused", hopeless=True, hint="is the registry running?")
     names = {type(inner).__name__ for inner in chain}
+    if "InvalidProxyURL" in names:
+        return Broken("the address of the proxy is malformed", hopeless=True, hint=_PROXY_HINT)
     if names & {"ConnectTimeoutError", "ConnectTimeout"}:
         return Broken("no answer to the connection", silent=True)
     if names & {"ReadTimeoutError", "ReadTimeout", "TimeoutError"}:
@@ -87,7 +92,7 @@ def broken_proxy(url: str, error: BaseException) -> Broken:
 
     address = select_proxy(url, get_environ_proxies(url)) or ""
     proxy = urlsplit(address if "://" in address else f"//{address}").netloc.rpartition("@")[2]
-    return Broken(f"proxy {proxy}: {broken(error)}", hopeless=True, hint="HTTP_PROXY, HTTPS_PROXY and NO_PROXY say so")
+    return Broken(f"proxy {proxy}: {broken(error)}", hopeless=True, hint=_PROXY_HINT)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

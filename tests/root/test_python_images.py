@@ -70,6 +70,16 @@ def test_an_archive_that_fails_leaves_no_file(roots: Roots, tmp_path: object) ->
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("x.tar")]
 
 
+def test_a_pipe_is_written_to_and_stays_one(roots: Roots, image: str, tmp_path: object) -> None:
+    images.pull(image, roots=roots)
+    os.mkfifo(f"{tmp_path}/pipe")
+    with open(f"{tmp_path}/copy", "wb") as copy, subprocess.Popen(["cat", f"{tmp_path}/pipe"], stdout=copy) as reader:
+        images.save([image], f"{tmp_path}/pipe", roots=roots)
+        assert reader.wait(20) == 0
+    assert len(images.load(f"{tmp_path}/copy", roots=roots)) == 1
+    assert sorted(os.listdir(str(tmp_path))) == ["copy", "pipe"]
+
+
 def test_importing_it_imports_nothing_else() -> None:
     code = "import pycontainer.images, sys; print([n for n in sys.modules if n.startswith('pycontainer.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

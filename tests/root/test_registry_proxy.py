@@ -83,6 +83,9 @@ def test_a_proxy_that_is_down_or_does_not_know_the_host_is_named(pyc: Pyc, far: 
     unknown = pyc("pull", "-q", "other.example/x", env={"HTTPS_PROXY": proxy.url})
     assert f"proxy {proxy.address}" in unknown.stderr
     assert "502" in unknown.stderr
+    for malformed in ("http://", "nonsense://"):
+        failed = pyc("pull", "-q", NAME, env={"HTTPS_PROXY": malformed})
+        assert "can't reach registry registry.example: the address of the proxy is malformed" in failed.stderr
     odd = pyc("pull", "-q", NAME, env={"HTTPS_PROXY": "socks5://127.0.0.1:9"}, timeout=20)
     assert (odd.code, "Traceback" in odd.stderr) == (1, False)
     assert "SOCKS" in odd.stderr

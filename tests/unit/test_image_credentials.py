@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from pycontainer.errors import RegistryError
+from pycontainer.errors import RegistryError, StoreError
 from pycontainer.image import credentials
 from pycontainer.image.credentials import TOKEN_USER, Login
 
@@ -102,6 +102,18 @@ def test_a_link_to_the_file_stays_a_link(home: str) -> None:
     credentials.save("a.com", Login("u", "p"))
     assert os.path.islink(f"{home}/.docker/config.json")
     assert "a.com" in str(read(f"{home}/dotfiles/config.json"))
+
+
+def test_what_is_no_regular_file_is_not_replaced(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(f"{home}/pipe")
+    for path in (f"{home}/pipe", home):
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", path)
+        with pytest.raises(StoreError, match="is not a regular file"):
+            credentials.save("example.com", Login("me", "secret"))
+    assert stat.S_ISFIFO(os.stat(f"{home}/pipe").st_mode)
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", "/proc/nowhere/auth.json")
+    with pytest.raises(StoreError, match="can't make /proc/nowhere"):
+        credentials.save("example.com", Login("me", "secret"))
 
 
 def test_logins_at_the_same_time_are_all_kept() -> None:
