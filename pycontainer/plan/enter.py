@@ -5,7 +5,8 @@ had the host's root directory or a descriptor that leads to it (CVE-2016-9962, C
 in there can see, enters the container's namespaces, gives birth, and comes back.
 
 Out of a user namespace there is no way back; there the process joins the namespaces itself, and nobody in that user
-namespace may look at a process whose memory belongs to the one above.
+namespace may look at a process whose memory belongs to the one above. So does a process that gets a label of a security
+module, since it needs the host's /proc for that.
 """
 
 from __future__ import annotations
@@ -86,13 +87,13 @@ def enter(spec: Spec, entry: Entry) -> Plan:
 
 def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     group, watched = entry.group, entry.watched
-    inside = watched and "user" not in entry.kinds
+    inside = "user" not in entry.kinds and not labels.wanted(spec)
     if group:
         yield from group.open()
     yield _hide()
     yield _give_birth(entry) if inside else _born(entry)
     if inside:
-        yield from _hide_cgroup(entry)
+        yield from _forget_cgroup(entry)
         yield _forget(entry)
     yield from namespaces.handshake(first=False) if watched else namespaces.held_handshake()
     if watched:
@@ -144,24 +145,30 @@ def _hide() -> Step:
 def _give_birth(entry: Entry) -> Step:
     cgroup = entry.group.clone_into if entry.group else None
     flags = sum(namespaces.FLAGS[kind] for kind in entry.kinds if kind != "cgroup" or not cgroup)
+    back = (calls.setns(CALLER, flags),) if flags and entry.watched else ()
     return Step(
-        "Enter its namespaces, make a process there, and come back",
+        f"Enter its namespaces{',' if back else ' and'} make a process there{', and come back' if back else ''}",
         "A process that entered on its own would for a moment show the host's files to those who see it in there",
         MONITOR,
-        (
-            *((calls.setns(CONTAINER, flags),) if flags else ()),
-            calls.clone3(0, child=INIT, out=INIT_PID, cgroup=cgroup),
-            *((calls.setns(CALLER, flags),) if flags else ()),
-            calls.close(INIT_END),
-            calls.pidfd_open(INIT_PID, out=INIT_PIDFD),
-        ),
+        (*((calls.setns(CONTAINER, flags),) if flags else ()), _clone(entry), *back, *_keep(entry)),
         "setns(2)",
         Proof("/proc/{pid}/ns/mnt"),
     )
 
 
-def _hide_cgroup(entry: Entry) -> Iterator[Step]:
-    if "cgroup" not in entry.kinds or not entry.group or not entry.group.clone_into:
+def _forget_cgroup(entry: Entry) -> Iterator[Step]:
+    """It was born in its cgroup of v2; first of all it lets go of that directory of the host's."""
+    cgroup = entry.group.clone_into if entry.group else None
+    if not cgroup:
+        return
+    yield Step(
+        "Let go of the cgroup's directory",
+        "From there a way leads to the cgroups of everybody",
+        INIT,
+        (calls.close(cgroup),),
+        "close(2)",
+    )
+    if "cgroup" not in entry.kinds:
         return
     yield Step(
         "Join its cgroup namespace",
@@ -173,13 +180,21 @@ def _hide_cgroup(entry: Entry) -> Iterator[Step]:
     )
 
 
-def _forget(entry: Entry) -> Step:
+def _clone(entry: Entry) -> Call:
     cgroup = entry.group.clone_into if entry.group else None
+    return calls.clone3(0 if entry.watched else k.CLONE_PARENT, child=INIT, out=INIT_PID, cgroup=cgroup)
+
+
+def _keep(entry: Entry) -> tuple[Call, ...]:
+    return (calls.close(INIT_END), calls.pidfd_open(INIT_PID, out=INIT_PIDFD)) if entry.watched else ()
+
+
+def _forget(entry: Entry) -> Step:
     return Step(
         "Hold nothing that leads out",
         "It was born with copies of the monitor's descriptors",
         INIT,
-        tuple(calls.close(slot) for slot in (cgroup, CONTAINER, CALLER) if slot),
+        tuple(calls.close(slot) for slot in (CONTAINER, CALLER) if slot in entry.given),
         "close(2)",
     )
 
@@ -197,14 +212,11 @@ def _take_root() -> Step:
 
 def _born(entry: Entry) -> Step:
     pid = (calls.setns(CONTAINER, k.CLONE_NEWPID),) if "pid" in entry.kinds else ()
-    cgroup = entry.group.clone_into if entry.group else None
-    clone = calls.clone3(0 if entry.watched else k.CLONE_PARENT, child=INIT, out=INIT_PID, cgroup=cgroup)
-    kept = (calls.close(INIT_END), calls.pidfd_open(INIT_PID, out=INIT_PIDFD)) if entry.watched else ()
     return Step(
         "Make a process in the container",
         "Into a PID namespace one can only be born; setns(2) says where the next child will be",
         MONITOR,
-        (*pid, clone, *kept),
+        (*pid, _clone(entry), *_keep(entry)),
         "setns(2)",
         Proof("/proc/{pid}/ns/pid_for_children"),
     )

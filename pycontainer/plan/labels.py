@@ -13,30 +13,28 @@ if TYPE_CHECKING:
 _APPARMOR, _SELINUX = Slot("AppArmor's exec attribute"), Slot("SELinux's exec attribute")
 
 
-def _wanted(spec: Spec) -> list[tuple[Slot, str, str]]:
-    """(slot, file of /proc/self/attr, what to write there)."""
+def wanted(spec: Spec) -> list[tuple[Slot, str, str]]:
+    """(slot, file of /proc/self/attr, what to write there), for each label that is asked for."""
     process = spec["process"]
-    wanted = []
+    asked = []
     if process.get("apparmorProfile"):
-        wanted.append((_APPARMOR, "apparmor/exec", f"exec {process['apparmorProfile']}"))
+        asked.append((_APPARMOR, "apparmor/exec", f"exec {process['apparmorProfile']}"))
     if process.get("selinuxLabel"):
-        wanted.append((_SELINUX, "exec", process["selinuxLabel"]))
-    return wanted
+        asked.append((_SELINUX, "exec", process["selinuxLabel"]))
+    return asked
 
 
 def open_attributes(spec: Spec) -> tuple[Step, ...]:
     """While /proc is the host's: through a descriptor, nothing mounted by the container can stand in for the file."""
-    wanted = _wanted(spec)
-    if not wanted:
+    asked = wanted(spec)
+    if not asked:
         return ()
     return (
         Step(
             "Open where labels are written",
             "In the container something else may be mounted at that place",
             INIT,
-            tuple(
-                calls.openat(k.AT_FDCWD, f"/proc/self/attr/{file}", k.O_WRONLY, out=slot) for slot, file, _ in wanted
-            ),
+            tuple(calls.openat(k.AT_FDCWD, f"/proc/self/attr/{file}", k.O_WRONLY, out=slot) for slot, file, _ in asked),
             "proc_pid_attr(5)",
         ),
     )
@@ -44,15 +42,15 @@ def open_attributes(spec: Spec) -> tuple[Step, ...]:
 
 def apply(spec: Spec) -> tuple[Step, ...]:
     """What the kernel is to do at the execve."""
-    wanted = _wanted(spec)
-    if not wanted:
+    asked = wanted(spec)
+    if not asked:
         return ()
     return (
         Step(
             "Label the program",
             "A security module decides by this label, and it changes at execve",
             INIT,
-            tuple(calls.write(slot, text) for slot, _, text in wanted),
+            tuple(calls.write(slot, text) for slot, _, text in asked),
             "proc_pid_attr(5)",
             Proof("/proc/{pid}/attr/exec"),
         ),
