@@ -58,9 +58,10 @@ registry: setup ## serve the images at 127.0.0.1:5000 until Ctrl-C
 	@.ci/packages demo
 	@$(PY) -m images.registry --port 5000
 
-bench: setup ## measure starts side by side with podman, crun, runc, bwrap and plain C
+bench: setup ## measure starts and containers that live, beside podman, docker, crun, runc, bwrap and plain C
 	@.ci/packages bench
 	@$(PY) -m bench.run
+	@$(PY) -m bench.life
 
 clean: ## remove what was built here, the virtual environment too
 	rm -rf $(VENV) build dist *.egg-info images/out .pytest_cache .mypy_cache .ruff_cache
