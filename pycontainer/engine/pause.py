@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainer import cgroups
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life
 from pycontainer.errors import Conflict
 from pycontainer.record import TYPE_CHECKING
@@ -19,6 +20,7 @@ def pause(roots: Roots, name: str) -> None:
             f"container {container.name} is {'paused already' if container.state == 'paused' else 'not running'}"
         )
     life.mark(roots, container.id, "paused")  # before: who is killed here has left a container that may be unpaused
+    hit("pause.marked")
     try:
         cgroups.detect().freeze(container.cgroup)
     except BaseException:
@@ -33,5 +35,6 @@ def unpause(roots: Roots, name: str) -> None:
     if container.state != "paused":
         raise Conflict(f"container {container.name} is not paused")
     cgroups.detect().thaw(container.cgroup)
+    hit("unpause.thawed")
     life.mark(roots, container.id, "paused", present=False)
     events.write(roots, "unpause", container)

@@ -9,6 +9,7 @@ import select
 import time
 from collections.abc import Iterator
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life
 from pycontainer.engine.again import ALIVE, begin
 from pycontainer.errors import Conflict
@@ -45,6 +46,7 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
     """Send the stop signal, and SIGKILL if it has not ended ``timeout`` seconds later; -1 waits for ever."""
     container = containers.find(roots, name)
     life.ask_to_stop(roots, container.id)
+    hit("stop.asked")
     ran = container.state in (*ALIVE, "restarting")
     while container.state in (*ALIVE, "restarting"):  # a policy may start it at this very moment
         if container.pid:
@@ -60,6 +62,7 @@ def restart(roots: Roots, name: str, *, sign: str = "", timeout: float | None = 
     """Stop it if it runs, and start it."""
     container = containers.find(roots, name)
     stop(roots, container.id, sign=sign, timeout=timeout)
+    hit("restart.stopped")
     begin(roots, container.id)
     events.write(roots, "restart", container)
 
@@ -73,14 +76,17 @@ def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | 
     with process(roots, container) as pidfd:
         if pidfd is not None:
             _send(roots, container, pidfd, signal_number(sign or options.get("stop_signal", "SIGTERM")))
+            hit("stop.signalled")
             _thaw(roots, container)
             if not _ends(pidfd, seconds):
                 _send(roots, container, pidfd, signal.SIGKILL)
+                hit("stop.killed")
                 if not _ends(pidfd, AFTER_KILL):
                     raise Conflict(
                         f"container {container.name} has not ended {AFTER_KILL} s after SIGKILL",
                         hint="look for state D in ps",
                     )
+    hit("stop.ended")
     await_end(roots, container)
 
 
@@ -99,7 +105,9 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL", *, final: bool = True) 
             raise Conflict(f"container {container.name} is not running")
         if final and number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
             life.ask_to_stop(roots, container.id)
+        hit("kill.asked")
         _send(roots, container, pidfd, number)
+        hit("kill.signalled")
         if number == signal.SIGKILL:
             _thaw(roots, container)
             if _ends(pidfd, AFTER_KILL):

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from pycontainer.core.failpoint import hit
 from pycontainer.errors import StoreError
 from pycontainer.image.tree import remove_tree
 from pycontainer.record import TYPE_CHECKING
@@ -131,6 +132,7 @@ def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
             view = view[os.write(fd, view) :]
         if sync:
             os.fsync(fd)
+        hit("file.written")
         os.rename(temporary, path)  # while its lock keeps sweepers away
     finally:
         os.close(fd)
@@ -189,8 +191,11 @@ class PartialBlob:
 
     def commit(self) -> None:
         """Put the finished and verified blob in its place."""
+        hit("blob.whole")
         mark(self._store, f"blob.{self._digest}")
+        hit("blob.marked")
         into_place(self._store, self._path, self._store.blob_path(self._digest))
+        hit("blob.placed")
 
     def discard(self) -> None:
         """Throw away bytes that turned out wrong."""
@@ -253,11 +258,14 @@ class PartialLayer:
 
     def commit(self, layer_json: bytes) -> None:
         """Describe the finished and verified layer, and put it in its place."""
+        hit("layer.unpacked")
         place = self._store.layer_path(self._diff_id)
         write_file(self._store, f"{self._path}/layer.json", layer_json)
+        hit("layer.described")
         mark(self._store, f"layer.{self._diff_id}")
         trash(self._store, place)  # nothing, or a damaged one
         into_place(self._store, self._path, place)
+        hit("layer.placed")
 
     def discard(self) -> None:
         """Remove everything that was unpacked."""

@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from pycontainer.core.failpoint import hit
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
@@ -417,7 +418,9 @@ class Store:
             yield entries
             if entries != before:
                 document["manifests"] = [entry.to_json() for entry in entries] + foreign
+                hit("index.changed")
                 self._write_index(document)
+                hit("index.written")
 
     def _write_index(self, document: dict[str, Any]) -> None:
         import json  # +4 ms; people read this file, so it is indented
