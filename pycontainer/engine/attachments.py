@@ -14,6 +14,7 @@ import os
 import sys
 
 from pycontainer.core.directories import make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.network.connection import Attachment
 from pycontainer.record import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
 
 RECORD = "network.json"
+CONNECTING = "connecting"
+"""Locked while somebody connects a container that runs; not empty until that is done."""
 
 
 def table_of(roots: Roots) -> str:
@@ -67,6 +70,7 @@ def write_record(roots: Roots, attachment: Attachment) -> None:
     path = record_path(roots, attachment.container)
     with open(path + ".new", "w") as file:
         file.write(json.dumps(attachment.record()))
+    hit("attachment.written")
     os.rename(path + ".new", path)
 
 

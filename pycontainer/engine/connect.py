@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
+from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.engine import attachments, containers, endpoints, events, neighbours
@@ -22,6 +24,8 @@ from pycontainer.plan import network as steps
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.network.connection import Attachment
@@ -42,10 +46,71 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
         raise Conflict(f"container {container.name} is in network {network.name} already")
     if network.name == store.DEFAULT and endpoint.aliases:
         raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
-    if container.state in ALIVE:
-        _plug(roots, container, endpoint)
-    _remember(roots, container, (*asked, endpoint))
+    with _undone_if_it_fails(roots, container):
+        if container.state in ALIVE:
+            _plug(roots, container, endpoint)
+        hit("connect.plugged")
+        _remember(roots, container, (*asked, endpoint))
     _tell(roots, "connect", network.name, container)
+
+
+@contextlib.contextmanager
+def _undone_if_it_fails(roots: Roots, container: Container) -> Iterator[None]:
+    """Be the only one who changes what a container that runs is connected to.
+
+    The record of its networks and that of the container do not change at once: what is in the file says that they may
+    differ, whoever finds it so.
+    """
+    if container.state not in ALIVE:
+        yield
+        return
+    with _locked(roots, container.id) as lock:
+        _settle(roots, container, lock)
+        os.write(lock, b"!")
+        try:
+            yield
+        except BaseException:
+            _settle(roots, container, lock)
+            raise
+        os.ftruncate(lock, 0)
+
+
+@contextlib.contextmanager
+def _locked(roots: Roots, container_id: str, how: int = 0) -> Iterator[int]:
+    path = f"{roots.live(container_id)}/{attachments.CONNECTING}"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | how)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def mend(roots: Roots, container_id: str) -> None:
+    """Put right what somebody has left who was killed while connecting a container, which runs."""
+    with contextlib.suppress(BlockingIOError), _locked(roots, container_id, fcntl.LOCK_NB) as lock:
+        _settle(roots, containers.load(roots, container_id), lock)
+
+
+def _settle(roots: Roots, container: Container, lock: int) -> None:
+    """If it is not certain that it has been done: let it have what both records agree on, and nothing else."""
+    if not os.fstat(lock).st_size:
+        return
+    attachment = attachments.attachment_of(roots, container.id)
+    if attachment is not None:
+        wanted = {endpoint.name for endpoint in _asked(containers.load(roots, container.id), "connect")}
+        kept = attachment._replace(connections=tuple(c for c in attachment.connections if c.network in wanted))
+        kept = kept._replace(ports=tuple(port for port in attachment.ports if port.target in kept.addresses))
+        attachments.write_record(roots, kept)
+        gone = tuple(connection for connection in attachment.connections if connection not in kept.connections)
+        ports = tuple(port for port in attachment.ports if port not in kept.ports)
+        _let_go(attachment._replace(connections=gone, ports=ports), container.pid)
+        cables = {connection.number for connection in kept.connections}
+        for number in set(range(len(cables) + len(gone) + 2)) - cables:  # none has a number higher than that
+            bridge.remove(host_end(container.id, number).name)
+        endpoints.free_addresses(roots, container.id, keep=kept.addresses)
+        neighbours.refresh_names(roots, {*wanted, *(connection.network for connection in gone)})
+    os.ftruncate(lock, 0)
 
 
 def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
@@ -53,13 +118,8 @@ def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
     if before is None:
         raise Conflict(f"container {container.name} has no network of its own")
     after = endpoints.extend(roots, container, before, endpoint)
-    added = after._replace(connections=after.connections[-1:], ports=())
-    try:
-        perform(_plan(added, container.pid))
-    except BaseException:
-        attachments.write_record(roots, before)
-        _let_go(added, container.pid)
-        raise
+    perform(_plan(after._replace(connections=after.connections[-1:], ports=()), container.pid))
+    hit("connect.performed")
     neighbours.refresh_names(roots, {endpoint.name})
 
 
@@ -112,21 +172,28 @@ def disconnect(roots: Roots, name: str, network_name: str) -> None:
     left = tuple(endpoint for endpoint in asked if endpoint.name != network.name)
     if len(left) == len(asked):
         raise NotFound(f"container {container.name} is not connected to network {network.name}")
-    if container.state in ALIVE and (attachment := attachments.attachment_of(roots, container.id)):
-        gone = tuple(c for c in attachment.connections if c.network == network.name)
-        kept = tuple(c for c in attachment.connections if c.network != network.name)
-        targets = {address for connection in gone for address in connection.addresses}
-        attachments.write_record(
-            roots,
-            attachment._replace(
-                connections=kept, ports=tuple(port for port in attachment.ports if port.target not in targets)
-            ),
-        )
-        left_ports = tuple(port for port in attachment.ports if port.target in targets)
-        _let_go(attachment._replace(connections=gone, ports=left_ports), container.pid)
-        neighbours.refresh_names(roots, {c.network for c in attachment.connections})
-    _remember(roots, container, left)
+    with _undone_if_it_fails(roots, container):
+        if container.state in ALIVE:
+            _unplug(roots, container, network.name)
+        hit("disconnect.named")
+        _remember(roots, container, left)
     _tell(roots, "disconnect", network.name, container)
+
+
+def _unplug(roots: Roots, container: Container, name: str) -> None:
+    attachment = attachments.attachment_of(roots, container.id)
+    if attachment is None:
+        return
+    gone = tuple(connection for connection in attachment.connections if connection.network == name)
+    kept = tuple(connection for connection in attachment.connections if connection.network != name)
+    lost = {address for connection in gone for address in connection.addresses}
+    ports = tuple(port for port in attachment.ports if port.target in lost)
+    left = tuple(port for port in attachment.ports if port.target not in lost)
+    attachments.write_record(roots, attachment._replace(connections=kept, ports=left))
+    hit("disconnect.recorded")
+    _let_go(attachment._replace(connections=gone, ports=ports), container.pid)
+    hit("disconnect.pulled")
+    neighbours.refresh_names(roots, {connection.network for connection in attachment.connections})
 
 
 def _tell(roots: Roots, action: str, network: str, container: Container) -> None:

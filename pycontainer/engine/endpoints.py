@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import attachments, containers, firewall, life, neighbours
 from pycontainer.engine.attachments import directory, note, table_of
 from pycontainer.engine.networks import network_called
@@ -19,6 +20,8 @@ from pycontainer.network.store import DEFAULT
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots
@@ -46,11 +49,13 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
         if network.name == DEFAULT and endpoint.aliases:
             raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
     attachments.write_record(roots, Attachment(container_id, table_of(roots), directory(roots)))
+    hit("attach.noted")
     firewall.ready(roots, [network for _, network in asked], publishing=bool(options.publish or options.publish_all))
     connections = tuple(
         _connection(roots, bundle.container, network, endpoint, number, options.hostname)
         for number, (endpoint, network) in enumerate(asked)
     )
+    hit("attach.addressed")
     connections = _ranked(connections, [endpoint.gw_priority for endpoint, _ in asked])
     attachment = Attachment(container_id, table_of(roots), directory(roots), connections)
     if options.publish or options.publish_all:
@@ -59,7 +64,9 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
         attachment = attachment._replace(ports=ports.of(bundle, connections, [network for _, network in asked]))
     _await_link(attachment)
     attachments.write_record(roots, attachment)
+    hit("attach.recorded")
     neighbours.introduce(roots, bundle, attachment, [network for _, network in asked])
+    hit("attach.named")
     neighbours.follow_resolver(roots)
     return attachment
 
@@ -158,7 +165,9 @@ def extend(roots: Roots, container: Container, attachment: Attachment, endpoint:
     made = _connection(roots, container, network, endpoint, number, container.options.get("hostname", ""))
     metric = max([connection.metric for connection in attachment.connections], default=0) + 100
     extended = attachment._replace(connections=(*attachment.connections, made._replace(metric=metric)))
+    hit("extend.addressed")
     attachments.write_record(roots, extended)
+    hit("extend.recorded")
     return extended
 
 
@@ -224,20 +233,29 @@ def release(roots: Roots, container_id: str) -> None:
     attachment = attachments.attachment_of(roots, container_id)
     if attachment is None:
         return
-    if not attachment.connections:  # whoever started it was killed meanwhile: see whose the addresses are
-        for name in _subdirectories(directory(roots)):
-            where = directory(roots, name)
-            addresses.release(where, [a for a, owner in addresses.users(where).items() if owner == container_id])
+    if not attachment.connections or os.path.exists(f"{roots.live(container_id)}/{attachments.CONNECTING}"):
+        free_addresses(roots, container_id)  # whoever started or connected it may have been killed meanwhile
+    if not attachment.connections:
         return
     mine = [path for path in attachment.taken() if os.path.islink(path) and os.readlink(path) == container_id]
     if mine:
         with contextlib.suppress(OSError):  # the table may be gone
             nftables.change(attachment.table, attachment.elements(), add=False)
+        hit("release.ports")
         for path in mine:
             addresses.release(os.path.dirname(path), [os.path.basename(path)])
     with contextlib.suppress(FileNotFoundError):
+        hit("release.addresses")
         os.unlink(attachments.record_path(roots, container_id))
+        hit("release.record")
     neighbours.refresh_names(roots, {connection.network for connection in attachment.connections})
+
+
+def free_addresses(roots: Roots, container_id: str, keep: Collection[str] = ()) -> None:
+    """Give back all addresses that a container has taken, whatever its record says, except those to ``keep``."""
+    for name in _subdirectories(directory(roots)):
+        where, mine = directory(roots, name), addresses.users(directory(roots, name))
+        addresses.release(where, [a for a, owner in mine.items() if owner == container_id and a not in keep])
 
 
 def _subdirectories(path: str) -> list[str]:

@@ -10,6 +10,7 @@ import contextlib
 import os
 
 from pycontainer.core.directories import make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import neighbours, settings
 from pycontainer.engine.attachments import attachments, directory, locked, note, table_of
 from pycontainer.network import bridge, links, nftables, store
@@ -63,6 +64,7 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
     every = [network for network in store.listing(roots.root) if not network.config_only]
     _restore_links(roots, [network for network in every if network in needed or network.name in used], live)
     every = [network for network in every if network.is_bridge]
+    hit("restore.bridges")
     before = [bridge.forward(network) for network in every if not network.internal]
     if any(before):
         _mark(roots, "router")
@@ -73,6 +75,7 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
     from pycontainer.network import ruleset  # only to make it
 
     ruleset.install(table_of(roots), members, guard=guard, closed=closed)
+    hit("restore.filter")
     _mark(roots, "passing")
 
 

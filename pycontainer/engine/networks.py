@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, firewall
 from pycontainer.engine.attachments import attachments, directory, locked, table_of
 from pycontainer.errors import Conflict, NotFound, UsageError
@@ -60,6 +61,7 @@ def create(roots: Roots, draft: Draft) -> Network:
             if not network.is_bridge:
                 network = host.with_parent(network)
         store.save(roots.root, network)
+        hit("network.saved")
         table = table_of(roots)
         if network.is_bridge and not network.config_only and nftables.look(table).whole:
             nftables.change(table, firewall.elements(network), add=True)
@@ -112,10 +114,13 @@ def remove(roots: Roots, name: str) -> Network:
             )
         if network.is_bridge or network.owns_link:
             bridge.remove(network.bridge)
+        hit("network.unbridged")
         if network.is_bridge:
             with contextlib.suppress(OSError):
                 nftables.change(table_of(roots), firewall.elements(network), add=False)
+        hit("network.unfiltered")
         store.forget(roots.root, network.name)
+        hit("network.forgotten")
         where = directory(roots, network.name)
         with contextlib.suppress(OSError):
             for entry in os.listdir(where):

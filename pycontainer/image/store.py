@@ -19,9 +19,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from pycontainer.core.failpoint import hit
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import staging
 from pycontainer.image.manifest import (

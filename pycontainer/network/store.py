@@ -7,6 +7,7 @@ import json
 import os
 
 from pycontainer.core.directories import make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.network.addresses import Subnet
 from pycontainer.record import TYPE_CHECKING, Record
@@ -147,11 +148,12 @@ def record(network: Network) -> dict[str, Any]:
 
 
 def save(root: str, network: Network) -> None:
-    """Write a new network down. Raises Conflict if there is one of that name."""
+    """Write a new network down; nobody else is at it. Raises Conflict if there is one of that name."""
     make_private(root + "/networks")
-    scratch = f"{root}/networks/.{network.id}"
+    scratch = f"{root}/networks/.new"
     with open(scratch, "w") as file:
         file.write(json.dumps(record(network), indent=1))
+    hit("network.written")
     try:
         os.link(scratch, _path(root, network.name))
     except FileExistsError:
