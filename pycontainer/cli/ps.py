@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 
 import click
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.engine import containers, health
+from pycontainer.engine import containers, health, removal
+from pycontainer.engine.repair import repair
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
@@ -61,6 +63,9 @@ STATES = frozenset(["created", "restarting", "running", "removing", "paused", "e
 def command(session: Session, /, filters: tuple[str, ...], form: str, last: int, quiet: bool, **flags: bool) -> None:
     """List containers."""
     roots = session.roots
+    with contextlib.suppress(OSError):  # on a read-only disk one may look nevertheless
+        repair(roots)
+        removal.empty_trash(roots)
     everything = containers.listing(roots)
     every = flags["every"] or last >= 0 or flags["latest"]
     found = select(everything, listing.Filters(filters, FILTERS), every=every, roots=roots)

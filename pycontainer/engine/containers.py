@@ -14,17 +14,20 @@ A container is a directory, ``ROOT/containers/<id>``:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
 
 from pycontainer import jsontext
 from pycontainer.core.directories import entries, make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from pycontainer.oci.spec import Spec
@@ -88,6 +91,7 @@ def reserve(roots: Roots, container_id: str, name: str) -> None:
     for path in (roots.root, roots.root + "/containers", roots.root + "/names"):
         make_private(path)
     os.mkdir(roots.container(container_id), 0o700)
+    hit("create.directory")
     try:
         take_name(roots, container_id, name)
     except Conflict:
@@ -99,23 +103,64 @@ def take_name(roots: Roots, container_id: str, name: str) -> None:
     """Make the link that says whose name it is. Raises Conflict if it is another container's."""
     link, target = f"{roots.root}/names/{name}", f"../containers/{container_id}"
     try:
-        os.symlink(target, link)
+        return os.symlink(target, link)
     except FileExistsError:
-        owner = os.readlink(link).rpartition("/")[2]
-        if os.path.isdir(roots.container(owner)):
+        pass
+    with names_locked(roots):
+        owner = owner_of(roots, name)
+        if owner and _goes_by(roots, owner, name):
             raise Conflict(
                 f"the name {name} is already in use by container {owner[:12]}",
                 hint=f"remove it with 'pyc rm {name}', or choose another name",
-            ) from None
-        os.symlink(target, f"{link}.{container_id}")  # its owner is gone: the link is a killed process's remains
+            )
+        os.symlink(target, f"{link}.{container_id}")  # the link is what a killed process has left
         os.rename(f"{link}.{container_id}", link)
+
+
+def free_name(roots: Roots, container_id: str, name: str) -> None:
+    """Remove the link, if it is the container's."""
+    if owner_of(roots, name) == container_id:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{roots.root}/names/{name}")
+
+
+def owner_of(roots: Roots, name: str) -> str:
+    """The ID of the container that has a name, or had it when its process was killed; "" if nobody has."""
+    try:
+        return os.readlink(f"{roots.root}/names/{name}").rpartition("/")[2]
+    except OSError:
+        return ""
+
+
+def _goes_by(roots: Roots, container_id: str, name: str) -> bool:
+    """Whether there is such a container, or somebody who is making it."""
+    try:
+        return load(roots, container_id).name == name
+    except NotFound:
+        return life.is_alive(roots, container_id)
+    except StoreError:
+        return True
+
+
+@contextlib.contextmanager
+def names_locked(roots: Roots) -> Iterator[None]:
+    """Be the only one who gives a name to somebody else."""
+    lock = os.open(roots.root + "/names", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write(roots: Roots, container: Container) -> None:
     """Record what the container is."""
     record = {name: getattr(container, name) for name in _STORED}
-    with open(roots.container(container.id) + "/container.json", "w") as file:
+    path = roots.container(container.id) + "/container.json"
+    with open(path + ".new", "w") as file:
         file.write(jsontext.dump(record))
+    hit("record.written")
+    os.rename(path + ".new", path)
 
 
 def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
@@ -132,12 +177,22 @@ def now() -> float:
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-def listing(roots: Roots) -> list[Container]:
-    """Every container, the newest first."""
+def listing(roots: Roots, *, whole: bool = False) -> list[Container]:
+    """Every container, the newest first.
+
+    One whose record is damaged is among them, as ``dead``; with ``whole``, for those who remove what no container has,
+    that raises StoreError.
+    """
     found = []
     for container_id in entries(roots.root + "/containers"):
-        with contextlib.suppress(NotFound):
+        try:
             found.append(load(roots, container_id))
+        except NotFound:  # it is being made or removed
+            pass
+        except StoreError:
+            if whole:
+                raise
+            found.append(damaged(roots, container_id))
     return sorted(found, key=lambda container: container.created, reverse=True)
 
 
@@ -166,9 +221,24 @@ def load(roots: Roots, container_id: str) -> Container:
         raise NotFound(f"no such container: {container_id[:12]}") from None
     except (ValueError, TypeError, KeyError):
         raise StoreError(
-            f"container {container_id[:12]}: its container.json is damaged", hint=f"'pyc rm -f {container_id[:12]}'"
+            f"container {container_id[:12]}: its container.json is damaged",
+            hint=f"what it has written is in {roots.container(container_id)}/upper; "
+            f"'pyc rm -f {container_id[:12]}' removes it",
         ) from None
     return with_state(roots, container)
+
+
+def damaged(roots: Roots, container_id: str) -> Container:
+    """What can be said of a container whose record can't be read: enough to list and to remove it."""
+    names = [name for name in entries(roots.root + "/names") if owner_of(roots, name) == container_id]
+    try:
+        with open(roots.container(container_id) + "/config.json") as file:
+            cgroup = str(jsontext.load(file.read())["linux"]["cgroupsPath"])
+    except (OSError, ValueError, TypeError, KeyError):
+        cgroup = f"/pyc/{container_id}"
+    return Container(
+        container_id, (names or [container_id[:12]])[0], "", "", (), 0.0, cgroup=cgroup, state="dead", exit_code=255
+    )
 
 
 def with_state(roots: Roots, container: Container) -> Container:

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, volumes
 from pycontainer.engine.volumes import DIRECTORY, OWNER_DIGITS, Volume, data, directory, recorded
 from pycontainer.errors import HostLacks, NotFound, StoreError, UsageError
@@ -115,8 +116,10 @@ def _fill(roots: Roots, mount: Mount, image: Image) -> None:
             raise
         opened.callback(os.close, source)
         os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        hit("volume.copying")
         try:
             copyup.copy_up(source, target)
+            hit("volume.copied")
         except OSError as error:
             why = os.strerror(error.errno or 0).lower()
             raise StoreError(f"can't copy {mount.target} of the image into volume {mount.source}: {why}") from error

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from pycontainer.engine import containers, events, removal
 from pycontainer.engine.disk_usage import ALIVE, stored, written
-from pycontainer.errors import Conflict, NotFound
+from pycontainer.engine.repair import repair
+from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.image.store import Removed, Store
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -27,7 +28,7 @@ def users(roots: Roots, image_id: str) -> list[str]:
     """Names of the containers that an image must stay for: made from it, or with its files mounted."""
     return [
         container.name
-        for container in containers.listing(roots)
+        for container in containers.listing(roots, whole=True)
         if container.image_id == image_id
         or any(list(mount[:2]) == ["image", image_id] for mount in container.options.get("mounts", ()))
     ]
@@ -62,6 +63,7 @@ def lines_of(removed: Removed) -> list[str]:
 
 def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda container: True) -> Pruned:
     """Remove the containers that don't run."""
+    repair(roots)
     removed, size = [], 0
     for container in containers.listing(roots):
         if container.state in ALIVE or not wanted(container):
@@ -69,8 +71,8 @@ def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda 
         took = written(roots, container.id)
         try:
             removal.remove(roots, container.id)
-        except (NotFound, Conflict):
-            continue  # somebody was quicker, or it runs now
+        except (NotFound, Conflict, StoreError):
+            continue  # somebody was quicker, or it runs now, or is damaged
         removed.append(container.id)
         size += took
     return Pruned(tuple(removed), size)

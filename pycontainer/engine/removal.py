@@ -7,8 +7,9 @@ import errno
 import os
 
 from pycontainer.core.directories import entries, make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life
-from pycontainer.errors import Conflict
+from pycontainer.errors import Conflict, StoreError
 from pycontainer.image.tree import remove_tree
 from pycontainer.record import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
 
     Raises NotFound, or Conflict if it runs.
     """
-    container = containers.find(roots, name_or_id)
+    container = _found(roots, name_or_id, force=force)
     if container.state in ("running", "paused", "restarting"):
         if not force:
             raise Conflict(
@@ -45,11 +46,28 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
     return container
 
 
+def _found(roots: Roots, name_or_id: str, *, force: bool) -> Container:
+    try:
+        return containers.find(roots, name_or_id)
+    except StoreError:
+        matches = [c for c in containers.listing(roots) if name_or_id == c.name or c.id.startswith(name_or_id)]
+        if not force or len(matches) != 1:
+            raise
+    clear_remains(matches[0])  # it may live: nothing else says how to stop it
+    return matches[0]
+
+
 def _remove(roots: Roots, container: Container, *, keep_volumes: bool) -> None:
     life.ask_to_stop(roots, container.id)
+    hit("remove.asked")
     lock = life.take_lock(roots, container.id, patience=10)
     try:
-        clear_remains(container)
+        hit("remove.locked")
+        if not clear_remains(container):
+            raise Conflict(
+                f"container {container.name}: a process of it does not end", hint="look for state D in ps; try later"
+            )
+        hit("remove.cleared")
         discard(roots, container.id, container.name, keep_volumes=keep_volumes)
     finally:
         os.close(lock)
@@ -61,10 +79,18 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
     Without a ``name``, of a container that was killed before it was recorded, its name is looked for. Its volumes
     without a name go too, unless ``keep_volumes``.
     """
-    for link in [name] if name else entries(roots.root + "/names"):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"{roots.root}/names/{link}").endswith("/" + container_id):
-                os.unlink(f"{roots.root}/names/{link}")
+    if not keep_volumes and os.path.isdir(roots.root + "/volumes"):
+        from pycontainer.engine import volumes
+
+        volumes.drop(roots, container_id)
+        hit("discard.volumes")
+    if name:
+        containers.free_name(roots, container_id, name)
+    elif names := entries(roots.root + "/names"):
+        with containers.names_locked(roots):
+            for name in names:
+                containers.free_name(roots, container_id, name)
+    hit("discard.unnamed")
     trash, where = roots.root + "/trash", roots.container(container_id)
     wrote = bool(entries(where + "/upper"))
     try:
@@ -76,12 +102,10 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
         if error.errno != errno.ENOSPC:
             raise
         trash, wrote = roots.root + "/containers", True  # not even room for a name in another directory
+    hit("discard.moved")
     if wrote:
         _delete(trash, container_id)
-    if not keep_volumes and os.path.isdir(roots.root + "/volumes"):
-        from pycontainer.engine import volumes
-
-        volumes.drop(roots, container_id)
+        hit("discard.deleted")
     forget_live(roots, container_id)
 
 
@@ -92,6 +116,7 @@ def forget_live(roots: Roots, container_id: str) -> None:
         from pycontainer.engine import endpoints
 
         endpoints.release(roots, container_id)
+        hit("forget.networks")
     if more := _expected(live):
         from pycontainer import cgroups
 
@@ -99,6 +124,8 @@ def forget_live(roots: Roots, container_id: str) -> None:
     for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
+        hit("forget.file")
+    hit("forget.files")
     with contextlib.suppress(OSError):
         os.rmdir(live)
 
@@ -117,11 +144,14 @@ def _expected(live: str) -> str:
         return ""
 
 
-def clear_remains(container: Container) -> None:
-    """Remove the cgroup of a container that has no monitor any more, and whatever still runs in it."""
+def clear_remains(container: Container, *, timeout: float = 5) -> bool:
+    """Remove the cgroup of a container that has no monitor any more, and whatever still runs in it.
+
+    Returns whether that was possible within ``timeout`` seconds.
+    """
     from pycontainer import cgroups
 
-    cgroups.detect().remove_now(container.cgroup)
+    return not container.cgroup or not cgroups.detect().remove_now(container.cgroup, timeout)
 
 
 def empty_trash(roots: Roots) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar import container_name
@@ -21,7 +19,15 @@ def rename(roots: Roots, old: str, new: str) -> None:
     if new == container.name:
         raise Conflict(f"container {old} has that name already")
     containers.take_name(roots, container.id, new)
-    containers.write(roots, container._replace(name=new))
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{roots.root}/names/{container.name}")
+    hit("rename.taken")
+    with containers.names_locked(roots):
+        if containers.owner_of(roots, new) != container.id:
+            raise Conflict(f"the name {new} is already in use")  # before the record had it, it looked like remains
+        try:
+            containers.write(roots, container._replace(name=new))
+        except BaseException:
+            containers.free_name(roots, container.id, new)
+            raise
+        hit("rename.recorded")
+        containers.free_name(roots, container.id, container.name)
     events.write(roots, "rename", container._replace(name=new), oldName="/" + container.name)

@@ -13,47 +13,84 @@ import os
 from pycontainer.core.directories import entries
 from pycontainer.engine import containers, life, policy
 from pycontainer.engine.removal import clear_remains, discard, forget_live
-from pycontainer.errors import NotFound, StoreError
+from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
 
 
+PATIENCE = 0.3
+"""Seconds for what is left of a container to die. What hangs in a disk that does not answer is tried again later."""
+
+
 def repair(roots: Roots) -> None:
-    """Clear away what killed processes of ours have left: live state whose lock nobody holds.
+    """Clear away what killed processes of ours have left. It takes some microseconds when there is nothing.
 
     The lock is held meanwhile, so that nobody takes what is just being made for remains.
     """
-    for container_id in entries(roots.runroot + "/containers"):
-        try:
-            lock = life.try_lock(roots, container_id)
-        except FileNotFoundError:
-            with contextlib.suppress(OSError):
-                os.rmdir(roots.live(container_id))  # its maker was killed, or makes the lock right now
-            continue
-        if lock is not None:
-            try:
+    try:
+        live = os.listdir(roots.runroot + "/containers")
+    except FileNotFoundError:
+        return _repair_all(roots)
+    for container_id in live:
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            if (lock := life.try_lock(roots, container_id, os.O_CREAT)) is not None:
                 _repair(roots, container_id, lock)
-            finally:
-                os.close(lock)
+            elif _is_half_connected(roots, container_id):
+                from pycontainer.engine.connect import mend
+
+                mend(roots, container_id)
 
 
-def _repair(roots: Roots, container_id: str, lock: int) -> None:
+def _is_half_connected(roots: Roots, container_id: str) -> bool:
+    """Whether somebody connects it to a network right now, or was killed meanwhile."""
+    try:
+        return os.stat(f"{roots.live(container_id)}/connecting").st_size > 0
+    except OSError:
+        return False
+
+
+def _repair_all(roots: Roots) -> None:
+    """The first command since the host booted, as there is no live state at all: look at every container."""
+    for container_id in entries(roots.root + "/containers"):
+        with contextlib.suppress(Conflict):  # somebody else is at it
+            _repair(roots, container_id, life.take_lock(roots, container_id, patience=0), booted=True)
+
+
+def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False) -> None:
+    """See to one container, which nobody has. Takes over its lock."""
     try:
         container = containers.load(roots, container_id)
-    except (NotFound, StoreError):
-        discard(roots, container_id)  # its maker was killed
-        return
-    clear_remains(container)
-    if container.started and policy.has_policy(container) and policy.restarts(roots, container):
-        _follow(roots, container_id, lock)
-        return
-    ran = life.has_run(roots, container_id) or life.pid_of(roots, container_id) or life.is_kept(roots, container_id)
-    if container.rm or not ran:
-        discard(roots, container_id, container.name)
-    else:
-        forget_live(roots, container_id)
+        if not clear_remains(container, timeout=PATIENCE):
+            return
+        if container.started and policy.has_policy(container) and policy.restarts(roots, container):
+            return _follow(roots, container_id, lock)
+        if container.rm or not _has_been(roots, container_id, booted=booted):
+            discard(roots, container_id, container.name)
+        else:
+            with contextlib.suppress(Conflict):
+                containers.take_name(roots, container_id, container.name)  # whoever removed it got as far as that
+            forget_live(roots, container_id)
+    except NotFound:  # its maker was killed, or its remover
+        discard(roots, container_id, keep_volumes=not os.path.isdir(roots.container(container_id)))
+    except StoreError:
+        if clear_remains(containers.damaged(roots, container_id), timeout=PATIENCE):
+            forget_live(roots, container_id)  # what it has written may be dear to somebody
+    finally:
+        os.close(lock)
+
+
+def _has_been(roots: Roots, container_id: str, *, booted: bool) -> bool:
+    """Whether there is a container, or only the beginning of one.
+
+    The record of a life begins before the program runs. It has run if there is a pid, too, or an end; after a boot,
+    which loses pids, it may have.
+    """
+    record = life.read(roots, container_id)
+    if record and (booted or record.status is not None or life.pid_of(roots, container_id)):
+        return True
+    return life.is_kept(roots, container_id)
 
 
 def _follow(roots: Roots, container_id: str, lock: int) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from pycontainer.core.directories import make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, removal
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar import Mount
@@ -99,15 +100,19 @@ def ensure(roots: Roots, wanted: Volume) -> Volume:
             )
         return found
     where = directory(roots, wanted.name)
+    hit("volume.locked")
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(f"{where}/_data", 0o755)
         os.chmod(f"{where}/_data", 0o755)  # whatever our umask
+        hit("volume.data")
         with open(f"{where}/volume.json.new", "w") as file:
             file.write(json.dumps(wanted._asdict()))
+        hit("volume.written")
         os.rename(f"{where}/volume.json.new", f"{where}/volume.json")
     except OSError as error:
         raise StoreError(f"can't make volume {wanted.name}: {os.strerror(error.errno or 0).lower()}") from error
+    hit("volume.made")
     events.tell(roots, "volume", "create", wanted.name, driver="local")
     return wanted
 
@@ -189,7 +194,7 @@ def _entries(roots: Roots) -> list[str]:
 def users(roots: Roots) -> dict[str, list[Container]]:
     """Name of a volume -> the containers that have it, in any state."""
     found: dict[str, list[Container]] = {}
-    for container in containers.listing(roots):
+    for container in containers.listing(roots, whole=True):
         for name in {mount.source for mount in recorded(container) if mount.type == "volume"}:
             found.setdefault(name, []).append(container)
     return found
@@ -226,7 +231,9 @@ def _delete(roots: Roots, name: str) -> None:
     trash = f"{roots.root}/trash"
     with contextlib.suppress(FileExistsError):
         os.mkdir(trash, 0o700)
+    hit("volume.doomed")
     os.rename(directory(roots, name), f"{trash}/{name}.{os.urandom(4).hex()}")
+    hit("volume.moved")
     removal.empty_trash(roots)
     events.tell(roots, "volume", "destroy", name, driver="local")
 
@@ -234,10 +241,13 @@ def _delete(roots: Roots, name: str) -> None:
 def drop(roots: Roots, container_id: str) -> None:
     """Remove the volumes without a name that a container brought with it, except those that others have too."""
     own = [name for name in _entries(roots) if name.startswith(container_id[:OWNER_DIGITS])]
-    shared = users(roots) if own else {}
+    try:
+        having = users(roots) if own else {}
+    except StoreError:
+        return  # a damaged record may speak of them
     for name in own:
         with contextlib.suppress(NotFound, Conflict):
-            if name not in shared:
+            if all(container.id == container_id for container in having.get(name, ())):
                 with locked(roots, name, wait=False):
                     _delete(roots, name)
 
