@@ -137,7 +137,10 @@ def _cgroup_parent(manager: str | None) -> str:
     return "system.slice" if manager == "systemd" else ""
 
 
-_HOST_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE)
+_HOST_TROUBLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN),
+)
 
 
 def _unexpected(error: Exception, *, debug: bool) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, files, life, policy, removal
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources
@@ -39,8 +40,11 @@ def make(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | 
         bundle = create(roots, image, options)
     container = bundle.container
     containers.write_spec(roots, container.id, bundle.spec)
+    hit("make.described")
     life.keep(roots, container.id)
+    hit("make.kept")
     removal.forget_live(roots, container.id)
+    hit("make.forgotten")
     os.close(bundle.lock)
     events.write(roots, "create", container)
     return container
@@ -108,7 +112,7 @@ def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals)
     try:
         return live(roots, bundle, view, signals)
     except BaseException:
-        if not life.has_run(roots, bundle.container.id):
+        if not life.is_alive(roots, bundle.container.id) and not life.has_run(roots, bundle.container.id):
             if before:
                 with open(record, "wb") as file:
                     file.write(before)
@@ -121,10 +125,12 @@ def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals)
 def revived(roots: Roots, container: Container, lock: int, *, once: bool = False) -> Bundle:
     """The bundle of a container that exists, made anew from what it was made with. Takes over the lock."""
     try:
+        hit("again.locked")
         life.keep(roots, container.id)
         for left in ("pid", "paused", "unhealthy"):
             life.mark(roots, container.id, left, present=False)
         life.forget(roots, container.id)
+        hit("again.cleared")
         options = RunOptions(container.image, recalled(container.options), container.name, rm=container.rm)
         hostname = hostname_of(container.id, options)
         make_sources(options.container)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, facts, files, health, life, recall, removal
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
@@ -58,10 +59,13 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
     container_id, name = new_identity(options)
     lock = life.take_lock(roots, container_id)
     try:
+        hit("create.locked")
         containers.reserve(roots, container_id, name)
+        hit("create.reserved")
         where = roots.container(container_id)
         for directory in ("upper", "work"):
             os.mkdir(f"{where}/{directory}", 0o755)
+        hit("create.filled")
         make_skeleton(roots.root)
         hostname = hostname_of(container_id, options)
         make_sources(options.container)
@@ -74,8 +78,11 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
                 name,
                 file_binds=files.write(roots.live(container_id), hostname, options.container),
             )
+            hit("create.described")
             containers.write(roots, bundle.container)
+            hit("create.recorded")
         write_cidfile(options.cidfile, container_id)
+        hit("create.done")
     except BaseException as error:
         removal.discard(roots, container_id, name)
         os.close(lock)
@@ -97,7 +104,7 @@ def cgroup_of(parent: str, container_id: str) -> str:
 
         systemd.require()
         return scope.path(parent, f"pyc-{container_id}")
-    return f"{parent or '/pyc'}/{container_id}"
+    return f"/{parent.strip('/') or 'pyc'}/{container_id}"  # from the top, with or without a slash
 
 
 def describe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.constants import SIGKILL
+from pycontainer.core.failpoint import hit
 from pycontainer.engine import events, life, policy, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
@@ -47,11 +48,12 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
         if number := signals.fatal():
             return 128 + number
         started = start(roots, bundle, view.stdio, observer)
-        if view.detach:
+        stays = view.detach  # whatever happens to us from now on
+        if stays:
             started.leave()
-            code, stays = 0, True
-        else:
-            code, stays = _attend(roots, started, bundle, view, signals)
+            hit("live.left")
+            return 0
+        code, stays = _attend(roots, started, bundle, view, signals)
         return code
     finally:
         if stays:
@@ -107,6 +109,7 @@ def wind_up(started: Started, bundle: Bundle) -> None:
 
 def leave(roots: Roots, bundle: Bundle) -> None:
     """What is left to do at the end; only then let go of our copy of the container's lock."""
+    hit("live.ended")
     container = bundle.container
     if policy.has_policy(container) and life.has_run(roots, container.id):
         os.close(bundle.lock)  # its monitor sees to the rest

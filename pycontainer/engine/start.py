@@ -11,6 +11,7 @@ from pycontainer import cgroups
 from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGTERM
+from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import containers, events, life, policy, removal
@@ -165,20 +166,25 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
     tty = bundle.spec["process"].get("terminal", False)
     group = group_for(bundle)
     plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle))
+    hit("start.planned")
     scope = ScopeRequest(group)
     try:
         with contextlib.ExitStack() as ours:
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
+            hit("start.opened")
             performance = perform(plan, given | scope.given, bundle.container.name, observer)
     except OSError as error:
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
+        hit("start.spawned")
         scope.fulfil(performance.monitor)
         # All this while the kernel is at work in another process:
         containers.write_spec(roots, bundle.container.id, bundle.spec)
         removal.empty_trash(roots)
+        hit("start.prepared")
         performance.wait_started()
+        hit("start.running")
         events.write(roots, "start", bundle.container)
     except BaseException as error:
         os.close(client)
