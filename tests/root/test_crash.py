@@ -1,0 +1,277 @@
+"""Crash-only: any command can be killed between any two of its steps, and the next one puts it right.
+
+Each point of the code that says ``hit("name")`` (core/failpoint.py) is reached by a command below, and killed there.
+Then one ``pyc ps -a`` is called: nothing may be left that belongs to no container, the container is whole or absent,
+and the same command works.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import Pyc, Result
+from tests.support.host import missing_command
+from tests.support.hosts import HostedPyc, Namespace, World
+from tests.support.remains import PORT, entries, processes, remains, remove_cgroups
+
+pytestmark = pytest.mark.root
+
+ROUNDS = int(os.environ.get("PYC_TEST_CRASHES", "1"))
+PARENT = f"crash{os.getpid()}"
+NET = ("--network", "crash")
+BOX = ("--name", "box", "--cgroup-parent", PARENT, *NET, "-p", f"{PORT}:80", "-v", "kept:/etc", "-v", "/anonymous")
+LONG = ("sleep", "1000")
+
+
+class Crash:
+    """A ``pyc`` of its own, the image it runs, and the host that it runs on."""
+
+    def __init__(self, pyc: HostedPyc, image: str, host: Namespace) -> None:
+        self.pyc, self.image, self.host = pyc, image, host
+
+    def __call__(self, *words: str, point: str = "") -> Result:
+        """Run a command, which is killed at ``point``. The registry is on the tests' own host."""
+        pyc = Pyc(self.pyc.root, self.pyc.runroot, self.pyc.scratch) if words[0] == "pull" else self.pyc
+        return pyc(*words, env={"PYC_FP": point} if point else {})
+
+    def running(self, *options: str) -> None:
+        self("run", "-d", *BOX, *options, self.image, *LONG).ok()
+
+    def created(self) -> None:
+        self("create", *BOX, self.image, *LONG).ok()
+
+    def stopped(self) -> None:
+        self.running()
+        self("stop", "-t", "0", "box").ok()
+
+    def monitor_killed(self) -> None:
+        self.running()
+        kill_monitor(self.pyc, "box")
+
+    def remains(self) -> list[str]:
+        return remains(self.pyc, self.host, PARENT)
+
+    def clear(self) -> None:
+        """To where every test begins: the network is there and has no bridge, and nothing else is."""
+        if left := entries(f"{self.pyc.root}/containers"):
+            self("rm", "-f", "-v", *left)
+        for pid in processes(self.pyc):  # or one failed test would fail all that follow
+            os.kill(pid, signal.SIGKILL)
+        if left := entries(f"{self.pyc.root}/volumes"):
+            self("volume", "rm", "-f", *left)
+        if left := entries(f"{self.pyc.root}/networks") - {"crash.json", ".new"}:
+            self("network", "rm", *(name.removesuffix(".json") for name in left))
+        for line in self.host.ok("ip", "-o", "link", "show", "type", "bridge").splitlines():
+            self.host.ok("ip", "link", "delete", line.split()[1].rstrip(":"))
+
+
+def kill_monitor(pyc: Pyc, name: str) -> None:
+    os.kill(monitor_of(pyc, name), signal.SIGKILL)
+
+
+def monitor_of(pyc: Pyc, name: str) -> int:
+    """The parent of the container's first process."""
+    pid = pyc("inspect", "--format", "{{.State.Pid}}", name).ok().stdout.strip()
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.fixture(scope="module")
+def crash(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
+    if reason := missing_command("ip", "nft", "nsenter"):
+        pytest.skip(reason)
+    own = Pyc.beneath(str(tmp_path_factory.mktemp("crash")))
+    own("pull", "-q", image).ok()
+    with World() as world:
+        made = Crash(HostedPyc(own.root, own.runroot, own.scratch, netns=world.host.path), image, world.host)
+        made("network", "create", "crash").ok()
+        yield made
+        made.clear()
+        made("network", "rm", "crash")
+        made("network", "prune", "-f")
+    remove_cgroups(PARENT)
+
+
+@pytest.fixture(scope="session")
+def image(registry: object) -> str:
+    return registry.publish("busybox")  # type: ignore[attr-defined,no-any-return]
+
+
+# --- every point ------------------------------------------------------------------------------------------------------
+
+Prepare = Callable[[Crash], object]
+
+
+def _nothing(crash: Crash) -> None:
+    pass
+
+
+def _network(crash: Crash) -> None:
+    crash("network", "create", "other").ok()
+
+
+def _connectable(crash: Crash) -> None:
+    _network(crash)
+    crash.running()
+
+
+def _connected(crash: Crash) -> None:
+    _connectable(crash)
+    crash("network", "connect", "other", "box").ok()
+
+
+def _volume(crash: Crash) -> None:
+    crash("volume", "create", "other").ok()
+
+
+def _paused(crash: Crash) -> None:
+    crash.running()
+    crash("pause", "box").ok()
+
+
+def _no_image(crash: Crash) -> None:
+    crash("rmi", "-f", "made")
+    crash("rmi", "-f", crash.image)
+    crash("image", "prune", "-f").ok()
+
+
+def _written(crash: Crash) -> None:
+    crash("pull", "-q", crash.image).ok()
+    crash("run", *BOX, crash.image, "touch", "/new").ok()
+
+
+IMAGE = "IMAGE"
+COMMANDS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
+    "run -d": (
+        _nothing,
+        ("run", "-d", *BOX, IMAGE, *LONG),
+        """create.locked create.directory create.reserved create.filled create.described record.written create.recorded
+        create.done volume.locked volume.data volume.written volume.made volume.copying volume.copied attach.noted
+        attachment.written attach.addressed attach.recorded attach.named restore.bridges restore.filter start.planned
+        start.opened start.spawned start.prepared start.running live.left""",
+    ),
+    "run --rm": (
+        _nothing,
+        ("run", "--rm", *BOX, IMAGE, "touch", "/new"),
+        """start.spawned start.running live.ended discard.volumes discard.unnamed discard.moved discard.deleted
+        volume.doomed volume.moved forget.networks forget.file forget.files release.record""",
+    ),
+    "create": (_nothing, ("create", *BOX, IMAGE, *LONG), "create.recorded make.described make.kept make.forgotten"),
+    "start": (
+        Crash.created,
+        ("start", "box"),
+        "again.locked again.cleared attach.addressed start.planned start.opened start.spawned start.running live.left",
+    ),
+    "stop": (Crash.running, ("stop", "-t", "0", "box"), "stop.asked stop.signalled stop.killed stop.ended"),
+    "kill": (Crash.running, ("kill", "box"), "kill.asked kill.signalled"),
+    "restart": (Crash.running, ("restart", "-t", "0", "box"), "stop.killed restart.stopped again.cleared live.left"),
+    "rm": (
+        Crash.stopped,
+        ("rm", "-v", "box"),
+        "remove.asked remove.locked remove.cleared discard.volumes discard.unnamed discard.moved forget.files",
+    ),
+    "rm -f": (Crash.running, ("rm", "-f", "-v", "box"), "stop.ended remove.locked discard.moved"),
+    "rename": (Crash.stopped, ("rename", "box", "other"), "rename.taken record.written rename.recorded"),
+    "pause": (Crash.running, ("pause", "box"), "pause.marked"),
+    "unpause": (_paused, ("unpause", "box"), "unpause.thawed"),
+    "repair": (
+        Crash.monitor_killed,
+        ("ps", "-a"),
+        "release.ports release.addresses release.record forget.networks forget.file forget.files",
+    ),
+    "commit": (
+        _written,
+        ("commit", "box", "made"),
+        "layer.unpacked layer.described layer.placed file.written index.changed index.written",
+    ),
+    "pull": (
+        _no_image,
+        ("pull", "-q", IMAGE),
+        """blob.whole blob.marked blob.placed layer.unpacked layer.described layer.placed file.written index.changed
+        index.written""",
+    ),
+    "network create": (_nothing, ("network", "create", "other"), "network.written network.saved"),
+    "network rm": (
+        _network,
+        ("network", "rm", "other"),
+        "network.unbridged network.unfiltered network.forgotten",
+    ),
+    "network connect": (
+        _connectable,
+        ("network", "connect", "other", "box"),
+        "extend.addressed extend.recorded connect.performed connect.plugged record.written",
+    ),
+    "network disconnect": (
+        _connected,
+        ("network", "disconnect", "other", "box"),
+        "disconnect.recorded disconnect.pulled disconnect.named",
+    ),
+    "volume create": (_nothing, ("volume", "create", "other"), "volume.locked volume.data volume.written volume.made"),
+    "volume rm": (_volume, ("volume", "rm", "other"), "volume.doomed volume.moved"),
+}
+EACH = [
+    pytest.param(command, point, id=f"{command}-{point}")
+    for command, (_, _, points) in COMMANDS.items()
+    for point in points.split()
+]
+
+
+def test_every_point_of_the_code_is_reached_by_a_command_here() -> None:
+    package = Path(__file__).parents[2] / "pycontainer"
+    points = {name for path in package.rglob("*.py") for name in re.findall(r'\bhit\("([a-z.]+)"\)', path.read_text())}
+    assert points == {param.values[1] for param in EACH}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "point"), EACH)
+def test_killed_at(crash: Crash, command: str, point: str) -> None:
+    prepare, words, _ = COMMANDS[command]
+    words = tuple(crash.image if word == IMAGE else word for word in words)
+    for _ in range(ROUNDS):
+        crash.clear()
+        prepare(crash)
+        killed = crash(*words, point=point)
+        assert killed.code == -signal.SIGKILL, f"{point} was not reached: {killed}"
+        assert crash.remains() == []
+        _once_more(crash, words)
+        assert crash.remains() == []
+
+
+# A look does not fail because something can't be repaired; and once is enough for each point.
+ONCE = {param.values[1]: param for param in reversed(EACH) if param.values[0] != "repair"}.values()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "point"), ONCE)
+def test_failing_at(crash: Crash, command: str, point: str) -> None:
+    """An error of the host is one line, and all is undone without another command's help."""
+    prepare, words, _ = COMMANDS[command]
+    words = tuple(crash.image if word == IMAGE else word for word in words)
+    crash.clear()
+    prepare(crash)
+    failed = crash(*words, point=f"{point}:ENOMEM")
+    lines = failed.stderr.splitlines()
+    assert failed.code in (1, 125), failed
+    assert len([line for line in lines if not line.startswith("  hint ")]) == 1, failed
+    assert lines[0].startswith("pyc: ") and "cannot allocate memory" in lines[0].lower(), failed
+    assert crash.remains() == []
+    _once_more(crash, words)
+    assert crash.remains() == []
+
+
+def _once_more(crash: Crash, words: tuple[str, ...]) -> None:
+    """The same command works, or what it wanted has been done."""
+    if words[0] in ("run", "create"):
+        crash("rm", "-f", "-v", "box")
+        crash(*words).ok()
+        crash("rm", "-f", "-v", "box").ok()
+        return
+    result = crash(*words)
+    done = ("no such", "exists already", "already exists", "is in network", "not connected", "not running", "is paused")
+    done = (*done, "has that name", "paused already", "is not paused")
+    assert result.code == 0 or any(text in result.stderr for text in done), result
