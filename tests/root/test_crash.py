@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +73,17 @@ class Crash:
 
 
 def kill_monitor(pyc: Pyc, name: str) -> None:
-    os.kill(monitor_of(pyc, name), signal.SIGKILL)
+    kill(monitor_of(pyc, name))
+
+
+def kill(*pids: int) -> None:
+    """Kill processes, and wait until they have ended."""
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+    for pidfd in pidfds:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    for pidfd in pidfds:
+        select.select([pidfd], [], [], 10)
+        os.close(pidfd)
 
 
 def monitor_of(pyc: Pyc, name: str) -> int:
