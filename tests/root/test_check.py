@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from images.registry import Registry
 from tests.support.cli import Pyc
 
 pytestmark = pytest.mark.root
@@ -83,6 +84,31 @@ def test_a_damaged_layer_is_found_and_unpacked_again(pyc: Pyc, store: Path, said
     mended = pyc("system", "check", "--repair").ok()
     assert "unpacked again" in mended.stdout and mended.lines[-1] == "everything is as it should be now"
     assert pyc("system", "check").ok().stdout == "everything is as it should be\n"
+
+
+def test_without_the_registry_lost_layers_come_back_from_their_blobs(pyc: Pyc, tmp_path: Path) -> None:
+    with Registry(str(tmp_path / "registry")) as gone:
+        image = gone.publish("busybox")
+        pyc("pull", "-q", image).ok()
+    store = Path(pyc.root)
+    pyc("create", "--name", "job", image, "true").ok()
+    for damage in (lambda: shutil.rmtree(store / "layers"), lambda: os.truncate(fs(store).parent / "layer.json", 9)):
+        damage()
+        assert pyc("run", "--rm", image, "echo", "here").ok().stdout == "here\n"
+        damage()
+        assert pyc("images", "-q", "--no-trunc").ok().lines == [
+            pyc("inspect", "-f", "{{.Image}}", "job").ok().stdout.strip()
+        ]
+        damage()
+        pyc("start", "-a", "job").ok()
+        damage()
+        assert pyc("system", "check").code == 1
+        assert "unpacked again" in pyc("system", "check", "--repair").ok().stdout
+        assert pyc("system", "check").ok().stdout == "everything is as it should be\n"
+    shutil.rmtree(store / "layers")
+    flip(blobs(store)[-1], 1000)
+    lost = pyc("run", "--rm", image, "true")
+    assert lost.code == 125 and "can't reach registry" in lost.stderr and "Traceback" not in lost.stderr
 
 
 @pytest.mark.parametrize("which", [0, 1, -1], ids=["smallest", "middle", "layer"])

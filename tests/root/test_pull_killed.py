@@ -146,8 +146,9 @@ def test_ctrl_c_at_random_moments_is_exit_130_without_a_word_and_the_next_pull_c
         time.sleep(rng.uniform(0, 0.8 * duration))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
-        assert process.returncode in (0, 130, -signal.SIGINT), (out, err)  # 0: it was done, or not yet a pyc
-        assert err == b"", err
+        if b"init_import_site" not in err:  # else the interpreter was hit before it came to our first line
+            assert process.returncode in (0, 130, -signal.SIGINT), (out, err)  # 0: it was done, or not yet a pyc
+            assert err == b"", err
         interrupted += process.returncode != 0
         for image in Store(pyc.root).images():
             check_whole(image)

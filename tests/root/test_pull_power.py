@@ -58,7 +58,7 @@ def _in_pieces(fake: FakeRegistry) -> Callable[[Handler], bool]:
         with suppress(OSError):
             for at in range(0, len(blob), 50_000):
                 handler.wfile.write(blob[at : at + 50_000])
-                time.sleep(0.003)
+                time.sleep(0.03)
         return True
 
     return rule
@@ -113,15 +113,17 @@ def commit_now_and_then(disk: Disk, rng: random.Random, stop: threading.Event) -
         with disk.quiet:
             os.write(fd, b"x")
             os.fsync(fd)
-            for path in disk.mounted.glob("root/oci/blobs/*/*"):
-                if rng.random() < 0.2:
-                    _write_back(path)
+            write_back(disk, lambda: rng.random() < 0.2)
     os.close(fd)
 
 
-def _write_back(path: Path) -> None:
-    with suppress(FileNotFoundError), open(path, "rb") as file:
-        os.fsync(file.fileno())
+def write_back(disk: Disk, chosen: Callable[[], bool] = lambda: True) -> None:
+    """Make the content of some blobs and descriptions durable, but not of a layer's files: the worst mixture."""
+    for pattern in ("oci/blobs/*/*", "layers/*/layer.json"):
+        for path in disk.mounted.glob(f"root/{pattern}"):
+            if chosen():
+                with suppress(FileNotFoundError), open(path, "rb") as file:
+                    os.fsync(file.fileno())
 
 
 def cut(disk: Disk, fake: FakeRegistry, rng: random.Random, copies: list[Path], options: str) -> None:
@@ -134,10 +136,11 @@ def cut(disk: Disk, fake: FakeRegistry, rng: random.Random, copies: list[Path], 
         start = time.monotonic()
         committing.start()
         pulling.start()
-        for moment, path in zip(sorted(rng.uniform(0.02, 0.9) for _ in copies[2:]), copies[2:], strict=True):
+        for moment, path in zip(sorted(rng.uniform(0.02, 0.8) for _ in copies[2:]), copies[2:], strict=True):
             time.sleep(max(0.0, start + moment - time.monotonic()))
             disk.copy(path)
         pulling.join()
+        write_back(disk)
         disk.copy(copies[1])
         staging.settle(store)  # as a process in the background does soon after a pull
         disk.copy(copies[0])
