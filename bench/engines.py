@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,8 +140,3 @@ def again_with_ctr(store: str, image: str) -> Sample:
         pull = [*call, "images", "pull", "--plain-http", _with_tag(image)]
         timed(pull)
         return timed(pull, daemon=pid)
-
-
-def scratch_file(store: str) -> str:
-    """The path of a file that is not there yet."""
-    return os.path.join(tempfile.mkdtemp(dir=store), "archive.tar")
