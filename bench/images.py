@@ -2,7 +2,7 @@
 
     python -m bench.images [--rounds N] [--image debian] [--places tmpfs,disk] [--json FILE]
 
-``push, new`` sends it to a repository that has nothing of it, ``push, again`` finds that all is there. ``save`` and
+``push, new`` sends it to a registry that has nothing of it, ``push, again`` finds that all is there. ``save`` and
 ``load`` use docker's archive. podman and docker keep no layer as it came, so a push of theirs compresses it again;
 skopeo copies from an image layout and unpacks nothing, so it has no ``load``. docker's daemon runs without a network,
 so it has no pushes.
@@ -81,21 +81,39 @@ def _only_image(store: str) -> str:
 # ---- what each does
 
 
-def pushes(made: Stock, name: Callable[[str], str]) -> dict[str, Run]:
-    """All who can push; ``name`` gives the repository, for an engine's name."""
+def pushes(made: Stock) -> dict[str, Callable[[str], Sample]]:
+    """All who can push, to a name."""
 
-    def ours(fresh: str) -> Sample:
-        target = name("pyc")
+    def ours(target: str) -> Sample:
         timed(engines.pyc(made.pyc, "tag", NAME, target))
-        return timed(engines.pyc(made.pyc, "push", "--quiet", target))
+        pushed = timed(engines.pyc(made.pyc, "push", "--quiet", target))
+        timed(engines.pyc(made.pyc, "rmi", target))  # or the next push would have it mounted from there
+        return pushed
 
-    def podman(fresh: str) -> Sample:
-        return timed(engines.podman(made.podman, "push", "--quiet", "--tls-verify=false", NAME, name("podman")))
+    return {
+        "pyc": ours,
+        "podman": lambda target: timed(
+            engines.podman(made.podman, "push", "--quiet", "--tls-verify=false", NAME, target)
+        ),
+        "skopeo": lambda target: timed([*SKOPEO, "--dest-tls-verify=false", made.layout, f"docker://{target}"]),
+    }
 
-    def skopeo(fresh: str) -> Sample:
-        return timed([*SKOPEO, "--dest-tls-verify=false", made.layout, f"docker://{name('skopeo')}"])
 
-    return {"pyc": ours, "podman": podman, "skopeo": skopeo}
+def to_a_new_registry(push: Callable[[str], Sample]) -> Run:
+    """A push to where nothing is."""
+
+    def run(fresh: str) -> Sample:
+        with Registry(fresh) as registry:
+            return push(f"{registry.address}/bench/image:latest")
+
+    return run
+
+
+def to_where_it_is(push: Callable[[str], Sample], target: str) -> Run:
+    """A push of what has been pushed before."""
+    with suppress(Failed):  # its case will say so
+        push(target)
+    return lambda fresh: push(target)
 
 
 def saves(made: Stock) -> dict[str, Run]:
@@ -142,11 +160,9 @@ def cases(image: str, place: str, registry: str, rounds: int) -> list[Case]:
     title = f"{image} on {place}"
     with ExitStack() as stack:
         made = stock(stack.enter_context(room(place)), image, registry, stack)
-        new = pushes(made, lambda engine: f"{registry}/{engine}/{os.urandom(6).hex()}:latest")
-        again = pushes(made, lambda engine: f"{registry}/{engine}/again:latest")
-        for push in again.values():
-            with suppress(Failed):
-                push("")
+        push = pushes(made)
+        new = {name: to_a_new_registry(one) for name, one in push.items()}
+        again = {name: to_where_it_is(one, f"{registry}/{name}/again:latest") for name, one in push.items()}
         return [
             measure(f"push, new: {title}", new, place, rounds),
             measure(f"push, again: {title}", again, place, max(rounds, 7), limits=AGAIN_LIMITS),
