@@ -174,7 +174,7 @@ def cases(image: str, place: str, registry: str, rounds: int) -> list[Case]:
 def main(arguments: list[str]) -> int:
     """Measure, print a table, and write the JSON."""
     parser = argparse.ArgumentParser(prog="bench.images", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="how often each does it (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each does it (3)")
     parser.add_argument("--image", default="debian", help="recipe of images/build.py (debian)")
     parser.add_argument("--places", default=",".join(PLACES), help="where stores and archives are (tmpfs,disk)")
     parser.add_argument("--json", metavar="FILE", help="write all samples there too")

@@ -72,7 +72,7 @@ def cases(registry: Registry, names: list[str], places: list[str], rounds: int) 
 def main(arguments: list[str]) -> int:
     """Measure, print a table, and write the JSON."""
     parser = argparse.ArgumentParser(prog="bench.pull", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pulls (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each pulls (3, which takes some 8 minutes)")
     parser.add_argument("--images", default="debian,big", help="recipes of images/build.py (debian,big)")
     parser.add_argument("--places", default=",".join(PLACES), help="where the stores are (tmpfs,disk)")
     parser.add_argument("--json", metavar="FILE", help="write all samples there too")

@@ -194,9 +194,13 @@ def show(title: str, cases: Sequence[Case]) -> None:
 
     console = Console()
     engines = list(dict.fromkeys(name for case in cases for name in (*case.samples, *case.absent)))
-    table = Table("", *engines, title=title)
+    table = Table(title=title)
+    table.add_column(min_width=max(len(case.title) for case in cases))
+    for name in engines:
+        table.add_column(name, justify="right")
     for case in cases:
-        table.add_row(f"[bold]{case.title}[/] (load {case.load[0]:.1f} - {case.load[1]:.1f})")
+        table.add_row(f"[bold]{case.title}[/]")
+        table.add_row("  load of the machine", f"{case.load[0]:.1f} - {case.load[1]:.1f}")
         for label, cell in _ROWS.items():
             table.add_row("  " + label, *(cell(case, name) if name in case.samples else "" for name in engines))
         table.add_section()
@@ -211,7 +215,7 @@ def show(title: str, cases: Sequence[Case]) -> None:
 def _share(case: Case, name: str) -> str:
     if name == OURS or OURS not in case.samples:
         return ""
-    return f"{ratio(case, name):.2f}" + (f" (bar {case.bars[name]:.2f})" if name in case.bars else "")
+    return f"{ratio(case, name):.2f}" + (f" ({case.bars[name]:.2f})" if name in case.bars else "")
 
 
 def _spread(case: Case, name: str) -> str:
@@ -225,7 +229,7 @@ _ROWS: dict[str, Callable[[Case, str], str]] = {
     "processor seconds": lambda case, name: f"{median(case.samples[name], 'cpu'):.2f}",
     "peak MiB": lambda case, name: f"{median(case.samples[name], 'memory'):.0f}",
     "MiB written": lambda case, name: f"{median(case.samples[name], 'written'):.0f}",
-    "pyc / it": _share,
+    "pyc / it (bar)": _share,
 }
 
 

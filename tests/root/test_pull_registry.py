@@ -163,6 +163,24 @@ def test_a_second_pull_asks_for_the_manifest_and_nothing_else(store: Store, fake
     assert [event.kind for event in events].count("exists") == 2
 
 
+def test_a_pull_that_finds_nothing_new_does_without_requests(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app:1", [BASE])
+    first = get(store, fake)
+    code = f"""if True:
+        import sys
+        from pycontainer.engine.pull import pull
+        from pycontainer.image.reference import Reference
+        from pycontainer.image.store import Store
+        print(pull(Store({store.root!r}), Reference.parse("{fake.host}/app:1")).id, "requests" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [first.id, "False"]
+    fake.add_image("app:1", [BASE, TOP])  # what is new is fetched all the same
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [store.find(f"{fake.host}/app:1").id, "True"]
+    assert done.stdout.split()[0] != first.id
+
+
 def test_layers_shared_with_another_image_are_not_fetched_again(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app:1", [BASE])
     fake.add_image("app:2", [BASE, TOP])

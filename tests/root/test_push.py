@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,22 @@ def test_quiet_says_the_name_and_nothing_else(pyc: Pyc, registry: Registry, imag
     pyc("tag", image, f"{registry.address}/copies/quiet").ok()
     done = pyc("push", "-q", f"{registry.address}/copies/quiet").ok()
     assert (done.stdout, done.stderr) == (f"{registry.address}/copies/quiet:latest\n", "")
+
+
+def test_a_push_that_sends_nothing_does_without_requests(pyc: Pyc, roots: Roots, registry: Registry, image: str):
+    copy = f"{registry.address}/copies/again:latest"
+    pyc("pull", image).ok()
+    pyc("tag", image, copy).ok()
+    pyc("push", copy).ok()
+    code = f"""if True:
+        import sys
+        from pycontainer.engine.push import push
+        from pycontainer.image.reference import Reference
+        from pycontainer.image.store import Store
+        print(push(Store({roots.root!r}), Reference.parse("{copy}")).digest, "requests" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "False"
 
 
 def test_all_tags_of_a_repository_and_no_other(pyc: Pyc, registry: Registry, image: str):

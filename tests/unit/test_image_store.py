@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from hashlib import sha256
 
@@ -291,6 +292,47 @@ def test_sweeping_spares_what_is_held_and_fresh_partial_blobs(store: Store) -> N
     os.utime(f"{staging.directory(store)}/{name}", (0, 0))
     staging.sweep(store)
     assert os.listdir(staging.directory(store)) == []
+
+
+def test_a_layer_begins_however_often_somebody_sweeps(store: Store) -> None:
+    stop = threading.Event()
+
+    def sweep() -> None:
+        while not stop.is_set():
+            staging.sweep(store)
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for number in range(300):
+            partial = staging.PartialLayer(store, f"sha256:{number:064x}", lambda: None)
+            assert os.listdir(partial.begin()) == []
+            partial.discard()
+            partial.close()
+    finally:
+        stop.set()
+        sweeper.join()
+    staging.sweep(store)
+    assert os.listdir(staging.directory(store)) == []
+
+
+def test_ext4_is_asked_to_spread_layers(store: Store) -> None:
+    with open("/proc/self/mountinfo") as file:
+        device = os.stat(store.root).st_dev
+        mounts = [line.split(" - ")[1].split()[0] for line in file if _device(line) == device]
+    if "ext4" not in mounts:
+        pytest.skip("the tests' directory is not on ext4")
+    partial = staging.PartialLayer(store, "sha256:" + "a" * 64, lambda: None)
+    partial.begin()
+    partial.discard()
+    partial.close()
+    shown = subprocess.run(["lsattr", "-d", staging.directory(store)], capture_output=True, text=True, check=True)
+    assert "T" in shown.stdout.split()[0]
+
+
+def _device(mount: str) -> int:
+    major, _, minor = mount.split()[2].partition(":")
+    return os.makedev(int(major), int(minor))
 
 
 def test_a_second_maker_waits_and_continues_where_a_killed_one_stopped(store: Store) -> None:
