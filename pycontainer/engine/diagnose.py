@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 
+from pycontainer.core.constants import SOCK_DGRAM
 from pycontainer.core.performer import PlanFailed
 from pycontainer.core.step import Call
 from pycontainer.errors import CommandNotExecutable, CommandNotFound, Conflict, HostLacks, KernelError, PycError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pycontainer.engine.create import Bundle
+    from pycontainer.engine.options import Roots
 
     class View(Protocol):
         """Where the program was looked for: the layers of an image, or the root of a container that runs."""
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
             """Whether it leads to something."""
 
 
-def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
+def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
     """The error to show for a plan that failed."""
     if failed.record.error == errno.ECONNRESET:
         return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
@@ -38,7 +40,7 @@ def explain_failure(failed: PlanFailed, bundle: Bundle) -> PycError:
         with MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers]) as view:
             return exec_failure(failed, bundle.spec["process"]["args"][0], view)
     if failed.call.name == "bind" and failed.record.error == errno.EADDRINUSE:
-        return _port_taken(failed.call)
+        return _port_taken(failed, bundle, roots)
     from pycontainer.cgroups import refusal  # only for a failure
 
     number = failed.record.error
@@ -143,15 +145,20 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
     return ""
 
 
-def _port_taken(call: Call) -> PycError:
+def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
+    from pycontainer.engine.port_owner import owner_of
     from pycontainer.network import addresses
 
-    address = call.args[1]
+    address = failed.call.args[1]
     assert isinstance(address, bytes)
     host, port = address[4:8] if len(address) == 16 else address[8:24], int.from_bytes(address[2:4], "big")
+    made = [call for call in failed.step.calls[: failed.step.calls.index(failed.call)] if call.name == "socket"][-1]
+    protocol = "udp" if made.args[1] == SOCK_DGRAM else "tcp"
+    owner = owner_of(roots, protocol, port, but=bundle.container.id)
     return Conflict(
-        f"port {port} of {addresses.unpack(host)} is already in use by another process of this host",
-        hint=f"'ss -ltunp sport = {port}' shows whose it is; choose another port with -p OTHER:{port}",
+        f"port {port} of {addresses.unpack(host)} is already in use by {owner or 'another process of this host'}",
+        hint=f"choose another port with -p OTHER:{port}"
+        + ("" if owner else f"; 'ss -ltunp sport = {port}' shows whose it is"),
     )
 
 

@@ -192,7 +192,7 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
-            raise explain_failure(error, bundle) from None
+            raise explain_failure(error, bundle, roots) from None
         if isinstance(error, OSError):
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise

@@ -55,8 +55,8 @@ def net(world: World, stocked: Pyc) -> Iterator[HostedPyc]:
     fields = {field.name: getattr(stocked, field.name) for field in dataclasses.fields(Pyc)}
     pyc = HostedPyc(**fields, netns=world.host.path)
     yield pyc
-    containers = os.listdir(f"{pyc.root}/containers")
-    if containers:
+    where = f"{pyc.root}/containers"
+    if containers := os.listdir(where) if os.path.isdir(where) else []:
         pyc("rm", "-f", *containers)
     pyc("network", "prune", "-f")
     world.host("nft", "delete", "table", "inet", "mine")

@@ -209,7 +209,8 @@ def test_a_port_that_a_stranger_has_is_a_clean_error(net: HostedPyc, host: Names
         while ":7002" not in host.ok("ss", "-ltn") and time.monotonic() < deadline:
             time.sleep(0.05)
         result = net("run", "--rm", "-p", "7002:80", "busybox", "true")
-        assert result.code == 125 and "port 7002" in result.stderr and "already in use" in result.stderr
+        assert result.code == 125 and "port 7002" in result.stderr
+        assert f"already in use by process {stranger.pid} (python" in result.stderr
     finally:
         stranger.kill()
         stranger.wait()
@@ -217,9 +218,10 @@ def test_a_port_that_a_stranger_has_is_a_clean_error(net: HostedPyc, host: Names
 
 
 def test_the_first_of_two_containers_keeps_its_port(net: HostedPyc, host: Namespace) -> None:
-    net("run", "-d", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
+    net("run", "-d", "--name", "first", "-p", "8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
     served(host, HERE, 8080)
-    assert net("run", "--rm", "-p", "8080:80", "busybox", "true").code == 125
+    refused = net("run", "--rm", "-p", "8080:80", "busybox", "true")
+    assert refused.code == 125 and "already in use by container first (" in refused.stderr
     assert served(host, HERE, 8080)
 
 
