@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pycontainer.cli import Session
@@ -91,6 +92,7 @@ def _perform(session: Session, name: str, options: ExecOptions, values: dict[str
 
 def assemble(session: Session, values: dict[str, Any], arguments: list[str]) -> tuple[str, ExecOptions]:
     """The container, and what to do in it, from the values of the flags and ``CONTAINER COMMAND [ARG...]``."""
+    _check_descriptors(values.get("preserve_fds", 0))  # before we open any of our own
     from pycontainer.engine.exec import ExecOptions
 
     name, command = _container(session, values, list(arguments))
@@ -99,6 +101,15 @@ def assemble(session: Session, values: dict[str, Any], arguments: list[str]) -> 
     values["command"] = [grammar.no_nul(word) for word in command]
     values["env"] = [entry for file in values.get("env_file", ()) for entry in file] + values.get("env", [])
     return name, ExecOptions(**chosen(values, ExecOptions._fields))
+
+
+def _check_descriptors(count: int) -> None:
+    """Those that are to be kept must be the caller's."""
+    for number in range(3, 3 + count):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise UsageError(f"--preserve-fds {count}: descriptor {number} is not open") from None
 
 
 def _container(session: Session, values: dict[str, Any], arguments: list[str]) -> tuple[str, list[str]]:

@@ -524,8 +524,10 @@ long supervise(struct supervision *s, const struct command *checker) {
     check.next = now_ms() + s->early_ms;
   while (!ended.revents)
     turn(s, &ended, until_check(s, checker));
-  drain(s);
   status = wait_status(s);
+  if (s->exit_file < 0) /* a process that came in later: its container can't end before it has been waited for */
+    SYS(wait4, s->pid, 0, 0, 0);
+  drain(s);
   tell_end(s, status);
   SYS(wait4, s->pid, 0, 0, 0);
   SYS(close, terminated);

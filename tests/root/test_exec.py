@@ -303,6 +303,11 @@ def test_descriptors_that_are_to_be_kept(box: Box) -> None:
     os.close(reader)
 
 
+def test_descriptors_that_the_caller_does_not_have_are_not_replaced_by_ours(box: Box) -> None:
+    done = box("ls", "/proc/self/fd", options="--preserve-fds 2")
+    assert done.code == 125 and "descriptor 3 is not open" in done.stderr
+
+
 def rss(pid: int) -> int:
     with open(f"/proc/{pid}/smaps_rollup") as file:
         return int(re.search(r"^Rss:\s+(\d+)", file.read(), re.M)[1])  # type: ignore[index]
@@ -352,3 +357,15 @@ def test_events_tell_of_it(box: Box) -> None:
     actions = [line["Action"] for line in lines if line["Action"].startswith("exec")]
     assert actions == ["exec_create: sh -c exit 4", "exec_start: sh -c exit 4", "exec_die"]
     assert lines[-1]["exitCode"] == "4"
+
+
+def test_a_client_that_does_not_read_keeps_no_container_alive(box: Box) -> None:
+    """The first process of a PID namespace ends when all others have been waited for, whoever their parents are."""
+    client = box.pyc.start("exec", box.id, "yes")
+    time.sleep(0.5)
+    began = time.monotonic()
+    box.pyc("kill", box.id).ok()
+    assert eventually(lambda: box.inspect("{{.State.Status}}") == "exited")
+    assert time.monotonic() - began < 5
+    client.communicate(timeout=20)
+    assert client.returncode == 137
