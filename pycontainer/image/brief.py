@@ -8,6 +8,7 @@ what registry.py needs of a ``requests.Session`` and nothing else: no proxies, n
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPMessage, HTTPResponse, HTTPSConnection, IncompleteRead
@@ -94,6 +95,13 @@ class Answer:
         self.close()
 
 
+def _has_hung_up(sock: socket.socket) -> bool:
+    """Whether an idle connection has something to read: its end, or nothing that we have asked for."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Session:
     """Connections to some hosts, used again. Threads may share it."""
 
@@ -140,7 +148,9 @@ class Session:
                     self._idle.remove(item)
                 except ValueError:  # another thread took it
                     continue
-                return item[1]
+                if not _has_hung_up(item[1].sock):
+                    return item[1]
+                item[1].close()
         return None
 
     def _connect(self, scheme: str, netloc: str, connect: float, stall: float) -> HTTPConnection:

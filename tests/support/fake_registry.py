@@ -34,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # or every small answer waits 40 ms for an acknowledgement
     server: Server
 
+    def setup(self) -> None:
+        super().setup()
+        self.server.fake.connections += 1
+
     def do_GET(self) -> None:
         self._serve()
 
@@ -105,6 +109,7 @@ class FakeRegistry:
     manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    connections: int = 0
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> FakeRegistry:

@@ -133,6 +133,25 @@ def test_a_registry_that_hangs_up_is_asked_again(fake: FakeRegistry) -> None:
     assert [event.kind for event in events].count("request") >= 2
 
 
+def test_a_connection_serves_again_unless_the_registry_hung_up_meanwhile(fake: FakeRegistry) -> None:
+    def last_words(handler: Handler) -> None:
+        handler.answer(200, fake.manifests["app", "1"][0])
+        handler.close_connection = True
+
+    events: list[Event] = []
+    registry = client(fake.host, events=events)
+    for _ in range(3):
+        registry.manifest("1")
+    assert fake.connections == 1
+    fake.rules.append(when("/manifests/", last_words))
+    registry.manifest("1")
+    time.sleep(0.1)
+    registry.manifest("1")
+    assert fake.connections == 2
+    assert "retry" not in [event.kind for event in events]
+    registry.close()
+
+
 def test_plain_http_is_for_loopback_or_when_registries_conf_says_insecure(fake: FakeRegistry) -> None:
     port = fake.host.rpartition(":")[2]
     assert client(f"localhost:{port}").manifest("1").data
