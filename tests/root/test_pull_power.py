@@ -132,7 +132,15 @@ def cut(disk: Disk, fake: FakeRegistry, rng: random.Random, copies: list[Path], 
     with disk.mount(options) as mounted:
         store, name = Store(f"{mounted}/root"), Reference.parse(f"{fake.host}/app:1")
         committing = threading.Thread(target=commit_now_and_then, args=(disk, rng, stop))
-        pulling = threading.Thread(target=pull, args=(store, name), kwargs={"patience": HASTY})
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                pull(store, name)
+            except BaseException as error:
+                failures.append(error)
+
+        pulling = threading.Thread(target=work)
         start = time.monotonic()
         committing.start()
         pulling.start()
@@ -146,6 +154,7 @@ def cut(disk: Disk, fake: FakeRegistry, rng: random.Random, copies: list[Path], 
         disk.copy(copies[0])
         stop.set()
         committing.join()
+        assert failures == []
 
 
 def differences(image: Image, reference: list[dict[str, tuple[object, ...]]]) -> list[object]:
@@ -172,6 +181,7 @@ def test_after_a_power_cut_at_a_random_moment_the_image_is_absent_or_whole(
     shutil.copyfile(disk.file, tmp_path / "pristine")
     copies = [tmp_path / f"copy{number}" for number in range(5)]
     for round_ in range(CUTS // len(copies)):
+        disk.file.unlink()  # a new file each time: a loop device that is still being taken down would be used again
         shutil.copyfile(tmp_path / "pristine", disk.file)
         cut(disk, fake, rng, copies, ("loop", "loop,data=writeback")[round_ % 2])
         for path in copies:
