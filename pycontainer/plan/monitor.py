@@ -8,11 +8,11 @@ from pycontainer.core.step import MONITOR, Proof, Slot, Step
 from pycontainer.plan.slots import LISTENER, LOCK, LOG, LOG_DIRECTORY
 from pycontainer.record import Record
 
-EAGAIN, ENOENT = 11, 2
+EAGAIN, ENOENT, ECONNRESET = 11, 2, 104
 STATUS = 4  # wire.h: the socket to the pyc that started the performer
 KEPT = 3  # where the lock is for the program that follows
 LAST_FD = 0xFFFFFFFF
-GONE = Slot("pyc is gone")
+RESET, GONE = Slot("pyc was killed"), Slot("pyc is gone")
 
 
 class Command(Record):
@@ -107,9 +107,13 @@ def follow(watch: Watch | None) -> tuple[Step, ...]:
     program, at = watch.afterwards, LOCK if watch.always else GONE
     look = Step(
         "See whether pyc is still there",
-        "If it is, it does what is left to do itself; end of file on its socket says that it has gone",
+        "If it is, it does what is left to do itself; end of file on its socket says that it has gone, after one "
+        "error if it was killed before it had read all",
         MONITOR,
-        (calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),),
+        (
+            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=RESET, tolerate=(EAGAIN, ECONNRESET)),
+            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),
+        ),
         "recv(2)",
     )
     become = Step(

@@ -127,3 +127,13 @@ def test_the_working_directory_and_the_session_of_the_caller_are_left(stocked: P
     assert os.getsid(int(monitor)) == int(monitor)
     inherited = {os.readlink(f"/proc/{monitor}/fd/{number}") for number in os.listdir(f"/proc/{monitor}/fd")}
     assert not [path for path in inherited if path.startswith((stocked.scratch, "/dev/pts"))]
+
+
+def test_a_client_killed_before_it_heard_that_all_went_well_is_missed_all_the_same(stocked: Pyc, image: str) -> None:
+    for number in range(8):
+        client = stocked.start("run", "-d", "--rm", "--name", "box", image, "sleep", "0.3")
+        until(lambda: exists(stocked, "box") and look(stocked, "box").state in ("running", "exited"))
+        client.kill()
+        client.communicate(timeout=10)
+        until(lambda: not exists(stocked, "box"), f"removal {number}")
+    assert os.listdir(f"{stocked.runroot}/containers") == []
