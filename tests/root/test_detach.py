@@ -136,4 +136,4 @@ def test_a_client_killed_before_it_heard_that_all_went_well_is_missed_all_the_sa
         client.kill()
         client.communicate(timeout=10)
         until(lambda: not exists(stocked, "box"), f"removal {number}")
-    assert os.listdir(f"{stocked.runroot}/containers") == []
+    until(lambda: os.listdir(f"{stocked.runroot}/containers") == [])
