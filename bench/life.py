@@ -86,9 +86,29 @@ def starts(found: dict[str, tuple[Call, str, str]], rounds: int) -> None:
             if number:  # the first is to warm up
                 samples[name].append((time.perf_counter() - began) * 1000)
             call("rm", "-f", container)
+    compare("run -d", samples)
+
+
+def execs(found: dict[str, tuple[Call, str, str]], rounds: int) -> None:
+    """``exec`` of each into a container that is there, in turns."""
+    containers = {name: run(call, image, "sleep", "1000") for name, (call, image, _) in found.items()}
+    samples: dict[str, list[float]] = {name: [] for name in found}
+    for number in range(rounds + 1):
+        for name, (call, *_) in found.items():
+            began = time.perf_counter()
+            call("exec", containers[name], "true")
+            if number:  # the first is to warm up
+                samples[name].append((time.perf_counter() - began) * 1000)
+    for name, (call, *_) in found.items():
+        call("rm", "-f", containers[name])
+    compare("exec", samples)
+
+
+def compare(what: str, samples: dict[str, list[float]]) -> None:
+    """Print medians, and the median of the rounds' own ratios."""
     for name, times in samples.items():
         ratio = statistics.median(ours / theirs for ours, theirs in zip(samples["pyc"], times, strict=True))
-        print(f"run -d      {name:8} {statistics.median(times):7.1f} ms   pyc takes {ratio:.2f} of that")
+        print(f"{what:11} {name:8} {statistics.median(times):7.1f} ms   pyc takes {ratio:.2f} of that")
 
 
 def idle(found: dict[str, tuple[Call, str, str]], count: int = 10) -> None:
@@ -189,6 +209,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="pyc-life-", ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
         found = engines(scratch, stack)
         starts(found, options.rounds)
+        execs(found, options.rounds)
         idle(found)
         crowd(*found["pyc"][:2], options.crowd)
         flood(found, options.flood)

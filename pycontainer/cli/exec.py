@@ -8,7 +8,7 @@ import sys
 from pycontainer.cli import Session
 from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
 from pycontainer.cli.run_flags import explain, keys
-from pycontainer.errors import PycError, Unsupported, UsageError
+from pycontainer.errors import ImageError, PycError, UsageError
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
 
@@ -52,7 +52,10 @@ FLAGS = Flags(
 
 
 def start(session: Session, args: list[str]) -> int:
-    """Run the command and return its exit code. What fails of ours is 1, as docker's exec has it."""
+    """Run the command and return its exit code.
+
+    What docker's daemon would refuse is 1, as its exec has it; what can't be started in the container 126.
+    """
     try:
         values, arguments = FLAGS.parse(args)
         if values.get("help"):
@@ -65,8 +68,8 @@ def start(session: Session, args: list[str]) -> int:
     try:
         return _perform(session, name, options, values)
     except PycError as error:
-        if error.exit_code == 125 and not isinstance(error, (UsageError, Unsupported)):
-            error.exit_code = 1
+        if error.exit_code == 125:
+            error.exit_code = 126 if isinstance(error, (UsageError, ImageError)) else 1  # no such user, for one
         raise
 
 

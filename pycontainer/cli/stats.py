@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -41,21 +41,22 @@ def command(
 ) -> None:
     """Sample once a second; what is shown of CPU time is about the last one."""
     found = stats.chosen(session.roots, names, all_=all_)
+    called = {one.id: name for one, name in zip(found, names, strict=False)}
     before: dict[str, Sample] = {one.id: stats.sample(one) for one in found}
     screen = not no_stream and sys.stdout.isatty() and form.partition(" ")[0] in ("", "table")
     while True:
         time.sleep(INTERVAL)
         found = stats.again(session.roots, found, names, all_=all_)
         samples = [stats.sample(one).after(before.get(one.id)) for one in found]
-        _print(samples, form, short=not no_trunc, screen=screen)
+        _print(samples, form, called, short=not no_trunc, screen=screen)
         if no_stream:
             return
         before = {one.container.id: one for one in samples}
 
 
-def _print(samples: Sequence[Sample], form: str, *, short: bool, screen: bool) -> None:
+def _print(samples: Sequence[Sample], form: str, called: Mapping[str, str], *, short: bool, screen: bool) -> None:
     """On a screen each table replaces the one before."""
-    rows = [row(one, short=short) for one in samples]
+    rows = [row(one, called, short=short) for one in samples]
     if not screen:
         listing.write(rows, HEADERS, SHOWN, form)
         sys.stdout.flush()
@@ -64,12 +65,12 @@ def _print(samples: Sequence[Sample], form: str, *, short: bool, screen: bool) -
     click.echo(_HOME + "".join(line + _CLEAR_LINE + "\n" for line in lines) + _CLEAR_REST, nl=False)
 
 
-def row(sample: Sample, *, short: bool) -> dict[str, Any]:
-    """One container as the fields of ``--format``."""
+def row(sample: Sample, called: Mapping[str, str], *, short: bool) -> dict[str, Any]:
+    """One container as the fields of ``--format``; ``called``: how its user named it, by ID."""
     container = sample.container
     shown = container.id[:12] if short else container.id
     return {
-        "Container": shown,
+        "Container": called.get(container.id, shown),
         "ID": shown,
         "Name": container.name,
         "CPUPerc": f"{sample.cpu_percent:.2f}%",

@@ -30,6 +30,7 @@ def host_config(container: Container, spec: Document) -> Document:
         "AutoRemove": container.rm,
         "VolumeDriver": "",
         "VolumesFrom": [f"{name}:ro" if readonly else name for name, readonly in asked.volumes_from] or None,
+        "ConsoleSize": [0, 0],
         "Annotations": dict(asked.annotations),
         "CapAdd": list(asked.cap_add) or None,
         "CapDrop": list(asked.cap_drop) or None,

@@ -49,12 +49,16 @@ def image_document(image: Image) -> Document:
         "Size": image.size,
         "GraphDriver": {
             "Name": "overlay",
-            "Data": {"LowerDir": ":".join(layer.path_of_fs for layer in reversed(image.layers))},
+            "Data": {"LowerDir": _lower_directories(image)},
         },
         "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
         "Metadata": {"LastTagTime": ZERO_TIME},
         "Descriptor": image.manifest._replace(annotations={}).to_json(),
     }
+
+
+def _lower_directories(image: Image) -> str:
+    return ":".join(layer.path_of_fs for layer in reversed(image.layers))
 
 
 def image_config(config: ImageConfig) -> Document:
@@ -91,6 +95,7 @@ def container_document(roots: Roots, container: Container) -> Document:
     """What ``docker container inspect`` says of a container (Engine API, ContainerInspect), as far as we have it."""
     where = roots.container(container.id)
     spec = _read_spec(where)
+    made_of = _image_of(roots, container)
     program, *arguments = container.command or ("",)
     return {
         "Id": container.id,
@@ -114,10 +119,15 @@ def container_document(roots: Roots, container: Container) -> Document:
         "HostConfig": host_config(container, spec),
         "GraphDriver": {
             "Name": "overlay",
-            "Data": {"MergedDir": f"{where}/rootfs", "UpperDir": f"{where}/upper", "WorkDir": f"{where}/work"},
+            "Data": {
+                "LowerDir": _lower_directories(made_of) if made_of else "",
+                "MergedDir": f"{where}/rootfs",
+                "UpperDir": f"{where}/upper",
+                "WorkDir": f"{where}/work",
+            },
         },
         "Mounts": mount_points(roots, container),
-        "Config": _container_config(roots, container, spec),
+        "Config": _container_config(container, made_of, spec),
         "NetworkSettings": network_documents.settings_document(roots, container),
     }
 
@@ -151,10 +161,12 @@ def _state(roots: Roots, container: Container) -> Document:
     return state | {"Health": health.read(roots, container.id)} if container.options.get("health") else state
 
 
-def _container_config(roots: Roots, container: Container, spec: Document) -> Document:
+def _container_config(container: Container, made_of: Image | None, spec: Document) -> Document:
     """What is the same wherever it runs (Engine API, ContainerConfig): what was asked for, and the image's own."""
+    from pycontainer.image.manifest import ImageConfig
+
     process, asked = spec.get("process", {}), recalled(container.options)
-    image = _image_config(roots, container)
+    image = made_of.config if made_of else ImageConfig(cmd=container.command)
     entrypoint = list(image.entrypoint) if asked.entrypoint is None else [asked.entrypoint] if asked.entrypoint else []
     command = asked.command or (image.cmd if asked.entrypoint is None else ())
     exposed = {
@@ -186,15 +198,14 @@ def _container_config(roots: Roots, container: Container, spec: Document) -> Doc
     }
 
 
-def _image_config(roots: Roots, container: Container) -> ImageConfig:
-    """Of the container's image; an empty one if that has been removed by force."""
-    from pycontainer.image.manifest import ImageConfig
+def _image_of(roots: Roots, container: Container) -> Image | None:
+    """The container's image; None if that has been removed by force."""
     from pycontainer.image.store import Store
 
     try:
-        return Store(roots.root).find(container.image_id).config
+        return Store(roots.root).find(container.image_id)
     except (NotFound, StoreError):
-        return ImageConfig(cmd=container.command)
+        return None
 
 
 def _healthcheck(wanted: Document) -> Document:

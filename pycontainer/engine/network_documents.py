@@ -116,7 +116,7 @@ def settings_document(roots: Roots, container: Container) -> dict[str, Any]:
         "SandboxKey": f"/proc/{container.pid}/ns/net" if alive else "",
         "Ports": ports,
         **{name: of_default[name] for name in _NOWHERE},  # docker has these twice, for the default network only
-        "Networks": every,
+        "Networks": every or _of_mode(container.options.get("network", "")),
     }
 
 
@@ -130,6 +130,11 @@ _NOWHERE = {
     "IPv6Gateway": "",
     "MacAddress": "",
 }
+
+
+def _of_mode(mode: str) -> dict[str, Any]:
+    """``none`` and ``host`` count as networks in docker."""
+    return {mode: {"IPAMConfig": None, "Links": None, "Aliases": None, **_NOWHERE}} if mode in ("none", "host") else {}
 
 
 def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> dict[str, Any]:

@@ -82,9 +82,11 @@ def test_it_says_what_was_asked_for(seen: dict[str, Any], stocked: Pyc) -> None:
         "Init": True,
         "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
         "NetworkMode": "none",
+        "ConsoleSize": [0, 0],
         "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing", "CgroupPermissions": "r"}],
     }
     assert {name: host[name] for name in expected} == expected
+    assert seen["NetworkSettings"]["Networks"].keys() == {"none"} and seen["GraphDriver"]["Data"]["LowerDir"]
     assert {"Name": "nofile", "Hard": 20, "Soft": 10} in host["Ulimits"]
     assert host["LogConfig"]["Type"] == "json-file" and host["LogConfig"]["Config"].keys() == {"max-file"}
     assert (config["Entrypoint"], config["Cmd"], seen["Path"], seen["Args"]) == (["sleep"], ["1000"], "sleep", ["1000"])
