@@ -155,7 +155,7 @@ ISOLATION = (
     Flag(
         "--cgroupns", "string", "cgroupns", namespace("cgroup", "private", "host"), "Cgroups: private (default) or host"
     ),
-    Flag("--userns", "string", "userns", namespace("user", "host"), "User ids: host"),
+    Flag("--userns", "string", "userns", namespace("user", "host", "private"), "User ids: its own or host"),
 )
 
 SECURITY = (

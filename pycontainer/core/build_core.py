@@ -21,6 +21,7 @@ ffibuilder.cdef(
     static int pyc_fsopen(const char *type);
     static int pyc_fsconfig(int fs, unsigned command, const char *key, const char *value);
     static int pyc_fsmount(int fs, unsigned attributes);
+    static int pyc_make_files_as(unsigned id);
     static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, char **argv, int cgroup,
                          int *pidfd);
     """

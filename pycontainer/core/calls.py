@@ -201,6 +201,11 @@ def unshare(flags: int) -> Call:
     return Call("unshare", (flags,))
 
 
+def waitid(pidfd: Slot) -> Call:
+    """waitid(2) for the end of a child."""
+    return Call("waitid", (k.P_PIDFD, pidfd, 0, k.WEXITED, 0))
+
+
 def pidfd_getfd(pidfd: Slot, number: int, *, out: Slot) -> Call:
     """pidfd_getfd(2): a copy of a descriptor of another process."""
     return Call("pidfd_getfd", (pidfd, number, 0), out)
@@ -222,6 +227,16 @@ def sendmsg(socket: Slot, data: bytes, descriptor: Slot) -> Call:
 def setns(fd: Slot, kind: int) -> Call:
     """setns(2)."""
     return Call("setns", (fd, kind))
+
+
+def setfsuid(uid: int) -> Call:
+    """setfsuid(2): whose the files are that this process makes."""
+    return Call("setfsuid", (uid,))
+
+
+def setfsgid(gid: int) -> Call:
+    """setfsgid(2)."""
+    return Call("setfsgid", (gid,))
 
 
 def setsid() -> Call:

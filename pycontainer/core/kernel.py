@@ -22,6 +22,7 @@ __all__ = [
     "fsconfig",
     "fsmount",
     "fsopen",
+    "make_files_as",
     "openat2",
     "pidfd_send_signal",
     "socketpair",
@@ -77,6 +78,14 @@ def fsconfig(fs: int, command: int, key: str = "", value: str = "") -> None:
 def fsmount(fs: int, attributes: int) -> int:
     """Make a mount of it that is attached nowhere, and goes with the descriptor returned. Source: fsmount(2)."""
     return _checked(_core.lib.pyc_fsmount(fs, attributes))
+
+
+def make_files_as(id: int) -> None:
+    """Make this thread's files belong to the user and group ``id``, and keep all capabilities; 0 is root again.
+
+    Where root is not among the ids of an id-mapped mount it can make nothing. Source: setfsuid(2), capabilities(7).
+    """
+    _checked(_core.lib.pyc_make_files_as(id))
 
 
 def spawn(executable: int, descriptors: list[int], argv: list[str], cgroup: int = -1) -> tuple[int, int]:

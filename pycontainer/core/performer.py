@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 F_ADD_SEALS = 1033
 SEAL_ALL = 0x0F  # no write, no grow, no shrink, and no more seals
 SPAWN_FLAGS = 0x5100  # CLONE_VM|CLONE_VFORK|CLONE_PIDFD
-FIRST_GIVEN = 8  # wire.h: after the plan, the status socket and a gate for each role
+FIRST_GIVEN = 9  # wire.h: after the plan, the status socket and a gate for each role
 
 
 def start_step(name: str, cgroup: int = -1) -> Step:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pycontainer.record import Record
 
 # Who performs a step. The monitor is the container's parent, in the host's namespaces. Init is the container's first
-# process, before and after it has become that. Program is init's child under `--init`.
-MONITOR, INIT, PROGRAM = "monitor", "init", "program"
-ROLES = (MONITOR, INIT, PROGRAM)
+# process, before and after it has become that. Program is init's child under `--init`. A keeper is a child of the
+# monitor's that lives as long as it takes to make a user namespace.
+MONITOR, INIT, PROGRAM, KEEPER = "monitor", "init", "program", "keeper"
+ROLES = (MONITOR, INIT, PROGRAM, KEEPER)
 
 
 class Slot(Record):

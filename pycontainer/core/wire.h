@@ -23,7 +23,7 @@
 #define STATUS_FD 4 /* a stream socket */
 #define GATE_FD 5 /* + role; /dev/null where the plan is not gated */
 
-enum role { ROLE_MONITOR, ROLE_INIT, ROLE_PROGRAM, ROLES };
+enum role { ROLE_MONITOR, ROLE_INIT, ROLE_PROGRAM, ROLE_KEEPER, ROLES };
 
 enum plan_flags {
   PLAN_GATED = 1,      /* before each call, wait for one byte on GATE_FD + role */

@@ -7,7 +7,7 @@ import os
 import time
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, files, life, policy, removal
+from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources
 from pycontainer.engine.foreground import View, live
@@ -37,7 +37,7 @@ def make(roots: Roots, options: RunOptions, progress: Callable[[Event], None] | 
     require_root()
     repair(roots)
     with obtained(roots, options, progress) as image:
-        bundle = create(roots, image, options)
+        bundle = create(roots, image, options, starts=False)
     container = bundle.container
     containers.write_spec(roots, container.id, bundle.spec)
     hit("make.described")
@@ -141,6 +141,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
             container.id,
             container.name,
             file_binds=files.write(roots.live(container.id), hostname, options.container),
+            users_of=lambda asked: users.take(roots, container.id, asked),
         )
     except BaseException:
         removal.forget_live(roots, container.id)

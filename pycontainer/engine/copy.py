@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pycontainer.engine import containers, events, filesystem
 from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
 from pycontainer.image.archive import decompressed
-from pycontainer.image.extract import Rules, extract
+from pycontainer.image.extract import IDS, NOBODY, Rules, extract
 from pycontainer.image.pack import Item, archive, portable, walk
 from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.inside import Place, locate, open_inside
@@ -94,7 +94,8 @@ def copy_in(
             _target(root, inside, found, path) as (base, called),
         ):
             pieces = _Counted(archive(portable(_walk(found, called))))
-            done = extract(root, base, pieces, Rules(owner, links_lead=True, powers=True))
+            users = filesystem.base_of(container)
+            done = extract(root, base, pieces, Rules(owner, links_lead=True, powers=True, base=users))
     events.write(roots, "extract-to-dir", container, path=path)
     return Copied(pieces.size, done.left_out)
 
@@ -120,7 +121,8 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
         _need_directory(root, inside, f"{container.name}:{path}")
         pieces = _Counted(decompressed(chunks, _NO_LIMIT))  # in this process, never by a program of the container's
         try:
-            done = extract(root, inside, pieces, Rules(None, links_lead=True, powers=True))
+            users = filesystem.base_of(container)
+            done = extract(root, inside, pieces, Rules(None, links_lead=True, powers=True, base=users))
         except LayerError as error:
             raise UsageError(f"the archive can't be used: {error.message.replace('the layer', 'it')}") from None
     return Copied(pieces.size, done.left_out)
@@ -161,7 +163,16 @@ def _find(root: int, path: bytes, follow: bool, problem: str) -> Iterator[_Found
 
 def _walk(found: _Found, called: bytes, container: Container | None = None) -> Iterator[Item]:
     kernels = _pseudo_devices(container.pid) if container and container.pid else frozenset()
-    return walk(found.place.parent, found.place.name, called, not_into=kernels)
+    items = walk(found.place.parent, found.place.name, called, not_into=kernels)
+    base = filesystem.base_of(container) if container else 0
+    return _as_seen_inside(items, base) if base else items
+
+
+def _as_seen_inside(items: Iterator[Item], base: int) -> Iterator[Item]:
+    """With the owners that a user namespace shows; those that it has no id for are nobody there."""
+    for item in items:
+        uid, gid = (one - base if 0 <= one - base < IDS else NOBODY for one in (item.entry.uid, item.entry.gid))
+        yield item._replace(entry=item.entry._replace(uid=uid, gid=gid))
 
 
 def _pseudo_devices(pid: int) -> frozenset[int]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, facts, files, health, life, recall, removal
+from pycontainer.engine import containers, facts, files, health, life, recall, removal, users
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
@@ -23,6 +23,8 @@ from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycontainer.image.store import Image
     from pycontainer.oci.spec import Seccomp, Spec
 
@@ -37,6 +39,7 @@ class Bundle(Record):
         init: whether our own init is PID 1.
         asked: the options that it is made of.
         exposed: the ports that the image speaks of, as ``80/tcp``.
+        users: the first id of the host that its own user namespace has, or 0.
     """
 
     container: Container
@@ -47,10 +50,13 @@ class Bundle(Record):
     lock: int = -1  # the descriptor of the lock that says it lives
     asked: ContainerOptions = ContainerOptions()
     exposed: tuple[str, ...] = ()
+    users: int = 0
 
 
-def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
+def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = True) -> Bundle:
     """Make the container's directory and everything in it, or leave nothing behind.
+
+    ``starts``: it is about to start, so it takes what only a container that runs has.
 
     Raises:
         Conflict: the name is taken, or the cidfile exists.
@@ -77,6 +83,7 @@ def create(roots: Roots, image: Image, options: RunOptions) -> Bundle:
                 container_id,
                 name,
                 file_binds=files.write(roots.live(container_id), hostname, options.container),
+                users_of=(lambda asked: users.take(roots, container_id, asked)) if starts else users.foresee,
             )
             hit("create.described")
             containers.write(roots, bundle.container)
@@ -116,8 +123,12 @@ def describe(
     *,
     file_binds: Mapping[str, str] | None = None,
     user: User | None = None,
+    users_of: Callable[[ContainerOptions], int] = users.foresee,
 ) -> Bundle:
-    """What the container would be; touches nothing. Without ``user``, the image's files say who that is."""
+    """What the container would be; touches nothing. Without ``user``, the image's files say who that is.
+
+    ``users_of`` says which user namespace it gets, from its options with their volumes resolved.
+    """
     asked = shown = options.container
     container_options.check(asked)
     if _has_volumes(image, asked):
@@ -136,6 +147,8 @@ def describe(
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
     seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
+    if len(lowers) <= users.LAYERS:
+        seen = seen._replace(users=users_of(shown))
     spec = build_spec(
         image.config,
         shown,
@@ -149,7 +162,7 @@ def describe(
     if shown.mounts and _has_volumes(image, asked):
         from pycontainer.engine import idmap, propagation
 
-        idmap.map_owners(spec, shown.mounts, user)
+        idmap.map_owners(spec, shown.mounts, user, seen.users)
         propagation.check(shown.mounts)
     container = Container(
         id=container_id,
@@ -181,7 +194,16 @@ def describe(
     )
     defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
     rootfs = _rootfs(roots, container_id, lowers, volatile=options.rm)
-    return Bundle(container, spec, rootfs, asked.init, defaults, asked=asked, exposed=image.config.exposed_ports)
+    return Bundle(
+        container,
+        spec,
+        rootfs,
+        asked.init,
+        defaults,
+        asked=asked,
+        exposed=image.config.exposed_ports,
+        users=seen.users,
+    )
 
 
 def make_sources(asked: ContainerOptions) -> None:

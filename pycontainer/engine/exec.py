@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
 import contextlib
+import errno
 import os
 
 from pycontainer import cgroups, jsontext
@@ -345,7 +346,8 @@ def _explained(failed: PlanFailed, roots: Roots, found: Target, spec: Spec) -> P
     from pycontainer.engine.diagnose import exec_failure, kernel_error  # only for a failure
     from pycontainer.rootfs.live import LiveRoot
 
-    if not containers.with_state(roots, found.container).pid:
+    ended = failed.call.name == "setns" and failed.record.error == errno.ESRCH  # but it is not yet recorded
+    if ended or not containers.with_state(roots, found.container).pid:
         return not_running(found.container)
     if failed.call.name == "execve":
         with contextlib.suppress(OSError), LiveRoot(found.container.pid) as files:

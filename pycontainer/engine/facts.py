@@ -11,6 +11,7 @@ from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
+from pycontainer.plan.host import kernel_version
 
 
 def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> Facts:
@@ -42,6 +43,7 @@ def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> 
         thermal_cpus=cpus if os.path.exists("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
         setuid_files=setuid_files,
         console=_terminal_size() if options.tty else None,
+        mapped_files=kernel_version() >= (6, 3),
         swap=bool(options.memory and not options.memory_swap) and _counts_swap(),
     )
 

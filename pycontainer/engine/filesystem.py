@@ -98,6 +98,17 @@ def _open_source(mount: dict[str, Any]) -> int:
         os.close(root)
 
 
+def base_of(container: Container) -> int:
+    """The host's id that its root is while it runs, as the owners in :func:`live` show (user_namespaces(7))."""
+    if container.state not in ("running", "paused"):
+        return 0
+    try:
+        with open(f"/proc/{container.pid}/uid_map") as maps:
+            return int(maps.read().split()[1])
+    except (OSError, IndexError):
+        return 0  # it has just ended, which :func:`live` says
+
+
 @contextlib.contextmanager
 def snapshot(roots: Roots, container: Container) -> Iterator[int]:
     """Its layers and what it has written, without what is mounted on them; nothing can be written there."""

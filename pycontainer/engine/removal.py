@@ -121,6 +121,10 @@ def forget_live(roots: Roots, container_id: str) -> None:
         from pycontainer import cgroups
 
         cgroups.detect().remove_now(more)
+    if os.path.islink(live + "/users"):
+        from pycontainer.engine import users
+
+        users.give_back(roots, container_id)
     for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")

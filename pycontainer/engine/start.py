@@ -14,7 +14,7 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events, life, policy, removal
+from pycontainer.engine import containers, events, life, policy, removal, users
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
@@ -192,6 +192,10 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
+            if bundle.users and bundle.asked.userns != "private" and users.is_cause(error):
+                started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
+                users.tell(roots, error)
+                return started
             raise explain_failure(error, bundle, roots) from None
         if isinstance(error, OSError):
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
@@ -256,8 +260,4 @@ def _descriptors(
             reader, writer = map(keep, os.pipe2(os.O_CLOEXEC))
             given[inner], given[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
             os.set_blocking(given[outer], False)
-    if any("uidMappings" in mount for mount in bundle.spec.get("mounts") or ()):
-        from pycontainer.engine import idmap  # few mounts show other owners
-
-        given |= idmap.namespaces(bundle.spec, keep)
     return given, client

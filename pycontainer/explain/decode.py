@@ -371,6 +371,13 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "accept4": (_FD, Param("addr", _pointer), Param("addrlen", _pointer), Param("flags", _flags("SOCK_"))),
     "sendmsg": (_FD, Param("msg", _message), Param("flags", _flags("MSG_"))),
     "setns": (_FD, Param("nstype", _NS)),
+    "waitid": (
+        Param("idtype", _one_of("P_PIDFD")),
+        Param("id", _plain),
+        Param("infop", _pointer),
+        Param("options", _flags("WEXITED")),
+        Param("rusage", _pointer),
+    ),
     "setsid": (),
     "bind": (_FD, Param("addr", _socket_address), Param("addrlen", _plain)),
     "listen": (_FD, Param("backlog", _plain)),
@@ -410,6 +417,8 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "prctl": (Param("option", _one_of("PR_", without="PR_CAP_AMBIENT_")), *(Param(f"arg{n}", _plain) for n in "2345")),
     "setgroups": (Param("size", _plain), Param("list", _groups)),
     "setresgid": (Param("rgid", _plain), Param("egid", _plain), Param("sgid", _plain)),
+    "setfsuid": (Param("fsuid", _plain),),
+    "setfsgid": (Param("fsgid", _plain),),
     "setresuid": (Param("ruid", _plain), Param("euid", _plain), Param("suid", _plain)),
     "capset": (Param("hdrp", _cap_header), Param("datap", _cap_sets)),
     "keyctl": (Param("operation", _one_of("KEYCTL_")), _NAME),
@@ -439,6 +448,8 @@ def _prctl(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Valu
             values["arg2"] = Symbol("SUID_DUMP_DISABLE")
         case k.PR_SET_PDEATHSIG, int(number), _:
             values["arg2"] = _signal(number)
+        case k.PR_SET_SECUREBITS, k.SECBIT_NO_SETUID_FIXUP, _:
+            values["arg2"] = Symbol("SECBIT_NO_SETUID_FIXUP")
         case k.PR_CAPBSET_DROP, int(number), _:
             values["arg2"] = capability_names(1 << number)
         case k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, int(number):

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS
+from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, make_files_as
 from pycontainer.errors import Conflict, LayerError, PycError, StoreError
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
 from pycontainer.record import Record
@@ -23,6 +23,7 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PARENTS_MAX = 64
 _TRIES = 16
+IDS, NOBODY = 65536, 65534
 _NODES = {CHAR: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
 
@@ -34,11 +35,13 @@ class Rules(Record):
         links_lead: symbolic links in the tree are followed on the way to a file, within the root; else they are
             an error.
         powers: make device nodes, and keep setuid, setgid and file capabilities.
+        base: the host's id that root is in the tree, where that is another user namespace's; it has IDS of them.
     """
 
     owner: tuple[int, int] | None
     links_lead: bool
     powers: bool
+    base: int = 0
 
 
 class Extracted(Record):
@@ -62,7 +65,13 @@ def extract(root: int, base: bytes, chunks: Iterator[bytes], rules: Rules) -> Ex
     """
     extractor = _Extractor(root, base, TarReader(chunks), rules)
     try:
-        return extractor.run()
+        if not rules.base:
+            return extractor.run()
+        make_files_as(rules.base)
+        try:
+            return extractor.run()
+        finally:
+            make_files_as(0)
     finally:
         extractor.close()
 
@@ -221,6 +230,8 @@ class _Extractor:
         """Owner, attributes, mode and time, in this order: chown(2) takes setuid and file capabilities away."""
         path = f"/proc/self/fd/{fd}"  # the calls that take an O_PATH descriptor came late to the kernel, or never
         uid, gid = self._rules.owner or (entry.uid, entry.gid)
+        if base := self._rules.base:
+            uid, gid = (base + (one if one < IDS else NOBODY) for one in (uid, gid))
         os.chown(fd if entry.kind in (FILE, DIRECTORY) else path, uid, gid)
         for key, value in (entry.xattrs or {}).items():
             if key.startswith((b"user.", b"system.posix_acl_")) or (

@@ -29,6 +29,10 @@ NOFILE = (1024, 524288)
 """Open files, soft and hard. A low soft limit spares programs that loop over all descriptors; they may raise it."""
 
 
+USERS = 65536
+"""How many ids a container's user namespace has: root, nobody (65534), and all between."""
+
+
 class Facts(Record):
     """What a spec depends on besides the image and the options.
 
@@ -41,6 +45,8 @@ class Facts(Record):
         setuid_files: programs in the image with setuid, setgid or file capabilities.
         console: rows and columns of the caller's terminal.
         swap: cgroups here can limit swap.
+        mapped_files: ``files`` may be on a filesystem of memory, whose mounts can be id-mapped from Linux 6.3 on.
+        users: the first of the host's ids that the ids of its user namespace are, or 0 for no such namespace.
     """
 
     nofile: int = NOFILE[1]
@@ -51,6 +57,8 @@ class Facts(Record):
     setuid_files: Collection[str] = ()
     console: tuple[int, int] | None = None
     swap: bool = False
+    users: int = 0
+    mapped_files: bool = True
 
 
 def build_spec(
@@ -86,7 +94,7 @@ def build_spec(
         "ociVersion": SPEC_VERSION,
         "process": _process(config, options, user, hostname, facts),
         "root": {"path": rootfs, "readonly": options.read_only},
-        "mounts": _mounts(options, files or {}),
+        "mounts": _mounts(options, files or {}, facts),
         "linux": _linux(options, cgroups_path, facts),
     }
     if seccomp is not None:
@@ -178,7 +186,7 @@ def _rlimits(options: ContainerOptions, nofile: int) -> list[Rlimit]:
 # --- mounts -----------------------------------------------------------------------------------------------------------
 
 
-def _mounts(options: ContainerOptions, files: Mapping[str, str]) -> list[Mount]:
+def _mounts(options: ContainerOptions, files: Mapping[str, str], facts: Facts) -> list[Mount]:
     """Parents before children, so that no mount is hidden by a later one; the user's replace ours at the same place.
 
     What is the kernel's comes last: a target may be a symbolic link of the image's that leads to /proc, and then the
@@ -186,10 +194,14 @@ def _mounts(options: ContainerOptions, files: Mapping[str, str]) -> list[Mount]:
     """
     mounts = {mount["destination"]: mount for mount in _default_mounts(options)}
     mode = ["ro"] if options.read_only else []
+    if facts.users and facts.mapped_files:
+        mode.append("idmap")
     for destination, source in files.items():
         mounts[destination] = _host_bind(source, destination, ["bind", "rprivate", "nosuid", "nodev", "noexec", *mode])
     for asked in options.mounts:
         mounts[asked.target] = _mount(asked, options.privileged)
+        if facts.users and asked.type == "bind":  # its files belong to whom they belong on the host
+            mounts[asked.target]["options"].append("ridmap" if asked.recursive else "idmap")
     return sorted(mounts.values(), key=lambda mount: (_is_kernels(mount["destination"]), _depth(mount["destination"])))
 
 
@@ -278,8 +290,11 @@ def _linux(options: ContainerOptions, cgroups_path: str, facts: Facts) -> Linux:
         "resources": resources(options, facts.devices, cpus=facts.cpus, swap=facts.swap),
         "maskedPaths": paths.masked,
         "readonlyPaths": paths.readonly,
-        "sysctl": _sysctls(options, private),
+        "sysctl": security.default_sysctls(private, USERS if facts.users else 0) | _sysctls(options, private),
     }
+    if facts.users:
+        namespaces.append({"type": "user"})
+        linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": facts.users, "size": USERS}]
     if devices := device_nodes(options, facts.devices):
         linux["devices"] = devices
     return linux
@@ -304,4 +319,4 @@ def _namespaces(options: ContainerOptions) -> list[Namespace]:
 def _sysctls(options: ContainerOptions, private: Collection[str]) -> dict[str, str]:
     for name, value in options.sysctls.items():
         security.check_sysctl(name, value, private)
-    return security.default_sysctls(private) | dict(options.sysctls)
+    return dict(options.sysctls)

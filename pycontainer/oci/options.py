@@ -66,7 +66,7 @@ class ContainerOptions(Record):
     ipc: str = ""  # or private, shareable, none (no /dev/shm), host
     uts: str = ""  # or host
     cgroupns: str = ""  # or private, host
-    userns: str = ""  # or host
+    userns: str = ""  # or private, host; by default private where that is possible
 
     # files
     mounts: tuple[Mount, ...] = ()

@@ -232,7 +232,7 @@ def _given(spec: Spec, asked: Asked, where: str, console: int, ours: contextlib.
     given = {slots.START: waiting.fileno()}
     given |= stdio_of(spec["process"], asked, console, ours, spec["linux"].get("uidMappings"))
     for mount in spec.get("mounts") or ():
-        if mounts.is_mapped(mount):
+        if mounts.is_mapped(mount) and mounts.users_of(mount) not in given:
             from pycontainer.oci.users import user_namespace  # +1 ms, and a process
 
             uids = mount.get("uidMappings") or spec["linux"].get("uidMappings") or []

@@ -25,6 +25,7 @@ from pycontainer.plan import (
     seccomp,
     sysctls,
     terminal,
+    users,
 )
 from pycontainer.plan.seccomp import Filter
 from pycontainer.record import TYPE_CHECKING, Record
@@ -104,13 +105,23 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from setting.group.create()
     yield from terminal.open_pty(spec, given)
     yield from terminal.hand_over(spec, given)
-    yield from root.take(setting.rootfs, outside=outside)
+    yield from terminal.own_pipes(spec, given, inherited=held)
+    if not held:
+        yield from users.for_mounts(spec)
+    if outside:
+        owner = terminal.host_id(0, spec["linux"].get("uidMappings") or [])
+        yield from root.take(setting.rootfs, setting.mount_point, setting.kernel, owner=owner)
     yield from mounts.take_outside(spec)
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
     yield from setting.network.connect
+    if outside and not held:
+        yield from users.show_itself()
+        yield from users.map_init(spec)
     yield from namespaces.held_handshake() if held else namespaces.handshake()
+    if outside and not held:
+        yield from users.hide_itself()
     yield from program.let_go(given)
     yield from monitor.settle(setting.watch)
     yield from setting.group.enter()

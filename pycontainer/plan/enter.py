@@ -90,6 +90,7 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     inside = "user" not in entry.kinds and not labels.wanted(spec)
     if group:
         yield from group.open()
+    yield from terminal.own_pipes(spec, entry.given, inherited=not watched)
     yield _hide()
     yield _give_birth(entry) if inside else _born(entry)
     if inside:
@@ -322,7 +323,8 @@ def _session(spec: Spec, entry: Entry) -> Step:
     else:
         stdio = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
         taken = ()
-    own = [slot for slot in dict.fromkeys(stdio) if slot is TTY or entry.watched] if uid else []
+    gives = entry.watched and not mounts.has_users(spec)
+    own = [slot for slot in dict.fromkeys(stdio) if slot is TTY or gives] if uid else []
     dups = [calls.dup3(slot, number) for number, slot in enumerate(stdio)]
     return Step(
         "Start a session",

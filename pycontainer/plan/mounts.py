@@ -8,7 +8,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
-from pycontainer.plan.slots import DEV, PROC, PTS, ROOT
+from pycontainer.plan.slots import DEV, PROC, PTS, ROOT, USERS
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -194,8 +194,12 @@ def _taken(mount: Mount) -> Slot:
 
 
 def users_of(mount: Mount) -> Slot:
-    """The user namespace whose maps say how ids are shown; whoever starts the performer hands it over."""
-    return Slot(f"user namespace for {mount['destination']}")
+    """The user namespace whose maps say how ids are shown; whoever starts the performer hands it over.
+
+    A mount that has no maps of its own is shown as the container's ids.
+    """
+    own = mount.get("uidMappings") or mount.get("gidMappings")
+    return Slot(f"user namespace for {mount['destination']}") if own else USERS
 
 
 def _map_ids(spec: Spec, mount: Mount) -> tuple[Call, ...]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
 from pycontainer.plan.mounts import PROPAGATION
-from pycontainer.plan.slots import ROOT
+from pycontainer.plan.slots import ROOT, USERS
+from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs.overlay import Directory, Overlay, RootFS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 LOWERDIR_PLUS = (6, 5)  # the kernel that takes overlay's layers one by one
+DETACHED_LAYERS = (6, 15)  # the kernel that takes them as descriptors, of mounts that are attached nowhere
 
 
 def leave_propagation() -> tuple[Step, ...]:
@@ -27,9 +34,16 @@ def leave_propagation() -> tuple[Step, ...]:
     )
 
 
-def take(rootfs: RootFS, *, outside: bool) -> tuple[Step, ...]:
-    """Take a root directory from outside of the new namespaces, where a user namespace would lock its flags."""
-    return (_directory(rootfs, MONITOR),) if outside and isinstance(rootfs, Directory) else ()
+def take(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, owner: int) -> tuple[Step, ...]:
+    """For a user namespace, make the root outside: inside, the flags of mounts are locked, and no ids can be mapped.
+
+    ``owner`` is the host's id that root is there.
+    """
+    if isinstance(rootfs, Directory):
+        return (_directory(rootfs, MONITOR),)
+    if kernel >= DETACHED_LAYERS:
+        return (_mapped_overlay(rootfs, owner),)
+    return (_mapped_by_options(rootfs, mount_point, owner),)
 
 
 def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, taken: bool = False) -> tuple[Step, ...]:
@@ -37,13 +51,15 @@ def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, taken
 
     ``taken``: :func:`take` has been there already.
     """
-    if isinstance(rootfs, Overlay) and kernel < LOWERDIR_PLUS:
+    if taken:
+        made: tuple[Step, ...] = ()
+    elif isinstance(rootfs, Directory):
+        made = (_directory(rootfs, INIT),)
+    elif kernel >= LOWERDIR_PLUS:
+        made = (_overlay(rootfs),)
+    else:
         return (_overlay_by_options(rootfs, mount_point),)
     target = Slot("mount point")
-    if isinstance(rootfs, Overlay):
-        made: tuple[Step, ...] = (_overlay(rootfs),)
-    else:
-        made = () if taken else (_directory(rootfs, INIT),)
     return (
         *made,
         Step(
@@ -68,53 +84,132 @@ STACK = "Stack the layers"
 STACK_WHY = "Overlay shows read-only layers, top first, and one writable directory on them, as a single tree"
 
 
+_FS = Slot("overlay")
+
+
 def _overlay(rootfs: Overlay) -> Step:
-    fs = Slot("overlay")
-    parameters = [calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "lowerdir+", lower) for lower in rootfs.lowers]
+    layers = [calls.fsconfig(_FS, k.FSCONFIG_SET_STRING, "lowerdir+", lower) for lower in rootfs.lowers]
     if rootfs.upper:
-        parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "upperdir", rootfs.upper))
-        parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "workdir", rootfs.work))
-    parameters += [calls.fsconfig(fs, k.FSCONFIG_SET_STRING, option, "off") for option in _OFF]
-    if rootfs.volatile:
-        parameters.append(calls.fsconfig(fs, k.FSCONFIG_SET_FLAG, "volatile"))
+        layers.append(calls.fsconfig(_FS, k.FSCONFIG_SET_STRING, "upperdir", rootfs.upper))
+        layers.append(calls.fsconfig(_FS, k.FSCONFIG_SET_STRING, "workdir", rootfs.work))
+    made = _stacked(rootfs, layers, (calls.fsconfig(_FS, k.FSCONFIG_CMD_CREATE),))
+    return Step(STACK, STACK_WHY, INIT, made, "fsopen(2)", Proof("/proc/{pid}/fd"))
+
+
+def _stacked(rootfs: Overlay, layers: Iterable[Call], made: tuple[Call, ...]) -> tuple[Call, ...]:
+    return (
+        calls.chdir(rootfs.base),
+        calls.fsopen("overlay", out=_FS),
+        calls.fsconfig(_FS, k.FSCONFIG_SET_STRING, "source", "overlay"),
+        *layers,
+        *(calls.fsconfig(_FS, k.FSCONFIG_SET_STRING, option, "off") for option in _OFF),
+        *((calls.fsconfig(_FS, k.FSCONFIG_SET_FLAG, "volatile"),) if rootfs.volatile else ()),
+        *made,
+        calls.fsmount(_FS, k.MOUNT_ATTR_NODEV, out=ROOT),
+        calls.close(_FS),
+    )
+
+
+# --- for a user namespace -----------------------------------------------------------------------------------------
+
+MAPPED_WHY = (
+    "Root in the container is nobody special outside; id-mapped mounts of the layers show root's files as its own, "
+    "and what it writes is stored as root's: nothing on disk is changed for it"
+)
+_OWN = Slot("its own directory")
+
+
+def _mapped(path: str, out: Slot) -> tuple[Call, ...]:
+    return (
+        calls.open_tree(k.AT_FDCWD, path, k.OPEN_TREE_CLONE, out=out),
+        calls.mount_setattr(out, 0, set=k.MOUNT_ATTR_IDMAP, userns=USERS),
+    )
+
+
+def _as_owner(owner: int, *made: Call) -> tuple[Call, ...]:
+    """Overlay makes files as who mounts it, and a mapped mount only takes those of mapped ids."""
+    return (
+        calls.prctl(k.PR_SET_SECUREBITS, k.SECBIT_NO_SETUID_FIXUP),  # or the next two would cost us capabilities
+        calls.setfsgid(owner),
+        calls.setfsuid(owner),
+        *made,
+        calls.setfsuid(0),
+        calls.setfsgid(0),
+        calls.prctl(k.PR_SET_SECUREBITS, 0),
+    )
+
+
+def _mapped_overlay(rootfs: Overlay, owner: int) -> Step:
+    layers: list[Call] = []
+    opened = [Slot(f"layer {number}") for number in range(len(rootfs.lowers))]
+    for lower, layer in zip(rootfs.lowers, opened, strict=True):
+        layers += (*_mapped(lower, layer), _by_descriptor("lowerdir+", layer))
+    layers += _mapped(os.path.dirname(rootfs.upper), _OWN)  # both of its directories must be on one mount
+    for key, path in (("upperdir", rootfs.upper), ("workdir", rootfs.work)):
+        layer = Slot(os.path.basename(path))
+        layers.append(calls.openat(_OWN, layer.name, k.O_RDONLY | k.O_DIRECTORY, out=layer))
+        layers.append(_by_descriptor(key, layer))
+        opened.append(layer)
+    made = _as_owner(owner, calls.fsconfig(_FS, k.FSCONFIG_CMD_CREATE))
+    closed = map(calls.close, (*opened, _OWN))  # not before: a detached mount is as old as its descriptor
+    steps = (*_stacked(rootfs, layers, made), *closed, calls.chdir("/"))
+    return Step(STACK, MAPPED_WHY, MONITOR, steps, "mount_setattr(2)", Proof("/proc/{pid}/fd"))
+
+
+def _by_descriptor(key: str, layer: Slot) -> Call:
+    return calls.fsconfig(_FS, k.FSCONFIG_SET_FD, key, aux=layer)
+
+
+def _mapped_by_options(rootfs: Overlay, mount_point: str, owner: int) -> Step:
+    """For kernels that only stack what is attached: in a mount namespace that lasts as long as this takes."""
+    host, place = Slot("the host's mounts"), Slot("place")
+    covered: list[Call] = []
+    for path in (*rootfs.lowers, os.path.dirname(rootfs.upper)):
+        covered += _mapped(path, _OWN)
+        covered.append(calls.openat(k.AT_FDCWD, path, k.O_PATH | k.O_DIRECTORY, out=place))
+        covered += (calls.move_mount(_OWN, place), calls.close(place), calls.close(_OWN))
     return Step(
         STACK,
-        STACK_WHY,
-        INIT,
+        MAPPED_WHY,
+        MONITOR,
         (
             calls.chdir(rootfs.base),
-            calls.fsopen("overlay", out=fs),
-            calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "source", "overlay"),
-            *parameters,
-            calls.fsconfig(fs, k.FSCONFIG_CMD_CREATE),
-            calls.fsmount(fs, k.MOUNT_ATTR_NODEV, out=ROOT),
-            calls.close(fs),
+            calls.openat(k.AT_FDCWD, "/proc/self/ns/mnt", k.O_RDONLY, out=host),
+            calls.unshare(k.CLONE_NEWNS),
+            calls.mount(None, "/", None, k.MS_REC | k.MS_SLAVE),
+            *covered,
+            *_as_owner(owner, calls.mount("overlay", mount_point, "overlay", k.MS_NODEV, _options(rootfs))),
+            calls.open_tree(k.AT_FDCWD, mount_point, k.OPEN_TREE_CLONE, out=ROOT),
+            calls.setns(host, k.CLONE_NEWNS),
+            calls.close(host),
         ),
-        "fsopen(2)",
+        "mount_setattr(2)",
         Proof("/proc/{pid}/fd"),
     )
 
 
 def _overlay_by_options(rootfs: Overlay, mount_point: str) -> Step:
     """For kernels whose fsconfig takes no list of layers: one mount(2), whose options must fit into a page."""
-    options = "lowerdir=" + ":".join(rootfs.lowers)
-    if rootfs.upper:
-        options += f",upperdir={rootfs.upper},workdir={rootfs.work}"
-    options += "".join(f",{option}=off" for option in _OFF)
-    if rootfs.volatile:
-        options += ",volatile"
     return Step(
         STACK,
         STACK_WHY,
         INIT,
         (
             calls.chdir(rootfs.base),
-            calls.mount("overlay", mount_point, "overlay", k.MS_NODEV, options),
+            calls.mount("overlay", mount_point, "overlay", k.MS_NODEV, _options(rootfs)),
             calls.openat(k.AT_FDCWD, mount_point, k.O_PATH | k.O_DIRECTORY, out=ROOT),
         ),
         "mount(2)",
         Proof("/proc/{pid}/mountinfo", f" {mount_point} "),
     )
+
+
+def _options(rootfs: Overlay) -> str:
+    options = "lowerdir=" + ":".join(rootfs.lowers)
+    if rootfs.upper:
+        options += f",upperdir={rootfs.upper},workdir={rootfs.work}"
+    options += "".join(f",{option}=off" for option in _OFF)
+    return options + ",volatile" if rootfs.volatile else options
 
 
 def _directory(rootfs: Directory, where: str) -> Step:

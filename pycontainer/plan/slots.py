@@ -22,6 +22,8 @@ START = Slot("start socket")
 
 CONTAINER = Slot("container")  # a pidfd of its first process, for those who join it
 CALLER = Slot("caller")  # a pidfd of the pyc that started the performer
+USERS = Slot("users")  # a user namespace with the same maps as the container's, for id-mapped mounts
+
 INIT_PID = Slot("init's pid")
 INIT_PIDFD = Slot("init's pidfd")
 ROOT = Slot("new root")

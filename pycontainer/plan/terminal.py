@@ -87,6 +87,24 @@ def hand_over(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
     )
 
 
+def own_pipes(spec: Spec, given: frozenset[Slot], *, inherited: bool) -> tuple[Step, ...]:
+    """In a user namespace: the pipes become the container's user's, who may open them again as /dev/stdout."""
+    if wanted(spec) or inherited or not mounts.has_users(spec):
+        return ()
+    uid = host_id(spec["process"]["user"].get("uid", 0), spec["linux"].get("uidMappings") or [])
+    return (
+        Step(
+            "Give it its pipes",
+            "A program may open its streams by name, /dev/stdout; inside, nobody could give them away any more",
+            MONITOR,
+            tuple(
+                calls.fchownat(pipe, "", uid, -1, k.AT_EMPTY_PATH) for pipe in (STDIN, STDOUT, STDERR) if pipe in given
+            ),
+            "pipe(7)",
+        ),
+    )
+
+
 def session(spec: Spec, given: frozenset[Slot], *, inherited: bool = False) -> tuple[Step, ...]:
     """A session of its own, so that no terminal of the host's is its controlling terminal.
 
@@ -109,7 +127,8 @@ def session(spec: Spec, given: frozenset[Slot], *, inherited: bool = False) -> t
         # The container's own node: through a descriptor of the host's it could change the host's.
         opened = (calls.openat2(DEV, "null", k.O_RDWR, out=null),) if null in stdio else ()
         begin = (calls.setsid(), *opened)
-    owned = dict.fromkeys(slot for slot in stdio if slot is TTY or (slot in given and not inherited)) if uid else {}
+    given_away = inherited or mounts.has_users(spec)
+    owned = dict.fromkeys(slot for slot in stdio if slot is TTY or (slot in given and not given_away)) if uid else {}
     return (
         Step(
             "Start a session",

@@ -345,7 +345,7 @@ def test_what_is_told_is_what_strace_saw(box: Box, tmp_path: object, options: st
 
 def test_it_explains_itself(box: Box) -> None:
     done = box("true", options="--explain")
-    assert "Enter its namespaces, make a process there, and come back" in done.stderr
+    assert "Make a process in the container" in done.stderr
     plan = box("true", options="--dry-run")
     assert plan.code == 0 and "setns(<container>" in plan.stdout and not plan.stderr
 

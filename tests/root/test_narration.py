@@ -123,10 +123,10 @@ def test_a_dry_run_needs_no_root_and_leaves_nothing(stocked: Pyc, image: str) ->
 
 def test_stepping_waits_for_enter_and_q_undoes(stocked: Pyc, image: str) -> None:
     with stocked.terminal("run", "--rm", "--step", image, "true") as terminal:
-        for _ in range(9):
-            terminal.expect("q: stop and undo > ")
-            terminal.send("\n")
         terminal.expect("q: stop and undo > ")
+        while "[init " not in terminal.screen:
+            terminal.send("\n")
+            terminal.expect("q: stop and undo > ")
         pid = int(re.findall(r"\[init (\d+)\]", terminal.screen)[-1])
         assert os.path.exists(f"/proc/{pid}")
         terminal.send("q\n")

@@ -25,7 +25,7 @@ VOCABULARY = frozenset(
 )
 LOOPS = {"ppoll", "rt_sigtimedwait"}  # what they look like from outside
 NAMES = sorted((KERNEL_FACING | VOCABULARY | LOOPS) - OWN_LOOPS)
-STATUS_FD, GATES = 4, (5, 6, 7)  # wire.h
+STATUS_FD, GATES = 4, (5, 6, 7, 8)  # wire.h
 WATCHED_FILES = ("/sys/fs/cgroup/", "/proc/")
 
 

@@ -104,6 +104,9 @@ SAMPLES = {
     calls.setgroups(()): "setgroups(0, NULL)",
     calls.setresgid(7): "setresgid(7, 7, 7)",
     calls.setresuid(7): "setresuid(7, 7, 7)",
+    calls.setfsuid(7): "setfsuid(7)",
+    calls.setfsgid(7): "setfsgid(7)",
+    calls.waitid(FD): "waitid(P_PIDFD, <fd>, NULL, WEXITED, NULL)",
     calls.capset(1 << 40, 3, 0): (
         "capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, "
         "{effective=CAP_CHECKPOINT_RESTORE, permitted=CAP_CHOWN|CAP_DAC_OVERRIDE, inheritable=0})"

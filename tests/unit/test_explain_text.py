@@ -40,13 +40,13 @@ def test_a_result_that_is_a_descriptor_is_shown_and_known_from_then_on() -> None
 
 
 def test_given_descriptors_have_their_numbers_from_the_start() -> None:
-    assert "close(8<root>)" in narrate(step("Close", calls.close(ROOT)), given=(ROOT,))
+    assert "close(9<root>)" in narrate(step("Close", calls.close(ROOT)), given=(ROOT,))
 
 
 def test_a_child_knows_the_descriptors_of_its_parent() -> None:
     clone = step("Clone", calls.clone3(0, child="init", out=FD))
     text = narrate(clone, step("Close", calls.close(ROOT), where="init"), results={0: (0, 77)}, given=(ROOT,))
-    assert "close(8<root>)" in text
+    assert "close(9<root>)" in text
 
 
 def test_a_tolerated_failure_is_said_plainly() -> None:

@@ -1,0 +1,168 @@
+"""A private user namespace: who gets one, and which ids of the host its ids are (user_namespaces(7)).
+
+Root in a container is then nobody on the host. Each container that runs has 65,536 ids of the host's to itself; its
+files need none of them: id-mapped mounts show root's files as its root's, and store what it writes as root's
+(mount_setattr(2)). So a range is taken when a container starts, given back when it has ended, and nothing is chowned.
+
+``RUNROOT/users/<n>`` is a symbolic link to the ID of the container that has range n; it means nothing once that
+container's ``RUNROOT/containers/<id>`` is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+
+from pycontainer.core.directories import make_private
+from pycontainer.errors import HostLacks, UsageError
+from pycontainer.oci.build import USERS
+from pycontainer.oci.security import default_sysctls
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.core.performer import PlanFailed
+    from pycontainer.engine.options import Roots
+    from pycontainer.oci.options import ContainerOptions
+    from pycontainer.oci.spec import Spec
+
+FIRST = 0x7000_0000
+"""The first id of the host that a container may have: above all that systemd gives to containers and services of its
+own (systemd.io/UIDS-GIDS), and below 2^31, where some programs' ids become negative."""
+RANGES = 4096
+LAYERS = 120
+"""How many layers can be mapped: each takes a slot of the plan (wire.h)."""
+
+MEAN_THE_HOST = frozenset(
+    "CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_BPF CAP_CHECKPOINT_RESTORE "
+    "CAP_DAC_READ_SEARCH CAP_IPC_LOCK CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_PERFMON "
+    "CAP_SYSLOG CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_MODULE CAP_SYS_NICE CAP_SYS_PACCT CAP_SYS_RAWIO CAP_SYS_RESOURCE "
+    "CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_WAKE_ALARM ALL".split()
+)
+"""Capabilities that the kernel looks for in the host's own user namespace: whoever asks for one wants to be there."""
+
+
+def why_not(asked: ContainerOptions) -> str:
+    """What in the options needs the host's own user namespace, in a word; "" if nothing does."""
+    if asked.userns == "host":
+        return "--userns host"
+    if asked.privileged:
+        return "--privileged"
+    shared = {"--pid": asked.pid, "--ipc": asked.ipc, "--network": asked.network}
+    for flag, value in shared.items():
+        if value == "host" or value.startswith("container:"):
+            return f"{flag} {value}"
+    if asked.devices or asked.device_cgroup_rules:
+        return "--device"
+    for capability in asked.cap_add:
+        if capability in MEAN_THE_HOST:
+            return f"--cap-add {capability}"
+    for mount in asked.mounts:
+        if mount.type == "image" or "shared" in mount.options or "rshared" in mount.options:
+            return f"the mount at {mount.target}"
+    return ""
+
+
+def foresee(asked: ContainerOptions) -> int:
+    """What :func:`take` would return, for a plan that is only shown: no range is taken."""
+    return 0 if why_not(asked) else FIRST
+
+
+def take(roots: Roots, container_id: str, asked: ContainerOptions) -> int:
+    """The first of the host's ids that the ids of the container's own user namespace are, or 0 if it gets none.
+
+    Raises:
+        UsageError: ``--userns private``, and something else that excludes it.
+        HostLacks: all ranges are taken.
+    """
+    reason = why_not(asked)
+    if reason and asked.userns == "private":
+        raise UsageError(f"--userns private and {reason} exclude each other")
+    return 0 if reason else FIRST + USERS * _claim(roots, container_id)
+
+
+def shared(spec: Spec) -> Spec:
+    """The same spec for the host's user namespace, where the host can't give it one."""
+    linux = spec["linux"].copy()
+    linux["namespaces"] = [one for one in spec["linux"]["namespaces"] if one["type"] != "user"]
+    del linux["uidMappings"], linux["gidMappings"]
+    own = [namespace["type"] for namespace in linux["namespaces"]]
+    linux["sysctl"] = spec["linux"].get("sysctl", {}) | default_sysctls(own)
+    mounts = [
+        {**mount, "options": [word for word in mount.get("options", ()) if word not in ("idmap", "ridmap")]}
+        for mount in spec["mounts"]
+    ]
+    return {**spec, "linux": linux, "mounts": mounts}  # type: ignore[typeddict-item]
+
+
+_CALLS = ("clone3", "pidfd_getfd", "openat", "write", "mount_setattr", "fsconfig", "fsopen", "fsmount", "mount")
+_ERRORS = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSPC, errno.EUSERS, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def is_cause(failed: PlanFailed) -> bool:
+    """Whether a start may have failed because of the user namespace: it is tried again without one."""
+    return failed.call.name in _CALLS and failed.record.error in _ERRORS
+
+
+def tell(roots: Roots, failed: PlanFailed) -> None:
+    """Say once for each reason, until the next boot, that a container shares the host's ids."""
+    import sys
+
+    reason = f"{failed.step.title}: {failed.call.name}: {os.strerror(failed.record.error).lower()}"
+    name = f"{roots.runroot}/users/{reason.replace('/', ' ')[:200]}"
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        print(f"pyc: note: no user namespace of its own, so root in it is the host's: {reason}", file=sys.stderr)
+
+
+# --- ranges ---------------------------------------------------------------------------------------------------------
+
+
+def _claim(roots: Roots, container_id: str) -> int:
+    """The number of a range that no other container has. Raises HostLacks when all are taken."""
+    directory = f"{roots.runroot}/users"
+    make_private(directory)
+    first = int(container_id[:8], 16)
+    for number in ((first + step) % RANGES for step in range(RANGES)):
+        if _is_ours(roots, f"{directory}/{number}", container_id):
+            os.symlink(str(number), roots.live(container_id) + "/users")
+            return number
+    raise HostLacks(f"all {RANGES} ranges of user ids are taken")
+
+
+def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
+    """Claim a range that is free, or whose container has gone without giving it back."""
+    with contextlib.suppress(FileExistsError):
+        os.symlink(container_id, claim)
+        return True
+    if os.path.exists(roots.live(_owner(claim))):
+        return False
+    directory = os.open(os.path.dirname(claim), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)  # who finds the same remains waits, and looks again
+        if os.path.exists(roots.live(_owner(claim))):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(claim)
+        with contextlib.suppress(FileExistsError):
+            os.symlink(container_id, claim)
+            return True
+        return False
+    finally:
+        os.close(directory)
+
+
+def _owner(claim: str) -> str:
+    try:
+        return os.readlink(claim)
+    except FileNotFoundError:
+        return "nobody"
+
+
+def give_back(roots: Roots, container_id: str) -> None:
+    """Let others have the range of a container that has ended."""
+    with contextlib.suppress(FileNotFoundError):
+        claim = f"{roots.runroot}/users/{os.readlink(roots.live(container_id) + '/users')}"
+        if os.readlink(claim) == container_id:
+            os.unlink(claim)
