@@ -192,7 +192,7 @@ def show(title: str, cases: Sequence[Case]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = Console(width=None if os.isatty(1) else 120)
     engines = list(dict.fromkeys(name for case in cases for name in (*case.samples, *case.absent)))
     table = Table(title=title)
     table.add_column(min_width=max(len(case.title) for case in cases))
