@@ -252,6 +252,10 @@ def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
     container = ContainerOptions(**chosen(values, ContainerOptions._fields))
     check(container)
     options = RunOptions(image, container, **chosen(values, RunOptions._fields[2:]))
+    if options.detach and options.attach:
+        raise UsageError(
+            "--attach and --detach contradict each other: one stays with the container, the other leaves it"
+        )
     if options.rm and container.restart not in ("", "no"):
         raise UsageError("--restart and --rm contradict each other: one keeps the container, the other removes it")
     return options

@@ -8,17 +8,30 @@ from pycontainer.cli import Session
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import detach_keys, names
 from pycontainer.engine.again import begin
-from pycontainer.errors import UsageError
+from pycontainer.errors import Unsupported, UsageError
 
 
 @click.command("start", help="Start containers that don't run.")
 @click.option("-a", "--attach", is_flag=True, help="Show its output, pass signals on and exit with its exit code")
 @click.option("-i", "--interactive", is_flag=True, help="Connect standard input")
 @detach_keys
+@click.option("--checkpoint", default="", metavar="NAME", hidden=True)
+@click.option("--checkpoint-dir", default="", metavar="DIR", hidden=True)
 @names
 @click.pass_obj
-def command(session: Session, /, names: tuple[str, ...], attach: bool, interactive: bool, keys: bytes) -> int:
+def command(
+    session: Session,
+    /,
+    names: tuple[str, ...],
+    attach: bool,
+    interactive: bool,
+    keys: bytes,
+    checkpoint: str,
+    checkpoint_dir: str,
+) -> int:
     """Start them."""
+    if checkpoint or checkpoint_dir:
+        raise Unsupported("--checkpoint is not supported: pycontainer makes no checkpoints yet")
     if attach or interactive:
         if len(names) > 1:
             raise UsageError("only one container can be started with its streams connected")

@@ -417,7 +417,7 @@ def supervise(
     """
     file, directory, size, files = log or (None, None, 0, 0)
     slots = (pid, pidfd, None, *stdio, client, exit_file, counters, listener, file, directory)
-    every, early = (round(seconds * 1000) for seconds in check[:2]) if check else (0, 0)
+    every, early = (min(max(1, round(seconds * 1000)), k.INT_MAX) for seconds in check[:2]) if check else (0, 0)
     numbers = (files, size, once, every, early, stop_signal)
     data = pack("12iiIiiii64s", -1, -1, tty, *[-1] * 9, *numbers, container.encode())
     present = tuple((4 * i, slot) for i, slot in enumerate(slots) if slot)

@@ -454,11 +454,18 @@ def restart_policy(text: str) -> str:
     return text
 
 
+def _log_size(text: str) -> int:
+    bytes_ = size(text)
+    if not 0 < bytes_ < 1 << 32:
+        raise UsageError("max-size must be more than nothing and less than 4g, or -1 for any size")
+    return bytes_
+
+
 def log_option(text: str) -> tuple[str, str]:
     """``max-size=10m`` (in bytes; -1 for any size) or ``max-file=3``; docker's other keys are about its own formats."""
     key, value = key_value(text)
     if key == "max-size":
-        return key, str(0 if value == "-1" else size(value))
+        return key, str(0 if value == "-1" else _log_size(value))
     if key == "max-file":
         return key, str(integer(1, 10)(value))
     if key in ("compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"):

@@ -134,12 +134,19 @@ def check(options: ContainerOptions) -> None:
     _check_memory(options)
     _check_cpu(options)
     _check_namespaces(options)
+    _check_health(options)
     targets = [mount.target for mount in options.mounts]
     for target in targets:
         if targets.count(target) > 1:
             raise UsageError(f"duplicate mount point: {target}")
         if (target + "/").startswith("/proc/") and target not in _REPLACEABLE_PROC:
             raise UsageError(f"can't mount on {target}: /proc must be the kernel's own")
+
+
+def _check_health(options: ContainerOptions) -> None:
+    fields = ("cmd", "interval", "timeout", "start_period", "start_interval", "retries")
+    if options.no_healthcheck and any(getattr(options, f"health_{field}") for field in fields):
+        raise UsageError("--no-healthcheck and --health-... contradict each other")
 
 
 def _check_names(options: ContainerOptions) -> None:

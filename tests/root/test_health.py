@@ -151,3 +151,11 @@ def test_between_checks_no_process_of_ours_is_there_but_the_monitor(stocked: Pyc
 
     until(lambda: len(children()) == 1, "nobody but the container")
     assert os.path.exists(f"/proc/{monitor}")
+
+
+def test_contradictions_and_odd_times(stocked: Pyc, image: str) -> None:
+    refused = stocked("run", "--no-healthcheck", "--health-cmd", "true", image, "true")
+    assert refused.code == 125 and "contradict each other" in refused.stderr
+    for interval in ("10000h", "0.01ms"):
+        stocked("run", "--rm", "--health-cmd", "true", "--health-interval", interval, image, "true").ok()
+    assert stocked("run", "--health-interval", "soon", image, "true").code == 125

@@ -129,7 +129,8 @@ def test_no_log_is_kept_where_none_is_wanted(stocked: Pyc, image: str) -> None:
     refused = stocked("logs", "box")
     assert refused.code == 125 and "keeps no log" in refused.stderr
     assert stocked("run", "--log-driver", "syslog", image, "true").code == 125
-    assert stocked("run", "--log-opt", "max-file=11", image, "true").code == 125
+    for option in ("max-file=11", "max-size=5g", "max-size=0", "nonsense=1"):
+        assert stocked("run", "--log-opt", option, image, "true").code == 125
 
 
 def test_old_lines_make_room_for_new_ones_and_no_line_is_torn(stocked: Pyc, image: str) -> None:
