@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pycontainer import cgroups
 from tests.support import narration, strace
 from tests.support.cli import Pyc, Result, sh
 from tests.support.host import missing_command
@@ -369,3 +370,30 @@ def test_a_client_that_does_not_read_keeps_no_container_alive(box: Box) -> None:
     assert time.monotonic() - began < 5
     client.communicate(timeout=20)
     assert client.returncode == 137
+
+
+ONLY_V2 = """
+for m in /sys/fs/cgroup/*/; do [ "$(stat -fc %T $m)" = cgroup2fs ] || umount $m 2>/dev/null; done
+exec "$@"
+"""
+
+
+def test_it_is_born_in_a_cgroup_of_v2(stocked: Pyc, image: str) -> None:
+    """On a host that has both, with v1 out of sight; a host with v2 alone is the same without that."""
+    if cgroups.detect().hierarchies.v2 is None:
+        pytest.skip("needs a mounted cgroup v2")
+    apart = ["unshare", "-m", "--propagation", "private", "sh", "-c", ONLY_V2, "sh"]
+
+    def only_v2(*words: str) -> str:
+        argv = [*apart, *stocked.argv(*words)]
+        return subprocess.run(argv, env=stocked.env(), capture_output=True, text=True, check=True, timeout=60).stdout
+
+    name = only_v2("run", "-d", image, "sleep", "1000").strip()
+    try:
+        assert "0::/\n" in only_v2("exec", name, "cat", "/proc/self/cgroup")
+        assert "CLONE_INTO_CGROUP" in only_v2("exec", "--dry-run", name, "true")
+        only_v2("exec", "-d", name, *sh("while :; do :; done"))
+        assert len(only_v2("top", name).splitlines()) == 3
+        assert float(only_v2("stats", "--no-stream", "--format", "{{.CPUPerc}}", name).strip().rstrip("%")) > 10
+    finally:
+        only_v2("rm", "-f", name)
