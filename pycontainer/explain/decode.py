@@ -489,6 +489,7 @@ def _bpf(values: dict[str, Value], call: Call, slots: Slots) -> dict[str, Value]
                 "insn_cnt": count,
                 "insns": Instructions(list(instruction) for instruction in iter_unpack("BBhi", code)),
                 "license": licence.rstrip(b"\0").decode(),
+                "expected_attach_type": _one_of("BPF_CGROUP_")(unpack_from("I", data, 68)[0], slots),
             }
         case k.BPF_PROG_ATTACH, Struct(data):
             kind, flags = unpack_from("II", data, 8)

@@ -61,7 +61,7 @@ def box(stocked: Pyc, image: str) -> Iterator[Box]:
     stocked("rm", "-f", made.id)
 
 
-def eventually(holds: object, seconds: float = 5) -> bool:
+def eventually(holds: object, seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():  # type: ignore[operator]

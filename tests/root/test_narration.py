@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import narration, strace
 from tests.support.cli import Pyc
-from tests.support.host import missing_command
+from tests.support.host import cgroup_version, missing_command
 
 pytestmark = pytest.mark.root
 
@@ -64,7 +64,8 @@ def test_what_is_told_is_what_strace_saw(stocked: Pyc, image: str, tmp_path: Any
 
 def test_the_bars_of_coverage_are_about_every_kind_of_call(stocked: Pyc, image: str, tmp_path: Any) -> None:
     told, _ = explained(stocked, str(tmp_path), *BARS.format(scratch=stocked.scratch).split(), image, "true")
-    assert set(KINDS.split()) <= {line["call"] for line in told}
+    missing = set(KINDS.split()) - {line["call"] for line in told}
+    assert missing <= ({"clone"} if cgroup_version() == 2 else set())  # there, clone3 starts the performer too
 
 
 def told_by(pyc: Pyc, image: str, directory: str, *options: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 OURS = ("pyc", "pytest-of-")
-PARENT = "/pyc"
+PARENTS = ("/pyc", "/pyc/monitors")  # stay once they are made, as a directory of configuration does
 
 
 def snapshot() -> frozenset[str]:
@@ -31,14 +31,13 @@ def _mounts() -> list[str]:
 
 
 def _cgroups() -> list[str]:
-    # `pyc` itself, the parent of all, stays once it is made, as a directory of configuration does.
-    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "pyc" in top and not top.endswith(PARENT)]
+    return [f"cgroup {top}" for top, _, _ in os.walk("/sys/fs/cgroup") if "pyc" in top and not top.endswith(PARENTS)]
 
 
 def remove_empty_parents() -> None:
     """Remove the ``pyc`` cgroups that no container is in any more; the engine makes them again when it needs them."""
     for top, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
-        if top.endswith(PARENT):
+        if top.endswith(PARENTS):
             with contextlib.suppress(OSError):
                 os.rmdir(top)
 

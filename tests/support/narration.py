@@ -147,11 +147,29 @@ def canonical_seen(call: Seen) -> str:
         args[1] = "address"
     elif call.name == "clone":
         args = [args[-1]["flags"]]  # the stack is C's own business
-    elif call.name == "clone3" and isinstance(args[0], dict):
-        args[0] = {name: value for name, value in args[0].items() if name not in ("stack", "stack_size", "pidfd")}
+    elif call.name == "clone3" and isinstance(args[0], dict):  # strace shows what came back, too: {...} => {...}
+        fields = {name: value for name, value in args[0].items() if name not in ("stack", "stack_size", "pidfd")}
+        args = [fields, args[-1]]
+    elif call.name == "bpf" and "insns" in args[1]:
+        empty = ("kern_version", "prog_name")  # zeros, which strace has words for
+        args[1] = {name: value for name, value in args[1].items() if name not in empty}
+        args[1]["insns"] = [_instruction(fields) for fields in args[1]["insns"]]
     elif call.name == "rt_sigprocmask" and isinstance(args[1], list):
         args[1] = "[" + " ".join(args[1]) + "]"
     return _line(call.name, args, call.result, call.error)
+
+
+# What strace says of an instruction's code, for those that a filter of devices has (Documentation/bpf/instruction-set)
+_CODES = {"BPF_LDX": 1, "BPF_ALU": 4, "BPF_JMP": 5, "BPF_JMP32": 6, "BPF_W": 0, "BPF_MEM": 0x60, "BPF_K": 0, "BPF_X": 8}
+_CODES |= {"BPF_MOV": 0xB0, "BPF_AND": 0x50, "BPF_RSH": 0x70, "BPF_JNE": 0x50, "BPF_EXIT": 0x90}
+
+
+def _instruction(fields: dict[str, Any]) -> list[int]:
+    """From strace's names to the numbers of struct bpf_insn: code, both registers, offset, immediate."""
+    words = str(fields["code"]).split("|")
+    code = sum(_CODES[word] if word in _CODES else int(word, 0) for word in words)
+    target, source = (int(str(fields[name]).removeprefix("BPF_REG_")) for name in ("dst_reg", "src_reg"))
+    return [code, source << 4 | target, *(int(str(fields.get(name, 0)), 0) for name in ("off", "imm"))]
 
 
 def _is_netlink(path: str, length: Any) -> bool:

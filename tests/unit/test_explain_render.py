@@ -117,7 +117,7 @@ SAMPLES = {
     ),
     devices.attach((), ROOT)[0]: (
         "bpf(BPF_PROG_LOAD, {prog_type=BPF_PROG_TYPE_CGROUP_DEVICE, insn_cnt=NUMBER, insns=[NUMBER instructions], "
-        'license="Apache-2.0"}, 72)'
+        'license="Apache-2.0", expected_attach_type=BPF_CGROUP_DEVICE}, 72)'
     ),
     devices.attach((), ROOT)[1]: (
         "bpf(BPF_PROG_ATTACH, {target_fd=<root>, attach_bpf_fd=<device program>, attach_type=BPF_CGROUP_DEVICE, "
