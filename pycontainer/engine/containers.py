@@ -177,14 +177,16 @@ def now() -> float:
 # --- looking --------------------------------------------------------------------------------------------------------
 
 
-def listing(roots: Roots, *, whole: bool = False) -> list[Container]:
-    """Every container, the newest first.
+def listing(roots: Roots, *, whole: bool = False, but: str = "") -> list[Container]:
+    """Every container, the newest first; without the one whose ID is ``but``.
 
     One whose record is damaged is among them, as ``dead``; with ``whole``, for those who remove what no container has,
     that raises StoreError.
     """
     found = []
     for container_id in entries(roots.root + "/containers"):
+        if container_id == but:
+            continue
         try:
             found.append(load(roots, container_id))
         except NotFound:  # it is being made or removed

@@ -15,6 +15,7 @@ import os
 
 from pycontainer import cgroups, jsontext
 from pycontainer.core import kernel
+from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
 from pycontainer.engine.attach import Attachment, Signals
@@ -129,7 +130,8 @@ def target(roots: Roots, name: str) -> Iterator[Target]:
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(container.pid)
         # The number can't have become another's: until its end is recorded the first process stays a zombie.
-        if pidfd < 0 or containers.with_state(roots, container).pid != container.pid:
+        same = pidfd >= 0 and containers.with_state(roots, container).pid == container.pid
+        if not same or not life.is_first(roots, container.id, container.pid):
             raise not_running(container)
         yield Target(container, pidfd, read_spec(roots, container))
     finally:
@@ -160,7 +162,9 @@ def read_spec(roots: Roots, container: Container) -> Spec:
     try:
         with open(roots.container(container.id) + "/config.json") as file:
             spec: Spec = jsontext.load(file.read())
-    except (OSError, ValueError):
+        if not ("process" in spec and "linux" in spec):
+            raise ValueError("it is no runtime-spec")
+    except (OSError, ValueError, TypeError):
         raise StoreError(f"container {container.name}: its config.json is missing or damaged") from None
     return spec
 
@@ -177,6 +181,7 @@ def start(roots: Roots, found: Target, options: ExecOptions, observer: Observer 
         client = _descriptors(found, options, given, ours)
         try:
             plan = plan_for(roots, found, spec, options, frozenset(given))
+            hit("exec.planned")
             performance = Performance(plan, given, name=f"{container.name} exec", observer=observer)
         except BaseException as error:
             os.close(client)
@@ -187,7 +192,9 @@ def start(roots: Roots, found: Target, options: ExecOptions, observer: Observer 
     try:
         words = " ".join(options.command)
         events.write(roots, f"exec_create: {words}", container)
+        hit("exec.spawned")
         performance.wait_started()
+        hit("exec.running")
         events.write(roots, f"exec_start: {words}", container)
     except BaseException as error:
         os.close(client)

@@ -138,7 +138,7 @@ def _read_spec(bundle: str) -> Document:
             spec: Document = json.load(file)
     except (OSError, ValueError):
         return {}  # it was never finished, or it is damaged: say what else we know
-    return spec
+    return spec if isinstance(spec, dict) else {}
 
 
 def _state(roots: Roots, container: Container) -> Document:

@@ -32,7 +32,13 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
             )
         from pycontainer.engine.stop import stop  # the others need no signals
 
-        stop(roots, container.id, sign="SIGKILL")
+        try:
+            stop(roots, container.id, sign="SIGKILL")
+        except Conflict:
+            if not clear_remains(container):
+                raise
+    elif force and life.is_alive(roots, container.id):
+        clear_remains(container)  # it lives, and what says so is damaged
     try:
         _remove(roots, container, keep_volumes=not volumes and not container.rm)
     except OSError as error:
@@ -53,7 +59,6 @@ def _found(roots: Roots, name_or_id: str, *, force: bool) -> Container:
         matches = [c for c in containers.listing(roots) if name_or_id == c.name or c.id.startswith(name_or_id)]
         if not force or len(matches) != 1:
             raise
-    clear_remains(matches[0])  # it may live: nothing else says how to stop it
     return matches[0]
 
 

@@ -41,6 +41,8 @@ def repair(roots: Roots) -> None:
                 from pycontainer.engine.connect import mend
 
                 mend(roots, container_id)
+            elif not os.path.isdir(roots.container(container_id)) and (pid := life.pid_of(roots, container_id)):
+                _end(roots, container_id, pid)
 
 
 def _is_half_connected(roots: Roots, container_id: str) -> bool:
@@ -51,8 +53,26 @@ def _is_half_connected(roots: Roots, container_id: str) -> bool:
         return False
 
 
+def _end(roots: Roots, container_id: str, pid: int) -> None:
+    """End a container whose directory somebody has deleted: all it wrote is lost, and nobody can name it any more."""
+    import signal  # such things are rare
+
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            if life.is_alive(roots, container_id) and life.is_first(roots, container_id, pid):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+    with contextlib.suppress(Conflict):  # it takes longer: the next command will see to the rest
+        _repair(roots, container_id, life.take_lock(roots, container_id, patience=PATIENCE))
+
+
 def _repair_all(roots: Roots) -> None:
-    """The first command since the host booted, as there is no live state at all: look at every container."""
+    """The first command since the host booted, as there is no live state at all: look at every container.
+
+    Which of them are to run again is for engine/boot.py to say.
+    """
     for container_id in entries(roots.root + "/containers"):
         with contextlib.suppress(Conflict):  # somebody else is at it
             _repair(roots, container_id, life.take_lock(roots, container_id, patience=0), booted=True)
@@ -64,7 +84,7 @@ def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False)
         container = containers.load(roots, container_id)
         if not clear_remains(container, timeout=PATIENCE):
             return
-        if container.started and policy.has_policy(container) and policy.restarts(roots, container):
+        if not booted and container.started and policy.has_policy(container) and policy.restarts(roots, container):
             return _follow(roots, container_id, lock)
         if container.rm or not _has_been(roots, container_id, booted=booted):
             discard(roots, container_id, container.name)

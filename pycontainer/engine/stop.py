@@ -36,7 +36,8 @@ def process(roots: Roots, container: Container) -> Iterator[int | None]:
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(container.pid)
     try:
-        yield pidfd if pidfd is not None and containers.with_state(roots, container).pid == container.pid else None
+        same = pidfd is not None and containers.with_state(roots, container).pid == container.pid
+        yield pidfd if same and life.is_first(roots, container.id, container.pid) else None
     finally:
         if pidfd is not None:
             os.close(pidfd)

@@ -191,10 +191,10 @@ def _entries(roots: Roots) -> list[str]:
         return []
 
 
-def users(roots: Roots) -> dict[str, list[Container]]:
+def users(roots: Roots, *, but: str = "") -> dict[str, list[Container]]:
     """Name of a volume -> the containers that have it, in any state."""
     found: dict[str, list[Container]] = {}
-    for container in containers.listing(roots, whole=True):
+    for container in containers.listing(roots, whole=True, but=but):
         for name in {mount.source for mount in recorded(container) if mount.type == "volume"}:
             found.setdefault(name, []).append(container)
     return found
@@ -242,12 +242,12 @@ def drop(roots: Roots, container_id: str) -> None:
     """Remove the volumes without a name that a container brought with it, except those that others have too."""
     own = [name for name in _entries(roots) if name.startswith(container_id[:OWNER_DIGITS])]
     try:
-        having = users(roots) if own else {}
+        others = users(roots, but=container_id) if own else {}
     except StoreError:
         return  # a damaged record may speak of them
     for name in own:
         with contextlib.suppress(NotFound, Conflict):
-            if all(container.id == container_id for container in having.get(name, ())):
+            if name not in others:
                 with locked(roots, name, wait=False):
                     _delete(roots, name)
 
