@@ -9,108 +9,27 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Pyc, Result
+from images.registry import Registry
+from tests.support.crash import BOX, LONG, NAME, Crash, crashing
 from tests.support.host import missing_command
-from tests.support.hosts import HostedPyc, Namespace, World
-from tests.support.remains import PORT, entries, processes, remains, remove_cgroups
 
 pytestmark = pytest.mark.root
 
 ROUNDS = int(os.environ.get("PYC_TEST_CRASHES", "1"))
-PARENT = f"crash{os.getpid()}"
-NET = ("--network", "crash")
-BOX = ("--name", "box", "--cgroup-parent", PARENT, *NET, "-p", f"{PORT}:80", "-v", "kept:/etc", "-v", "/anonymous")
-LONG = ("sleep", "1000")
-
-
-class Crash:
-    """A ``pyc`` of its own, the image it runs, and the host that it runs on."""
-
-    def __init__(self, pyc: HostedPyc, image: str, host: Namespace) -> None:
-        self.pyc, self.image, self.host = pyc, image, host
-
-    def __call__(self, *words: str, point: str = "") -> Result:
-        """Run a command, which is killed at ``point``. The registry is on the tests' own host."""
-        pyc = Pyc(self.pyc.root, self.pyc.runroot, self.pyc.scratch) if words[0] == "pull" else self.pyc
-        return pyc(*words, env={"PYC_FP": point} if point else {})
-
-    def running(self, *options: str) -> None:
-        self("run", "-d", *BOX, *options, self.image, *LONG).ok()
-
-    def created(self) -> None:
-        self("create", *BOX, self.image, *LONG).ok()
-
-    def stopped(self) -> None:
-        self.running()
-        self("stop", "-t", "0", "box").ok()
-
-    def monitor_killed(self) -> None:
-        self.running()
-        kill_monitor(self.pyc, "box")
-
-    def remains(self) -> list[str]:
-        return remains(self.pyc, self.host, PARENT)
-
-    def clear(self) -> None:
-        """To where every test begins: the network is there and has no bridge, and nothing else is."""
-        if left := entries(f"{self.pyc.root}/containers"):
-            self("rm", "-f", "-v", *left)
-        for pid in processes(self.pyc):  # or one failed test would fail all that follow
-            os.kill(pid, signal.SIGKILL)
-        if left := entries(f"{self.pyc.root}/volumes"):
-            self("volume", "rm", "-f", *left)
-        if left := entries(f"{self.pyc.root}/networks") - {"crash.json", ".new"}:
-            self("network", "rm", *(name.removesuffix(".json") for name in left))
-        for line in self.host.ok("ip", "-o", "link", "show", "type", "bridge").splitlines():
-            self.host.ok("ip", "link", "delete", line.split()[1].rstrip(":"))
-
-
-def kill_monitor(pyc: Pyc, name: str) -> None:
-    kill(monitor_of(pyc, name))
-
-
-def kill(*pids: int) -> None:
-    """Kill processes, and wait until they have ended."""
-    pidfds = [os.pidfd_open(pid) for pid in pids]
-    for pidfd in pidfds:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    for pidfd in pidfds:
-        select.select([pidfd], [], [], 10)
-        os.close(pidfd)
-
-
-def monitor_of(pyc: Pyc, name: str) -> int:
-    """The parent of the container's first process."""
-    pid = pyc("inspect", "--format", "{{.State.Pid}}", name).ok().stdout.strip()
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture(scope="module")
-def crash(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
+def crash(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
     if reason := missing_command("ip", "nft", "nsenter"):
         pytest.skip(reason)
-    own = Pyc.beneath(str(tmp_path_factory.mktemp("crash")))
-    own("pull", "-q", image).ok()
-    with World() as world:
-        made = Crash(HostedPyc(own.root, own.runroot, own.scratch, netns=world.host.path), image, world.host)
-        made("network", "create", "crash").ok()
+    with crashing(registry.publish("busybox"), str(tmp_path_factory.mktemp("crash"))) as made:
         yield made
-        made.clear()
-        made("network", "rm", "crash")
-        made("network", "prune", "-f")
-    remove_cgroups(PARENT)
-
-
-@pytest.fixture(scope="session")
-def image(registry: object) -> str:
-    return registry.publish("busybox")  # type: ignore[attr-defined,no-any-return]
 
 
 # --- every point ------------------------------------------------------------------------------------------------------
@@ -133,7 +52,7 @@ def _connectable(crash: Crash) -> None:
 
 def _connected(crash: Crash) -> None:
     _connectable(crash)
-    crash("network", "connect", "other", "box").ok()
+    crash("network", "connect", "other", NAME).ok()
 
 
 def _volume(crash: Crash) -> None:
@@ -142,7 +61,7 @@ def _volume(crash: Crash) -> None:
 
 def _paused(crash: Crash) -> None:
     crash.running()
-    crash("pause", "box").ok()
+    crash("pause", NAME).ok()
 
 
 def _no_image(crash: Crash) -> None:
@@ -175,21 +94,22 @@ COMMANDS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     "create": (_nothing, ("create", *BOX, IMAGE, *LONG), "create.recorded make.described make.kept make.forgotten"),
     "start": (
         Crash.created,
-        ("start", "box"),
+        ("start", NAME),
         "again.locked again.cleared attach.addressed start.planned start.opened start.spawned start.running live.left",
     ),
-    "stop": (Crash.running, ("stop", "-t", "0", "box"), "stop.asked stop.signalled stop.killed stop.ended"),
-    "kill": (Crash.running, ("kill", "box"), "kill.asked kill.signalled"),
-    "restart": (Crash.running, ("restart", "-t", "0", "box"), "stop.killed restart.stopped again.cleared live.left"),
+    "stop": (Crash.running, ("stop", "-t", "0", NAME), "stop.asked stop.signalled stop.killed stop.ended"),
+    "kill": (Crash.running, ("kill", NAME), "kill.asked kill.signalled"),
+    "restart": (Crash.running, ("restart", "-t", "0", NAME), "stop.killed restart.stopped again.cleared live.left"),
     "rm": (
         Crash.stopped,
-        ("rm", "-v", "box"),
+        ("rm", "-v", NAME),
         "remove.asked remove.locked remove.cleared discard.volumes discard.unnamed discard.moved forget.files",
     ),
-    "rm -f": (Crash.running, ("rm", "-f", "-v", "box"), "stop.ended remove.locked discard.moved"),
-    "rename": (Crash.stopped, ("rename", "box", "other"), "rename.taken record.written rename.recorded"),
-    "pause": (Crash.running, ("pause", "box"), "pause.marked"),
-    "unpause": (_paused, ("unpause", "box"), "unpause.thawed"),
+    "rm -f": (Crash.running, ("rm", "-f", "-v", NAME), "stop.ended remove.locked discard.moved"),
+    "exec": (Crash.running, ("exec", NAME, *LONG), "exec.planned exec.spawned exec.running"),
+    "rename": (Crash.stopped, ("rename", NAME, "other"), "rename.taken record.written rename.recorded"),
+    "pause": (Crash.running, ("pause", NAME), "pause.marked"),
+    "unpause": (_paused, ("unpause", NAME), "unpause.thawed"),
     "repair": (
         Crash.monitor_killed,
         ("ps", "-a"),
@@ -197,7 +117,7 @@ COMMANDS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     ),
     "commit": (
         _written,
-        ("commit", "box", "made"),
+        ("commit", NAME, "made"),
         "layer.unpacked layer.described layer.placed file.written index.changed index.written",
     ),
     "pull": (
@@ -214,12 +134,12 @@ COMMANDS: dict[str, tuple[Prepare, tuple[str, ...], str]] = {
     ),
     "network connect": (
         _connectable,
-        ("network", "connect", "other", "box"),
+        ("network", "connect", "other", NAME),
         "extend.addressed extend.recorded connect.performed connect.plugged record.written",
     ),
     "network disconnect": (
         _connected,
-        ("network", "disconnect", "other", "box"),
+        ("network", "disconnect", "other", NAME),
         "disconnect.recorded disconnect.pulled disconnect.named",
     ),
     "volume create": (_nothing, ("volume", "create", "other"), "volume.locked volume.data volume.written volume.made"),
@@ -278,9 +198,14 @@ def test_failing_at(crash: Crash, command: str, point: str) -> None:
 def _once_more(crash: Crash, words: tuple[str, ...]) -> None:
     """The same command works, or what it wanted has been done."""
     if words[0] in ("run", "create"):
-        crash("rm", "-f", "-v", "box")
+        crash("rm", "-f", "-v", NAME)
         crash(*words).ok()
-        crash("rm", "-f", "-v", "box").ok()
+        crash("rm", "-f", "-v", NAME).ok()
+        return
+    if words[0] == "exec":
+        assert len(crash("top", NAME).ok().lines) in (2, 3)  # a title, the first process, and perhaps ours
+        crash("exec", NAME, "true").ok()
+        crash("rm", "-f", "-v", NAME).ok()
         return
     result = crash(*words)
     done = ("no such", "exists already", "already exists", "is in network", "not connected", "not running", "is paused")

@@ -38,7 +38,7 @@ def _remains(pyc: Pyc, host: Namespace, parent: str) -> list[str]:
         *_addresses(pyc, live),
         *(f"link {name}" for name in _cables(host) if not any(one.startswith(name[2:10]) for one in live)),
         *(f"cgroup {path}" for path in _cgroups(parent) if not any(one in path for one in live)),
-        *([] if live else [f"process {pid}" for pid in processes(pyc)]),
+        *([] if live else [f"process {pid}" for pid in processes(pyc, parent)]),
         *([] if live or str(PORT) not in host.ok("nft", "list", "ruleset") else [f"port {PORT}"]),
         *mounts(pyc),
     ]
@@ -81,11 +81,13 @@ def _cgroups(parent: str) -> list[str]:
     return [top for top, _, _ in os.walk("/sys/fs/cgroup") if f"/{parent}/" in top]
 
 
-def processes(pyc: Pyc) -> Iterator[int]:
-    """Monitors: where their container's live state is, or was, is their working directory."""
+def processes(pyc: Pyc, name: str) -> Iterator[int]:
+    """Monitors: where their container's live state is, or was, is their working directory; or they have its name."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if os.readlink(f"/proc/{pid}/cwd").startswith(pyc.runroot):
+            with open(f"/proc/{pid}/cmdline") as file:
+                named = file.read().startswith(f"pyc-monitor\0{name}")
+            if named or os.readlink(f"/proc/{pid}/cwd").startswith(pyc.runroot):
                 yield int(pid)
         except OSError:
             continue
