@@ -123,10 +123,16 @@ def _claim(roots: Roots, container_id: str) -> int:
     """The number of a range that no other container has. Raises HostLacks when all are taken."""
     directory = f"{roots.runroot}/users"
     make_private(directory)
+    kept = roots.live(container_id) + "/users"
+    with contextlib.suppress(FileNotFoundError):  # a policy starts it again: it has its range still
+        number = int(os.readlink(kept))
+        if _owner(f"{directory}/{number}") == container_id:
+            return number
+        os.unlink(kept)
     first = int(container_id[:8], 16)
     for number in ((first + step) % RANGES for step in range(RANGES)):
         if _is_ours(roots, f"{directory}/{number}", container_id):
-            os.symlink(str(number), roots.live(container_id) + "/users")
+            os.symlink(str(number), kept)
             return number
     raise HostLacks(f"all {RANGES} ranges of user ids are taken")
 
