@@ -59,6 +59,7 @@ struct client {
 static struct buffer input, output;
 static struct client clients[MAX_CLIENTS];
 static uint64_t log_size;
+static int open_lines; /* a bit for each stream whose last record is a piece of a line */
 static int terminated; /* a signalfd for SIGTERM */
 static const uint64_t shielded = SIGHUP_BIT | SIGINT_BIT | SIGPIPE_BIT | SIGTERM_BIT;
 static struct {
@@ -153,7 +154,10 @@ static void rotate(struct supervision *s) {
 
 /* Whole records or nothing: what the disk has no room for is lost, and no line is torn. */
 static void write_log(struct supervision *s, const struct iovec *v, int n, size_t total) {
-  if (s->log_bytes && log_size && log_size + total > s->log_bytes)
+  int full = s->log_bytes && log_size && log_size + total > s->log_bytes;
+
+  /* Not in the middle of a line, whose beginning would be gone before its end; unless it has no end. */
+  if (full && (!open_lines || log_size > 2 * (uint64_t)s->log_bytes))
     rotate(s);
   if (SYS(writev, s->log, v, n) == (long)total)
     log_size += total;
@@ -165,6 +169,7 @@ static void log_output(struct supervision *s, const char *at, long left) {
   static const char stream[2][8] = {" stdout ", " stderr "};
   char prefix[2][TIMESTAMP + 10];
   struct iovec v[2 * LINES + 1];
+  const int stream_bit = 1 << (output.kind == FROM_STDERR);
   size_t total = 0;
   int n = 0;
 
@@ -188,8 +193,9 @@ static void log_output(struct supervision *s, const char *at, long left) {
       v[n++] = (struct iovec){"\n", 1};
       total++;
     }
-    if (n >= 2 * LINES || left == 0) {
+    if (n >= 2 * LINES || left == 0 || (whole && (open_lines & stream_bit))) {
       write_log(s, v, n, total);
+      open_lines = whole ? open_lines & ~stream_bit : open_lines | stream_bit;
       n = 0;
       total = 0;
     }
