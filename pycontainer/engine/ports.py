@@ -33,7 +33,26 @@ def of(bundle: Bundle, connections: tuple[Connection, ...], networks: list[Netwo
     found: list[Port] = []
     for publication in wanted:
         found += _published(publication, connection, network.option(store.HOST_ADDRESS_OPTIONS), found)
+    _can_be_held(len(found))
     return tuple(found)
+
+
+_OTHER_DESCRIPTORS = 64
+_MOST = 7000  # each takes two of the 16,384 calls that a plan may have (core/wire.h)
+
+
+def _can_be_held(number: int) -> None:
+    """Each port is kept by a socket of the monitor's."""
+    from resource import RLIMIT_NOFILE, getrlimit
+
+    if number > _MOST:
+        raise UsageError(f"can't publish {number} ports of one container: {_MOST} are possible")
+    limit = getrlimit(RLIMIT_NOFILE)[0]
+    if number + _OTHER_DESCRIPTORS > limit:
+        raise UsageError(
+            f"publishing {number} ports takes as many open files, and here {limit} are allowed",
+            hint="publish fewer, or 'ulimit -n' more",
+        )
 
 
 def _exposed(options: ContainerOptions, of_image: tuple[str, ...]) -> list[Publication]:
@@ -58,7 +77,7 @@ def _published(asked: Publication, to: Connection, default: str, others: list[Po
             if not target:
                 kind = "IPv6" if ":" in at else "IPv4"
                 raise UsageError(f"-p {at}: the container has no {kind} in network {to.network}, and none is made up")
-            number = number or _host_port(asked, place, at, [*others, *found])
+            number = number or _host_port(asked, place, at, others)
             found.append(Port(addresses.unpack(addresses.pack(at)), number, asked.protocol, target, port))
     return found
 

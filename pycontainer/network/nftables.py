@@ -112,6 +112,21 @@ def elements(table: str, which: Set, pairs: Iterable[tuple[bytes, bytes]], *, ad
     return request(kind, flags, text(1, table), text(2, which.name), nested(3, *inside))
 
 
+_AT_ONCE = 500  # elements: the length of an attribute, of all that it holds, is a number of 16 bits
+
+
+def changes(table: str, members: Iterable[tuple[Set, tuple[bytes, bytes]]], *, add: bool) -> list[Part]:
+    """The messages that add or remove elements of any sets."""
+    by_set: dict[Set, list[tuple[bytes, bytes]]] = {}
+    for which, pair in members:
+        by_set.setdefault(which, []).append(pair)
+    return [
+        elements(table, which, pairs[at : at + _AT_ONCE], add=add)
+        for which, pairs in by_set.items()
+        for at in range(0, len(pairs), _AT_ONCE)
+    ]
+
+
 def interface(name: str) -> bytes:
     """A link's name as a key."""
     return name.encode().ljust(16, b"\0")

@@ -34,8 +34,8 @@ from pycontainer.network.nftables import (
     SELF6,
     SETS,
     Set,
+    changes,
     commit,
-    elements,
     request,
 )
 from pycontainer.record import TYPE_CHECKING, Record
@@ -247,8 +247,5 @@ def install(
         made.append(_make_rule(table, GUARD, (_verdict(DROP),)))
     if closed:
         made.append(_make_rule(table, EXPOSED, (_ARRIVED_BY, _in(BRIDGES, inverted=True), _verdict(DROP))))
-    by_set: dict[Set, list[tuple[bytes, bytes]]] = {}
-    for which, pair in members:
-        by_set.setdefault(which, []).append(pair)
-    made += [elements(table, which, pairs, add=True) for which, pairs in by_set.items()]
+    made += changes(table, members, add=True)
     commit(*made)

@@ -13,7 +13,7 @@ from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.network import addresses, links, nftables
 from pycontainer.network.connection import PROTOCOLS, Attachment, Connection, Port, inner_end
-from pycontainer.network.netlink import ACKNOWLEDGEMENT_BYTES, Part, acknowledged, join
+from pycontainer.network.netlink import ACKNOWLEDGEMENT_BYTES, Part, acknowledged, join, size
 from pycontainer.plan.container import Networking
 from pycontainer.plan.slots import INIT_PID, PROC
 
@@ -26,10 +26,20 @@ HOLD = "Hold the published ports"
 def _ask(socket: Slot, protocol: int, request: Part) -> tuple[Call, ...]:
     return (
         calls.socket(k.AF_NETLINK, k.SOCK_RAW, protocol, out=socket),
+        *_room_for(socket, request),
         calls.write(socket, request),
         calls.read(socket, ACKNOWLEDGEMENT_BYTES * 2, expect=ACKNOWLEDGEMENT_BYTES),
         calls.close(socket),
     )
+
+
+_ROOM = 100_000  # bytes: half of what a socket has (net.core.wmem_default)
+
+
+def _room_for(socket: Slot, request: Part) -> tuple[Call, ...]:
+    """A message is taken as a whole, or not at all."""
+    needed = size(request)
+    return (calls.setsockopt(socket, k.SOL_SOCKET, k.SO_SNDBUFFORCE, 2 * needed),) if needed > _ROOM else ()
 
 
 def steps(attachment: Attachment) -> Networking:
@@ -133,10 +143,7 @@ def _socket_address(host: bytes, port: int) -> bytes:
 
 
 def _elements(attachment: Attachment, *, add: bool) -> Part:
-    by_set: dict[nftables.Set, list[tuple[bytes, bytes]]] = {}
-    for which, pair in attachment.elements():
-        by_set.setdefault(which, []).append(pair)
-    messages = [nftables.elements(attachment.table, which, pairs, add=add) for which, pairs in by_set.items()]
+    messages = nftables.changes(attachment.table, attachment.elements(), add=add)
     return nftables.batch(*messages[:-1], acknowledged(messages[-1]) if add else messages[-1])
 
 
@@ -241,6 +248,7 @@ def give_back(attachment: Attachment) -> tuple[Step, ...]:
                 MONITOR,
                 (
                     calls.socket(k.AF_NETLINK, k.SOCK_RAW, k.NETLINK_NETFILTER, out=FILTERING),
+                    *_room_for(FILTERING, _elements(attachment, add=False)),
                     calls.write(FILTERING, _elements(attachment, add=False)),
                     calls.close(FILTERING),
                 ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 
 import pytest
 
 from tests.support.cli import sh
-from tests.support.hosts import HERE, SERVE, THERE, HostedPyc, Namespace, address_of, served, taken
+from tests.support.hosts import HERE, SERVE, THERE, HostedPyc, Namespace, address_of, nothing_is_left, served, taken
 
 pytestmark = pytest.mark.root
 
@@ -135,10 +136,26 @@ def test_networks_that_are_made_at_once_do_not_overlap(net: HostedPyc) -> None:
     assert len({one["IPAM"]["Config"][0]["Subnet"] for one in shown}) == 6
 
 
-def test_more_ports_than_descriptors_is_a_clean_error(net: HostedPyc, host: Namespace) -> None:
-    refused = net("run", "--rm", "-p", "1024-60000:1024-60000", "busybox", "true")
-    assert refused.code in (0, 125) and "Traceback" not in refused.stderr
-    net("run", "--rm", "-p", "8080:80", "busybox", "true").ok()
+def test_more_ports_than_can_be_is_a_clean_error_at_once(net: HostedPyc) -> None:
+    for ports, why in (("1024-60000", "7000 are possible"), ("1024-4000", "takes as many open files")):
+        argv = ["prlimit", "--nofile=2048:2048", *net.argv("run", "--rm", "-p", f"{ports}:{ports}", "busybox", "true")]
+        refused = subprocess.run(argv, env=net.env(), capture_output=True, text=True, timeout=30)
+        assert refused.returncode == 125 and why in refused.stderr, refused.stderr
+    assert taken(net) == []
+
+
+@pytest.mark.slow
+def test_as_many_ports_as_can_be_are_published(net: HostedPyc, host: Namespace, outside: Namespace) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 8000:
+        pytest.skip("needs 8000 descriptors")
+    ports = "20000-26999"
+    net("run", "-d", "--name", "many", "-p", f"{ports}:{ports}", "busybox", *sh(f"{SERVE} 26998")).ok()
+    assert served(outside, HERE, 26998)
+    host.ok("nft", "flush", "ruleset")
+    net("network", "reload").ok()
+    assert served(outside, HERE, 26998)
+    net("rm", "-f", "many").ok()
+    nothing_is_left(net, host)
 
 
 @pytest.mark.parametrize(
