@@ -12,12 +12,12 @@ PYTEST := $(VENV)/bin/pytest
 DEBIAN := bookworm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-vm check images registry bench clean
+.PHONY: help setup run test test-fast test-vm vagrant-test check images registry bench clean
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.installed $(VENV)/.core $(VENV)/.compiled ## install what is missing and build: leaves .venv/bin/pyc
 	@:
@@ -36,7 +36,11 @@ test-fast: setup ## run the tests that take milliseconds (under two minutes in a
 
 test-vm: setup ## run the root tests in a VM with systemd and cgroup v2, reboot it, cut its power (DEBIAN=trixie: another)
 	@.ci/packages vm
-	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm
+	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_suite.py tests/vm/test_power.py
+
+vagrant-test: setup ## `vagrant up` with libvirt, in namespaces of its own, on a box made here: pyc must be ready in it
+	@.ci/packages vm vagrant
+	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_vagrant.py
 
 check: setup ## lint, types, format, warnings as errors, sanitizers: no test is run
 	@.ci/packages check

@@ -13,6 +13,8 @@ from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
 from pycontainer.plan.host import kernel_version
 
+MAPPED_TMPFS = (6, 3)  # the kernel that maps the ids of mounts of a filesystem of memory
+
 
 def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> Facts:
     """Look at the host, as far as ``options`` need it.
@@ -43,7 +45,7 @@ def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> 
         thermal_cpus=cpus if os.path.exists("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
         setuid_files=setuid_files,
         console=_terminal_size() if options.tty else None,
-        mapped_files=kernel_version() >= (6, 3),
+        mapped_files=kernel_version() >= MAPPED_TMPFS,
         swap=bool(options.memory and not options.memory_swap) and _counts_swap(),
     )
 

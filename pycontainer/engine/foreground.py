@@ -10,7 +10,6 @@ from pycontainer.engine import events, life, policy, removal
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.start import Started, Stdio, start
-from pycontainer.plan import namespaces
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -103,8 +102,7 @@ def wind_up(started: Started, bundle: Bundle) -> None:
     """Wait for the monitor's end, and clear away what it could not."""
     os.close(started.client)
     started.performance.close()
-    if started.performance.wait_status() is None or not namespaces.has(bundle.spec, "pid"):
-        started.group.remove_now(kill=True)  # without a monitor's end somebody may be left in there
+    started.group.remove_now(kill=True)  # with cgroups that the container made, or with somebody still in it
 
 
 def leave(roots: Roots, bundle: Bundle) -> None:

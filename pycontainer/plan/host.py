@@ -27,6 +27,9 @@ def _kind(path: str) -> str:
         return ""
 
 
+OLDEST = (5, 15)  # the kernel that has all calls which the plan can't do without
+
+
 def kernel_version() -> tuple[int, int]:
     """(major, minor) of the running kernel.
 
@@ -34,6 +37,6 @@ def kernel_version() -> tuple[int, int]:
     """
     major, minor, *_ = os.uname().release.split(".")
     version = int(major), int(minor.split("-")[0])
-    if version < (5, 15):
+    if version < OLDEST:
         raise HostLacks(f"Linux {major}.{minor} is too old: pyc needs 5.15 or later")
     return version

@@ -72,6 +72,32 @@ def test_a_reboot_ends_what_ran_and_keeps_what_was_stored(stocked: Machine) -> N
     stocked("pyc rm talks done", check=True)
 
 
+def test_what_has_a_policy_starts_at_boot(stocked: Machine) -> None:
+    for name, policy in (("always", "always"), ("stopped", "unless-stopped"), ("plain", "no")):
+        stocked(f"pyc run -d --name {name} --restart {policy} {BUSYBOX} sleep 100000", check=True)
+    stocked("pyc stop -t 1 stopped && pyc system boot --install", check=True)
+    stocked.reboot()
+    stocked('for i in $(seq 60); do [ -z "$(pyc ps -q -f name=always)" ] || break; sleep 1; done', timeout=120)
+    found = states(stocked)
+    assert found["always"].startswith("Up")
+    assert found["stopped"].startswith("Exited") and found["plain"].startswith("Exited")
+    assert stocked("systemctl --failed --plain --no-legend").stdout == ""
+    stocked("pyc system boot --uninstall; pyc rm -f always stopped plain", check=True, timeout=180)
+
+
+def test_containers_survive_the_logout_of_who_started_them(stocked: Machine) -> None:
+    """Even where logind kills what a user leaves behind."""
+    setting = "/etc/systemd/logind.conf.d/kill.conf"
+    stocked(f"mkdir -p $(dirname {setting}); printf '[Login]\\nKillUserProcesses=yes\\n' > {setting}", check=True)
+    stocked("systemctl restart systemd-logind", check=True)
+    left = stocked(f"(setsid sleep 1000 &) ; sudo pyc run -d --name survivor {BUSYBOX} sleep 100000", user="vagrant")
+    assert left.code == 0, left.stderr
+    time.sleep(5)
+    assert not stocked("pgrep -u vagrant sleep").stdout, "logind did not kill anything"
+    assert states(stocked)["survivor"].startswith("Up")
+    stocked(f"rm {setting}; systemctl restart systemd-logind; pyc rm -f survivor", check=True)
+
+
 def test_a_power_cut_while_containers_run_leaves_the_truth(stocked: Machine) -> None:
     background(stocked, "writes", "sh", "-c", "'while :; do echo x >> /file; done'")
     stocked(f"pyc run --name done {BUSYBOX} sh -c 'exit 7'; sync")
