@@ -20,7 +20,7 @@ _INT64 = integer(0, grammar.INT64_MAX)
 _QUOTA = integer(-1, grammar.INT64_MAX)
 _LOG_DRIVER = choice("json-file", "k8s-file", "local", "none")
 _ON_FAILURE = choice("none", "kill", "restart", "stop")
-_IPC = namespace("ipc", "private", "shareable", "none", "host")
+_IPC = namespace("private", "shareable", "none", "host", "container:X")
 
 
 def keys(text: str) -> str:
@@ -149,13 +149,11 @@ NETWORK = (
 )
 
 ISOLATION = (
-    Flag("--pid", "string", "pid", namespace("pid", "host"), "Processes: its own (default) or host"),
-    Flag("--ipc", "string", "ipc", _IPC, "IPC and /dev/shm: private (default), shareable, none or host"),
-    Flag("--uts", "string", "uts", namespace("uts", "host"), "Host name: its own (default) or host"),
-    Flag(
-        "--cgroupns", "string", "cgroupns", namespace("cgroup", "private", "host"), "Cgroups: private (default) or host"
-    ),
-    Flag("--userns", "string", "userns", namespace("user", "host", "private"), "User ids: its own or host"),
+    Flag("--pid", "string", "pid", namespace("host", "container:X"), "Processes: its own (default), host, container:X"),
+    Flag("--ipc", "string", "ipc", _IPC, "IPC and /dev/shm: private (default), shareable, none, host, container:X"),
+    Flag("--uts", "string", "uts", namespace("host"), "Host name: its own (default) or host"),
+    Flag("--cgroupns", "string", "cgroupns", namespace("private", "host"), "Cgroups: private (default) or host"),
+    Flag("--userns", "string", "userns", namespace("host", "private"), "User ids: its own or host"),
 )
 
 SECURITY = (

@@ -65,7 +65,12 @@ class Started(Record):
 
 
 def plan_for(
-    roots: Roots, bundle: Bundle, group: cgroups.Group, given: frozenset[Slot], network: Networking = NO_NETWORK
+    roots: Roots,
+    bundle: Bundle,
+    group: cgroups.Group,
+    given: frozenset[Slot],
+    network: Networking = NO_NETWORK,
+    memory: str = "",
 ) -> Plan:
     """Every step from here to execve, and to the container's end."""
     where = roots.container(bundle.container.id)
@@ -83,6 +88,7 @@ def plan_for(
             init=bundle.init,
             watch=watch(roots, bundle),
             network=network,
+            memory=memory,
         ),
     )
 
@@ -94,7 +100,7 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
     logs = asked.get("log_opts", {})
     follows = policy.has_policy(container_)
     known = any(endpoint.name != "bridge" for endpoint in bundle.asked.endpoints)  # others are told that it is gone
-    decides = follows or known or container_.rm or not namespaces.has(bundle.spec, "pid")
+    decides = follows or known or container_.rm or not namespaces.is_first(bundle.spec)
     return Watch(
         directory="" if asked.get("log_driver") == "none" else roots.container(container_.id),
         live=roots.live(container_.id),
@@ -161,11 +167,22 @@ def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
 def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None = None) -> Started:
     """Perform the plan up to execve.
 
-    Raises KernelError, with everything undone that the plan had done.
+    Raises KernelError, with everything undone that the plan had done; Conflict where another's namespace can't be
+    shared.
     """
+    asked = bundle.asked
+    if not any(mode.startswith("container:") for mode in (asked.pid, asked.ipc, asked.network)):
+        return _start(roots, bundle, stdio, observer)
+    from pycontainer.engine import sharing
+
+    with sharing.joined(roots, bundle) as memory:
+        return _start(roots, bundle, stdio, observer, memory)
+
+
+def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, memory: str = "") -> Started:
     tty = bundle.spec["process"].get("terminal", False)
     group = group_for(bundle)
-    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle))
+    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle), memory)
     hit("start.planned")
     scope = ScopeRequest(group)
     try:

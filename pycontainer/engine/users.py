@@ -51,7 +51,7 @@ def why_not(asked: ContainerOptions) -> str:
         return "--privileged"
     shared = {"--pid": asked.pid, "--ipc": asked.ipc, "--network": asked.network}
     for flag, value in shared.items():
-        if value == "host" or value.startswith("container:"):
+        if value in ("host", "shareable") or value.startswith("container:"):  # who shares must be the same to files
             return f"{flag} {value}"
     if asked.devices or asked.device_cgroup_rules:
         return "--device"

@@ -226,7 +226,7 @@ def _default_mounts(options: ContainerOptions) -> list[Mount]:
     mounts.append(_filesystem("mqueue", "/dev/mqueue", hardened))  # shows the queues of its IPC namespace
     if options.ipc == "host":
         return [*mounts, _host_bind("/dev/shm", "/dev/shm", ["rbind", "rprivate", *hardened])]
-    if options.ipc != "none":
+    if options.ipc != "none" and not options.ipc.startswith("container:"):
         mounts.append(_filesystem("tmpfs", "/dev/shm", [*hardened, "mode=1777", f"size={options.shm_size}"], "shm"))
     return mounts
 
@@ -280,7 +280,8 @@ def _override(defaults: list[str], asked: Collection[str]) -> list[str]:
 
 def _linux(options: ContainerOptions, cgroups_path: str, facts: Facts) -> Linux:
     namespaces = _namespaces(options)
-    private = [namespace["type"] for namespace in namespaces]
+    joined = {"pid": options.pid, "ipc": options.ipc, "network": options.network}
+    private = [one["type"] for one in namespaces if not joined.get(one["type"], "").startswith("container:")]
     paths = security.system_paths(
         options.unmask, options.mask, unconfined=options.privileged, thermal_cpus=facts.thermal_cpus
     )

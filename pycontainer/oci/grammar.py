@@ -545,12 +545,13 @@ device_weight = _device_number(integer(10, 1000))
 # --- namespaces -------------------------------------------------------------------------------------------------------
 
 
-def namespace(kind: str, *words: str) -> Callable[[str], str]:
-    """Make the parser of ``--pid`` and its sisters: one of ``words``, or ``container:X``, which is refused for now."""
+def namespace(*words: str) -> Callable[[str], str]:
+    """Make the parser of ``--pid`` and its sisters: one of ``words``; ``container:X`` takes a name."""
 
     def parse(text: str) -> str:
-        if text.startswith("container:"):
-            raise Unsupported(f"joining another container's {kind} namespace is not supported yet")
+        if text.startswith("container:") and "container:X" in words:
+            container_name(text.partition(":")[2])
+            return text
         return choice(*words)(text) if text else ""
 
     return parse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, MONITOR, Proof, Slot, Step
+from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.plan.slots import INIT_END, INIT_PID, INIT_PIDFD, MONITOR_END
 from pycontainer.record import TYPE_CHECKING
 
@@ -58,12 +58,28 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
             (
                 calls.clone3(flags, child=INIT, out=INIT_PID, cgroup=cgroup),
                 calls.close(INIT_END),
+                *_children_here(spec),
                 *(() if sibling else (calls.pidfd_open(INIT_PID, out=INIT_PIDFD),)),
             ),
             "clone(2)",
             Proof("/proc/{pid}/ns/pid_for_children"),
         ),
     )
+
+
+_OWN_PID = Slot("own pid namespace")
+
+
+def _children_here(spec: Spec) -> tuple[Call, ...]:
+    """The monitor's next children, which are commands of ours, are born where it is itself."""
+    if not any(ns["type"] == "pid" for ns in _joined(spec)):
+        return ()
+    return calls.setns(_OWN_PID, k.CLONE_NEWPID), calls.close(_OWN_PID)
+
+
+def is_first(spec: Spec) -> bool:
+    """Whether the container's process is the first of its PID namespace, so that all others there end with it."""
+    return any(namespace["type"] == "pid" for namespace in _made(spec))
 
 
 def handshake(*, first: bool = True) -> tuple[Step, ...]:
@@ -139,6 +155,8 @@ def _open_joined(spec: Spec) -> tuple[Step, ...]:
     opened = tuple(calls.openat(k.AT_FDCWD, ns["path"], k.O_RDONLY, out=_slot(ns)) for ns in joined)
     # The PID namespace of a process never changes; setns there is for the children to come.
     pid = tuple(calls.setns(_slot(ns), k.CLONE_NEWPID) for ns in joined if ns["type"] == "pid")
+    if pid:
+        pid = (calls.openat(k.AT_FDCWD, "/proc/self/ns/pid", k.O_RDONLY, out=_OWN_PID), *pid)
     return (
         Step(
             "Open the namespaces to join",

@@ -260,7 +260,6 @@ UNSUPPORTED = [
     (grammar.mount, "type=npipe,source=x,target=/b"),
     (grammar.mount, "target=/b,volume-driver=rexray"),
     (grammar.volume_driver, "nfs"),
-    (grammar.namespace("pid", "host"), "container:x"),
     (grammar.device, "vendor.com/gpu=all"),
     (grammar.security_option, "apparmor=profile"),
     (grammar.security_option, "label=type:x"),
