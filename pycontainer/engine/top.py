@@ -18,6 +18,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from subprocess import CompletedProcess
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
@@ -115,13 +116,19 @@ def _terminal(number: int) -> str:
 # --- from ps --------------------------------------------------------------------------------------------------------
 
 
-def _of_ps(options: Sequence[str], members: set[int]) -> Processes:
+def _ps(*options: str) -> CompletedProcess[str]:
     import subprocess  # +8 ms, and the process costs more
 
     try:
-        done = subprocess.run(["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return subprocess.run(["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise HostLacks("this host has no ps", hint="without options for it, top needs none") from None
+
+
+def _of_ps(options: Sequence[str], members: set[int]) -> Processes:
+    done = _ps(*options, "-q", ",".join(map(str, members)))  # without -q, -o shows who has our user and terminal
+    if done.returncode:
+        done = _ps(*options)  # another ps may not know that option
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise UsageError(f"ps {' '.join(options)}: {said[0] if said else f'exit code {done.returncode}'}")

@@ -43,7 +43,9 @@ def limit(box: str, controller: str, one: str, two: str) -> str:
 # --- top ------------------------------------------------------------------------------------------------------------
 
 
-def test_top_shows_the_processes_as_ps_does(stocked: Pyc, box: str) -> None:
+def test_top_shows_the_processes_as_ps_does(stocked: Pyc, image: str) -> None:
+    made = stocked("run", "-d", "--userns", "host", image, "sleep", "1000")  # or ps cuts its long user ids
+    box = made.ok().stdout.strip()
     stocked("exec", "-d", "-u", "54321", box, "sleep", "55").ok()
     own = stocked("top", box).ok().lines
     asked = stocked("top", box, "-e", "-f").ok().lines  # by ps itself
@@ -52,6 +54,7 @@ def test_top_shows_the_processes_as_ps_does(stocked: Pyc, box: str) -> None:
     assert [line.split(None, 7)[7] for line in own[1:]] == ["sleep 1000", "sleep 55"]
     assert own[1].split()[:2] == ["root", str(pid_of(stocked, box))]
     assert own[2].startswith("54321 ")
+    stocked("rm", "-f", box).ok()
 
 
 def test_top_takes_the_options_of_ps(stocked: Pyc, box: str) -> None:

@@ -77,6 +77,7 @@ def compare(seen: dict[int, list[Seen]], told: list[dict[str, Any]], root_pid: i
 
 def _of_interest(trace: list[Seen], *, is_pyc: bool) -> list[Seen]:
     """Of pyc itself what faces the kernel; of the performer everything but its reports and its waiting."""
+    trace = [call for call in trace if call.error != "ERESTARTSYS"]  # a signal came, and the kernel called again
     if is_pyc:
         rest = trace[1:]  # without the execve that started it
         return [s for s in rest if (s.name in KERNEL_FACING and not _makes_thread(s)) or _writes_a_kernel_file(s)]
