@@ -47,14 +47,10 @@ def _mount(lowers: Sequence[str], upper: str, work: str) -> int:
         below, above = [name(lower) for lower in lowers], []
         if upper:
             above = [("upperdir", name(upper)), ("workdir", name(work))]
-        fs = _context()
         try:
-            for lower in below:
-                fsconfig(fs, k.FSCONFIG_SET_STRING, "lowerdir+", lower)
-        except OSError as error:
-            os.close(fs)
+            return _made(_context(), [*(("lowerdir+", lower) for lower in below), *above])
+        except OSError as error:  # before 6.5, the kernel takes any parameter, and looks at them when all are there
             return _older(below, above, name, error)
-        return _made(fs, above)
 
 
 _AT_ONCE = 11
