@@ -120,6 +120,10 @@ def _dispatch(args: list[str]) -> int:
         from pycontainer.cli.exec import start as enter
 
         return enter(session, rest[1:])
+    if rest[:1] == ["ps"] and not values.get("help"):
+        from pycontainer.cli.ps import start as show
+
+        return show(session, rest[1:])
     if rest[:1] in (["ended"], ["follow"], ["health"]) and len(rest) == 2:  # a monitor calls
         from pycontainer.cli.monitor import after
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 
 from pycontainer.cli import Session, exec
+from pycontainer.cli import ps as listed
 from pycontainer.cli.flags import Flags
 from pycontainer.cli.front import write_flags
 from pycontainer.cli.run import HELP, start
@@ -39,4 +40,5 @@ class FlagCommand(click.Command):
 
 
 run = FlagCommand("run", FLAGS, "IMAGE [COMMAND] [ARG...]", HELP, start)
+ps = FlagCommand("ps", listed.FLAGS, "", listed.HELP, listed.start)
 enter = FlagCommand("exec", exec.FLAGS, "CONTAINER COMMAND [ARG...]", exec.HELP, exec.start)

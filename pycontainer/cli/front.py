@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
     "update": ("update", "Change the limits and the restart policy of containers"),
     "port": ("port", "Show a container's published ports"),
     "rename": ("rename", "Give a container another name"),
-    "ps": ("ps", "List containers"),
+    "ps": ("flag_command:ps", "List containers"),
     "cp": ("cp", "Copy files into a container and out of it"),
     "commit": ("commit", "Make an image of a container"),
     "diff": ("diff", "Show what a container has changed"),

@@ -83,7 +83,7 @@ def test_the_version_is_told(pyc):
         (["nope"], "pyc: unknown command: pyc nope\n"),
         (["image", "nope"], "pyc: unknown command: pyc image nope\n"),
         (["--nope"], "pyc: unknown flag: --nope\n"),
-        (["ps", "--nope"], "pyc: no such option '--nope'"),
+        (["ps", "--nope"], "pyc: unknown flag: --nope"),
         (["rm"], "pyc: missing argument 'CONTAINER...'"),
         (["run", "--nope", "x"], "pyc: unknown flag: --nope\n"),
         (["run", "--gpus", "all", "x"], "pyc: --gpus is not supported: "),
