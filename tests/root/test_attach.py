@@ -182,7 +182,9 @@ def test_a_terminal_is_attached_resized_and_let_go(stocked: Pyc, image: str) -> 
         terminal.resize(40, 100)
         terminal.send("stty size\r")
         terminal.expect("40 100")
-        terminal.send("sleep 30\r" + CTRL_C + "echo $((6*7))\r")
+        terminal.send("echo a$((1+1)); sleep 30\r")
+        terminal.expect("a2")  # so the shell does not read keys any more
+        terminal.send(CTRL_C + "echo $((6*7))\r")
         terminal.expect("42")
         terminal.send(CTRL_P + CTRL_Q)
         assert terminal.wait() == 0
