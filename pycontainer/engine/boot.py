@@ -43,7 +43,7 @@ def wanted(roots: Roots, container: Container) -> bool:
 
     As in docker, ``always`` starts even what somebody has stopped; that is how it differs from ``unless-stopped``.
     """
-    if container.state != "exited":
+    if container.state not in ("exited", "dead"):  # dead: nobody saw its end, as when the power is cut
         return False
     return container.options.get("restart") == "always" or policy.restarts(roots, container)
 
@@ -94,7 +94,7 @@ def install(roots: Roots) -> str:
     with open(path, "w") as file:
         file.write(unit(roots))
     _systemctl("daemon-reload")
-    _systemctl("enable", UNIT)
+    _systemctl("enable", "--now", UNIT)  # now, or nobody halts them before the first shutdown
     return path
 
 
