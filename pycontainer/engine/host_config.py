@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pycontainer.engine import users
 from pycontainer.engine.recall import recalled
 from pycontainer.record import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def host_config(container: Container, spec: Document) -> Document:
         "SecurityOpt": _security(asked, spec) or None,
         "Tmpfs": {mount.target: ",".join(mount.options) for mount in asked.mounts if mount.type == "tmpfs"},
         "UTSMode": asked.uts,
-        "UsernsMode": asked.userns,
+        **_users(asked, linux),
         "ShmSize": asked.shm_size,
         "Sysctls": linux.get("sysctl", {}),
         "Runtime": "pyc",
@@ -65,6 +66,15 @@ def host_config(container: Container, spec: Document) -> Document:
         "ReadonlyPaths": linux.get("readonlyPaths", []),
         "Init": asked.init,
     }
+
+
+def _users(asked: ContainerOptions, linux: Document) -> Document:
+    """Whose ids its ids are, as podman writes them (inside:outside:how many); or why they are the host's."""
+    if maps := linux.get("uidMappings"):
+        ids = [f"{each['containerID']}:{each['hostID']}:{each['size']}" for each in maps]
+        return {"UsernsMode": "private", "IDMappings": {"UidMap": ids, "GidMap": ids}}
+    why = users.why_not(asked) or "a filesystem or the kernel here can't map ids"
+    return {"UsernsMode": "host", "UsernsReason": why}
 
 
 def _resources(asked: ContainerOptions, limits: Document) -> Document:

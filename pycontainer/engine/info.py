@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 from pycontainer import __version__
-from pycontainer.engine import containers
+from pycontainer.engine import containers, users
 from pycontainer.engine.facts import capabilities
 from pycontainer.engine.options import Roots
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 from pycontainer.oci import security
+from pycontainer.oci.build import USERS
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def describe(roots: Roots) -> dict[str, Any]:
         "DockerRootDir": roots.root,
         "RunRoot": roots.runroot,
         "Rootless": os.geteuid() != 0,
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns", "name=no-new-privileges"],
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns", "name=userns", "name=no-new-privileges"],
         "Warnings": warnings(),
     }
 
@@ -90,7 +91,19 @@ def posture() -> dict[str, Any]:
         "DroppedFromDocker": [c for c in security.DOCKER_CAPABILITIES if c not in security.DEFAULT_CAPABILITIES],
         "NoNewPrivileges": "on, unless the image holds a program like sudo",
         "Seccomp": "builtin",
-        "Namespaces": ["mount", "uts", "ipc", "pid", "network", "cgroup"],
+        "SocketFamilies": ["unix", "inet", "inet6", "netlink: route, sock_diag, kobject_uevent, generic"],
+        "RawSockets": "icmp only, unless --cap-add NET_RAW",
+        "32BitPrograms": "only if the image has some",
+        "Namespaces": ["mount", "uts", "ipc", "pid", "network", "cgroup", "user"],
+        "UserIds": f"{USERS} of the host's from {users.FIRST} on, others for each container",
+        "UserNamespaceOffFor": [
+            "--privileged, --device, --userns host",
+            "--network, --pid or --ipc host or container:X; --ipc shareable",
+            f"--cap-add {', '.join(sorted(name.removeprefix('CAP_') for name in users.MEAN_THE_HOST))}",
+            "shared mounts, image mounts, filesystems that can't map ids",
+        ],
+        "Ulimits": ["nofile=1024:524288", "core=0"],
+        "Keyring": "new",
         "Network": "bridge",
         "PidsLimit": 2048,
         "MaskedPaths": paths.masked,

@@ -210,6 +210,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
             if bundle.users and bundle.asked.userns != "private" and users.is_cause(error):
+                users.mount_again(bundle.rootfs)
                 started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
                 users.tell(roots, error)
                 return started

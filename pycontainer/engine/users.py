@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
     from pycontainer.oci.options import ContainerOptions
     from pycontainer.oci.spec import Spec
+    from pycontainer.rootfs.overlay import RootFS
 
 FIRST = 0x7000_0000
 """The first id of the host that a container may have: above all that systemd gives to containers and services of its
@@ -103,6 +104,16 @@ _ERRORS = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSPC, errno.EUSERS, 
 def is_cause(failed: PlanFailed) -> bool:
     """Whether a start may have failed because of the user namespace: it is tried again without one."""
     return failed.call.name in _CALLS and failed.record.error in _ERRORS
+
+
+def mount_again(rootfs: RootFS) -> None:
+    """Let an overlay be mounted a second time: one that is volatile refuses that, for the host may have crashed."""
+    work = getattr(rootfs, "work", "")
+    if work:
+        mark = f"{rootfs.base}/{work}/work/incompat/volatile"  # type: ignore[union-attr]
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(mark + "/dirty")
+            os.rmdir(mark)
 
 
 def tell(roots: Roots, failed: PlanFailed) -> None:
