@@ -150,7 +150,14 @@ MASKED_IF_SYSFS_IS_BOUND: tuple[str, ...] = (
 """File systems that the host mounts below /sys. A sysfs mounted for the container does not have them, so they need a
 mask only where the host's own /sys is bound (rootless with the host's network)."""
 
-READONLY_PATHS: tuple[str, ...] = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READONLY_PATHS: tuple[str, ...] = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/pressure",  # a write makes the kernel watch the whole machine, in a thread of its own
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
 
 
 class SystemPaths(Record):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.root
 
 RENAME_EXCHANGE = 2
 LIBC = ctypes.CDLL(None, use_errno=True)
-TRIES = 100
+TRIES = int(os.environ.get("PYC_TRIES", "100"))
 
 
 @contextlib.contextmanager
