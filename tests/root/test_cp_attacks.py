@@ -27,7 +27,8 @@ from tests.support.tars import snapshot
 
 pytestmark = pytest.mark.root
 
-TRIES = int(os.environ.get("PYC_TRIES", "100"))  # copies that found something; most find nothing while the names change hands
+# Copies that found something; most find nothing while the names change hands.
+TRIES = int(os.environ.get("PYC_TRIES", "100"))
 
 # A directory with a file, and a link to a directory of the host, take turns under one name as fast as the shell can.
 RACE = """
