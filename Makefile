@@ -12,7 +12,7 @@ PYTEST := $(VENV)/bin/pytest
 DEBIAN := bookworm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-vm vagrant-test check images registry bench clean
+.PHONY: help setup run test test-fast test-nightly fuzz test-vm vagrant-test check images registry bench clean
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -46,6 +46,10 @@ test-vm: setup ## run the root tests in a VM with systemd and cgroup v2, reboot 
 vagrant-test: setup ## `vagrant up` with libvirt, in namespaces of its own, on a box made here: pyc must be ready in it
 	@.ci/packages vm vagrant
 	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_vagrant.py
+
+fuzz: setup ## feed the performer's loader what no encoder made, for SECONDS=60, under the sanitizers
+	@.ci/packages check
+	@$(PY) -m tests.fuzz $(or $(SECONDS),60)
 
 check: setup ## lint, types, format, warnings as errors, sanitizers: no test is run
 	@.ci/packages check
