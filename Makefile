@@ -12,7 +12,7 @@ PYTEST := $(VENV)/bin/pytest
 DEBIAN := bookworm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-nightly fuzz test-vm vagrant-test check images registry bench clean
+.PHONY: help setup run test test-fast test-nightly fuzz test-vm vagrant-test check images registry bench bench-quick clean
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -71,10 +71,13 @@ registry: setup ## serve the images at 127.0.0.1:5000 until Ctrl-C
 	@.ci/packages demo
 	@$(PY) -m images.registry --port 5000
 
-bench: setup ## measure starts and containers that live, beside podman, docker, crun, runc, bwrap and plain C
+bench: setup ## measure beside podman, docker, containerd, runc, crun, bwrap and plain C (a quarter of an hour)
 	@.ci/packages bench
-	@$(PY) -m bench.run
-	@$(PY) -m bench.life
+	@$(PY) -m bench
+
+bench-quick: setup ## the same with few rounds, to see that it works and about how much it is
+	@.ci/packages bench
+	@$(PY) -m bench --rounds 3
 
 clean: ## remove what was built here, the virtual environment too
 	rm -rf $(VENV) build dist *.egg-info images/out .pytest_cache .mypy_cache .ruff_cache

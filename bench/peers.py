@@ -1,7 +1,8 @@
-"""The ways to start `true` in a fresh root filesystem that are measured side by side.
+"""The engines that are measured side by side, each with its state below one directory, and where all of it happens.
 
-Each function prepares one of them beneath a scratch directory and returns what to time, or raises Absent with the
-reason why it is not here: a peer that can't run is named in the report, never left out in silence.
+Everything a bench does is in a mount and a network namespace of its own, so that no bridge and no rule of anybody stays
+behind, and Debian's crun, which refuses a host with both versions of cgroups, sees only one. Docker's daemon gets
+another network namespace, for its rules would slow down the others.
 """
 
 from __future__ import annotations
@@ -9,158 +10,199 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import NamedTuple
 
+from bench.measure import Failed, Once, command, milliseconds
+from images import build
+
+UNIFIED = "/sys/fs/cgroup/unified"
+ADDRESS = "198.51.100.1"  # an address of "the host" that is not loopback (RFC 5737), for published ports
 ULIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n'
+_INSIDE = "PYC_BENCH_INSIDE"
+_APART = f'umount {UNIFIED} 2>/dev/null; ip link set lo up; ip address add {ADDRESS}/32 dev lo; exec "$@"'
+_READY_SECONDS = 30
 
 
-class Absent(Exception):
-    """This way of starting a container is not available here."""
+def apart(argv: list[str]) -> list[str]:
+    """The command line that runs ``argv`` in a mount and a network namespace of its own."""
+    return ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", _APART, "sh", *argv]
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What the candidates share: a scratch directory, an unpacked root, a layout and a registry with the same image."""
-
-    scratch: str
-    rootfs: str
-    layout: str
-    image: str
-
-    @property
-    def pyc(self) -> list[str]:
-        """The command line of ``pyc`` with its state in the scratch directory."""
-        command = os.path.join(os.path.dirname(sys.executable), "pyc")
-        return [command, "--root", self.scratch + "/pyc/root", "--runroot", self.scratch + "/pyc/run"]
+def go_apart(module: str, arguments: list[str]) -> None:
+    """Replace this process by itself in there, unless that has happened."""
+    if os.environ.get(_INSIDE):
+        return
+    environment = {**os.environ, _INSIDE: "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or a module that has changed is compiled at each start
+    os.execvpe("unshare", apart([sys.executable, "-m", module, *arguments]), environment)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One way to start a container; ``start`` returns an exit code, and only its duration is measured."""
+class Engine(NamedTuple):
+    """One engine. Calling it runs its command and gives the output; Failed with what it said.
+
+    Attributes:
+        argv: its command, and where its state is.
+        env: what its environment has more.
+        monitor: what the processes are called that stay with a container.
+        daemon: the process whose network namespace its ports are in; 0 for ours.
+    """
 
     name: str
-    start: Callable[[], int]
+    argv: list[str]
+    env: dict[str, str]
+    monitor: str
+    daemon: int = 0
+
+    def __call__(self, *words: str) -> str:
+        done = subprocess.run([*self.argv, *words], env={**os.environ, **self.env}, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"{self.name} {words[0]}: {' '.join(done.stderr.split())[-300:]}")
+        return done.stdout.strip()
+
+    def command(self, *words: str, terminal: int = -1) -> Callable[[], None]:
+        """A function that runs its command and forgets the output."""
+        return command([*self.argv, *words], env=self.env, terminal=terminal)
+
+    def timed(self, *words: str, terminal: int = -1) -> Once:
+        """The milliseconds of its command."""
+        return milliseconds(self.command(*words, terminal=terminal))
 
 
-def command(name: str, argv: list[str], env: dict[str, str] | None = None) -> Candidate:
-    """A candidate that is a process: from before its spawn to after its wait, output discarded."""
-    path, environment = _installed(argv[0]), {**os.environ, **(env or {})}
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (0, 1)]
-
-    def start() -> int:
-        pid = os.posix_spawn(path, argv, environment, file_actions=actions)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-    return Candidate(name, start)
+IMAGE = "bench:latest"
 
 
-def pyc(bench: Bench) -> Candidate:
-    """Our command."""
-    pulled = subprocess.run([*bench.pyc, "pull", "--quiet", bench.image], capture_output=True, text=True)
-    if pulled.returncode:
-        raise Absent(f"pyc pull: {pulled.stderr.strip()}")
-    return command("pyc run --rm", [*bench.pyc, "run", "--rm", "--network", "none", bench.image, "true"])
+class Stage:
+    """What the sections share: a scratch directory, and the engines, each started when first asked for."""
 
+    def __init__(self, scratch: str, stack: ExitStack) -> None:
+        self.scratch, self._stack = scratch, stack
+        self.absent: dict[str, str] = {}
 
-def engine(bench: Bench) -> Candidate:
-    """Our engine inside this very process: what a test-suite pays for a container."""
-    try:
-        from pycontainer.engine.options import Roots, RunOptions
-        from pycontainer.engine.run import run
-        from pycontainer.oci.options import ContainerOptions
-    except ImportError as error:
-        raise Absent(f"the engine's API: {error}") from error
-    container = ContainerOptions(command=("true",), network="none")
-    options = RunOptions(bench.image, container, rm=True, pull="never")
-    roots = Roots(bench.scratch + "/pyc/root", bench.scratch + "/pyc/run")
-    return Candidate("pycontainer.engine.run", lambda: run(roots, options))
+    @cached_property
+    def archive(self) -> str:
+        """BusyBox as a docker archive, which all of them load."""
+        source, path = f"oci:{build.layout('busybox')}:latest", f"{self.scratch}/busybox.tar"
+        copy = ["skopeo", "--insecure-policy", "copy", "--quiet", source, f"docker-archive:{path}:{IMAGE}"]
+        subprocess.run(copy, check=True, capture_output=True)
+        return path
 
+    @cached_property
+    def rootfs(self) -> str:
+        """The same image as a directory, for those that know no images."""
+        path = f"{self.scratch}/unpacked"
+        unpack = ["umoci", "unpack", "--image", f"{build.layout('busybox')}:latest", path]
+        subprocess.run(unpack, check=True, capture_output=True)
+        return path + "/rootfs"
 
-def podman(bench: Bench) -> Candidate:
-    """Podman with Debian's defaults, its own storage beneath the scratch directory."""
-    settings = bench.scratch + "/containers.conf"
-    with open(settings, "w") as file:
-        file.write(ULIMITS)  # root may lack CAP_SYS_RESOURCE, and podman's own default would then be refused
-    env = {"CONTAINERS_CONF": settings}
-    base = ["podman", "--root", bench.scratch + "/podman", "--runroot", bench.scratch + "/podman-run"]
-    base += ["--cgroup-manager", "cgroupfs"]
-    _installed("podman")
-    pull = [*base, "pull", "--quiet", f"oci:{bench.layout}:latest"]
-    pulled = subprocess.run(pull, env={**os.environ, **env}, capture_output=True, text=True)
-    if pulled.returncode:
-        raise Absent(f"podman pull: {pulled.stderr.strip()}")
-    image = pulled.stdout.split()[-1]
-    return command("podman run --rm", [*base, "run", "--rm", "--network", "none", image, "true"], env)
+    def pyc(self, store: str = "pyc") -> Engine:
+        """Ours, with its state in ``store``."""
+        where = f"{self.scratch}/{store}"
+        path = os.path.join(os.path.dirname(sys.executable), "pyc")
+        return Engine("pyc", [path, "--root", f"{where}/root", "--runroot", f"{where}/run"], {}, "pyc-monitor")
 
+    @cached_property
+    def engines(self) -> dict[str, Engine]:
+        """pyc, podman and docker, with the image loaded; who is not here is in ``absent``."""
+        found = {}
+        for name, make in {"pyc": self.pyc, "podman": self._podman, "docker": self._docker}.items():
+            try:
+                engine = make()
+                engine("load", "-q", "-i", self.archive)
+                found[name] = engine
+            except Failed as error:
+                self.absent[name] = str(error)
+        return found
 
-def _bundle(bench: Bench, runtime: str) -> str:
-    """An OCI bundle with the runtime's own default spec, `true` as its command and no terminal."""
-    _installed(runtime)
-    bundle = f"{bench.scratch}/{runtime}"
-    os.makedirs(bundle)
-    subprocess.run([runtime, "spec"], cwd=bundle, check=True)
-    with open(bundle + "/config.json") as file:
-        spec = json.load(file)
-    spec["process"].update(args=["true"], terminal=False)
-    spec["process"].pop("rlimits", None)
-    spec["root"] = {"path": bench.rootfs, "readonly": True}
-    with open(bundle + "/config.json", "w") as file:
-        json.dump(spec, file)
-    return bundle
+    def _podman(self) -> Engine:
+        installed("podman")
+        settings = f"{self.scratch}/containers.conf"
+        with open(settings, "w") as file:
+            file.write(ULIMITS)  # root may lack CAP_SYS_RESOURCE, and podman's own default would then be refused
+        base = ["podman", "--root", f"{self.scratch}/podman", "--runroot", f"{self.scratch}/podman-run"]
+        return Engine("podman", [*base, "--cgroup-manager", "cgroupfs"], {"CONTAINERS_CONF": settings}, "conmon")
 
+    def _docker(self) -> Engine:
+        directory = f"{self.scratch}/docker"
+        os.mkdir(directory)
+        pid = self._stack.enter_context(dockerd(directory))
+        call = ["docker", "--host", f"unix://{directory}/docker.sock"]
+        return Engine("docker", call, {"HOME": directory}, "containerd-shim", pid)
 
-def crun(bench: Bench) -> Candidate:
-    """The C runtime that podman calls; no overlay, no image."""
-    return command(
-        "crun run", ["crun", "--root", bench.scratch + "/crun-run", "run", "-b", _bundle(bench, "crun"), "b1"]
-    )
-
-
-def runc(bench: Bench) -> Candidate:
-    """The Go runtime that docker calls; no overlay, no image."""
-    return command(
-        "runc run", ["runc", "--root", bench.scratch + "/runc-run", "run", "-b", _bundle(bench, "runc"), "b2"]
-    )
-
-
-def bwrap(bench: Bench) -> Candidate:
-    """A sandbox, not a container: no overlay, no cgroup, no network namespace set up beyond loopback."""
-    argv = ["bwrap", "--unshare-all", "--ro-bind", bench.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "true"]
-    return command("bwrap", argv)
-
-
-def _plain(bench: Bench) -> str:
-    binary = bench.scratch + "/plain"
-    if not os.path.exists(binary):
+    @cached_property
+    def plain(self) -> str:
+        """The floor: bench/plain.c, compiled."""
+        binary = f"{self.scratch}/plain"
         source = os.path.join(os.path.dirname(os.path.realpath(__file__)), "plain.c")
-        subprocess.run([_installed("cc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-o", binary, source], check=True)
-    return binary
+        subprocess.run([installed("cc"), "-std=c11", "-O2", "-Wall", "-o", binary, source], check=True)
+        return binary
+
+    def clear(self) -> None:
+        """Remove all containers of all engines; in a store that pyc never had there are none."""
+        for engine in self.engines.values():
+            if listed := engine("ps", "-aq").split():
+                engine("rm", "-f", *listed)
 
 
-def plain_net(bench: Bench) -> Candidate:
-    """The floor with a network namespace: compare ours with this one."""
-    return command("plain C, with a netns", [_plain(bench), "--net", bench.rootfs, "true"])
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A stage whose engines have ended, and whose directory is gone, at the end."""
+    with tempfile.TemporaryDirectory(prefix="pyc-bench-", ignore_cleanup_errors=True) as scratch:
+        try:
+            with ExitStack() as stack:
+                yield Stage(scratch, stack)
+        finally:
+            unmount_below(scratch)
 
 
-def plain(bench: Bench) -> Candidate:
-    """The floor without a network namespace."""
-    return command("plain C", [_plain(bench), bench.rootfs, "true"])
+@contextmanager
+def dockerd(directory: str) -> Iterator[int]:
+    """A docker daemon with a bridge, its state in ``directory``: its process ID. Raises Failed."""
+    settings = f"{directory}/daemon.json"
+    with open(settings, "w") as file:
+        limit = {"Name": "nofile", "Soft": 1024, "Hard": 4096}
+        json.dump({"storage-driver": "overlay2", "default-ulimits": {"nofile": limit}}, file)
+    socket = f"unix://{directory}/docker.sock"
+    argv = [installed("dockerd"), "--config-file", settings, "--host", socket, "--pidfile", f"{directory}/pid"]
+    argv += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+    with open(f"{directory}/log", "wb") as log:
+        process = subprocess.Popen(apart(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + _READY_SECONDS
+        while subprocess.run([installed("docker"), "--host", socket, "version"], capture_output=True).returncode:
+            if process.poll() is not None or time.monotonic() > deadline:
+                with open(f"{directory}/log", errors="replace") as text:
+                    raise Failed(f"dockerd did not start: {text.read()[-300:]}")
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def python(bench: Bench) -> Candidate:
-    """The interpreter alone, with its site packages: what every ``pyc`` command pays before its first line."""
-    return command("python -c pass", [sys.executable, "-c", "pass"])
-
-
-ALL: tuple[Callable[[Bench], Candidate], ...] = (pyc, engine, podman, runc, crun, bwrap, plain_net, plain, python)
-
-
-def _installed(program: str) -> str:
+def installed(program: str) -> str:
+    """Its path. Raises Failed."""
     path = shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if path is None:
-        raise Absent(f"{program} is not installed")
+        raise Failed(f"{program} is not installed")
     return path
+
+
+def unmount_below(directory: str) -> None:
+    """Unmount what an engine keeps mounted on its storage, or the directory can't be removed."""
+    with open("/proc/self/mountinfo") as file:
+        mounts = [line.split()[4] for line in file]
+    for path in reversed(mounts):
+        if path.startswith(directory + "/"):
+            subprocess.run(["umount", "--lazy", path], check=False)
