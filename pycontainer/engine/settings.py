@@ -9,9 +9,12 @@ publish_past_firewall = false    # let published ports in where the host's firew
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 PATH = "/etc/pycontainer/config.toml"
 

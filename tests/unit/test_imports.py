@@ -47,6 +47,16 @@ def test_run_and_exec_do_without_what_takes_milliseconds(module):
     assert module not in modules_after(ON_THE_WAY["exec"])
 
 
+@pytest.mark.parametrize(
+    "flags", ["", "--network none", "--network mine --name one --hostname two -m 64m --pids-limit 9"]
+)
+@pytest.mark.parametrize("module", ["typing", "re", "enum", "json", "click"])
+def test_a_command_line_is_read_without_what_takes_milliseconds(flags, module):
+    words = f"run --rm -e A=b -v /a:/b {flags} image true".split()
+    code = f"from pycontainer.cli.run_flags import run_options; run_options({words[1:]})"
+    assert module not in modules_after(code)
+
+
 def test_help_imports_no_command():
     code = "from pycontainer.cli import call; call(['--help'])"
     ours = {name for name in modules_after(code) if name.startswith("pycontainer.cli.")}
