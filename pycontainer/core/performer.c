@@ -142,7 +142,7 @@ int plan_load(void *base, uint64_t length) {
   c = first_call();
   for (unsigned i = 0; i < h->n_calls; i++, c = next_call(c))
     set_pointers(c);
-  for (unsigned i = 0; i < MAX_SLOTS; i++)
+  for (unsigned i = 0; i < h->n_slots; i++) /* no more: a page that is not touched costs nothing */
     plan.slots[i] = -1;
   for (unsigned i = 0; i < h->n_given; i++)
     plan.slots[h->given[i]] = (int)(GATE_FD + ROLES + i);
@@ -263,6 +263,8 @@ static void perform_all(void) {
   int role = ROLE_MONITOR;
 
   for (unsigned i = 0; i < plan.header->n_calls; i++, c = next_call(c)) {
+    if (c->role != role && role != ROLE_MONITOR && c->child_role == role)
+      break; /* from here on, this is the role of another process */
     if (c->role != role)
       continue;
     if (c->nr == __NR_execve)

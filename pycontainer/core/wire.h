@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC 0x31435950u /* "PYC1" */
-#define MAX_SLOTS 256u
+#define MAX_SLOTS 4096u
 #define MAX_CALLS 16384u
 #define MAX_PLAN_BYTES (8u << 20)
 #define NO_SLOT 0xffffu

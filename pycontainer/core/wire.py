@@ -17,7 +17,7 @@ PATCH = Format("IIQ")
 RECORD = "IiqQ"
 RECORD_BYTES = 24
 MAGIC = int.from_bytes(b"PYC1", "little")
-MAX_SLOTS, MAX_GIVEN = 256, 16
+MAX_SLOTS, MAX_GIVEN = 4096, 16
 NO_SLOT = 0xFFFF
 GATED, REPORT_ALL = 1, 2
 CALL_REPORT, CALL_EXPECT, CALL_PATIENT = 1, 2, 4
@@ -60,16 +60,17 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
 
 # A slot has the same number in every plan of this process, so that the encoding of a step can be kept.
 _numbers: dict[Slot, int] = {}
-_numbering = allocate_lock()  # threads may start containers at the same time
+_encoding = allocate_lock()  # threads may start containers at the same time
+
+
+class _Full(Exception):
+    """There is no number left."""
 
 
 def _number(slot: Slot) -> int:
-    number = _numbers.get(slot, -1)
-    if number < 0:
-        with _numbering:
-            number = _numbers.setdefault(slot, len(_numbers))
+    number = _numbers.setdefault(slot, len(_numbers))
     if number >= MAX_SLOTS:
-        raise ValueError(f"more than {MAX_SLOTS} slots: {slot.name}")
+        raise _Full
     return number
 
 
@@ -172,14 +173,30 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
     """The image of ``plan``. ``given`` are the slots of the descriptors that the performer is started with.
 
     Raises:
-        ValueError: a string holds a NUL byte.
+        ValueError: a string holds a NUL byte, or there are more slots than the performer has room for.
     """
+    flags = (GATED if gated else 0) | (REPORT_ALL if report_all else 0)
+    with _encoding:
+        try:
+            return _encode(plan, given, flags)
+        except _Full:  # most of them are of plans that are over, in a process that lives on
+            _numbers.clear()
+            _encode_step.cache_clear()
+        try:
+            return _encode(plan, given, flags)
+        except _Full:
+            _numbers.clear()
+            _encode_step.cache_clear()
+            raise ValueError(f"more than {MAX_SLOTS} slots") from None
+
+
+def _encode(plan: Plan, given: tuple[Slot, ...], flags: int) -> bytes:
     slots = [_number(slot) for slot in given]
     calls = b"".join([_encode_step(step) for step in plan])
     header = HEADER.pack(
         MAGIC,
         HEADER.size + len(calls),
-        (GATED if gated else 0) | (REPORT_ALL if report_all else 0),
+        flags,
         sum([len(step.calls) for step in plan]),
         len(_numbers),
         len(given),

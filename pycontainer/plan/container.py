@@ -120,11 +120,11 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
     yield from setting.network.connect
     if outside and not held:
-        yield from users.show_itself()
+        yield from users.show_itself(spec)
         yield from users.map_init(spec)
     yield from namespaces.held_handshake() if held else namespaces.handshake()
     if outside and not held:
-        yield from users.hide_itself()
+        yield from users.hide_itself(spec)
     yield from program.let_go(given)
     yield from monitor.settle(setting.watch)
     yield from setting.group.enter()

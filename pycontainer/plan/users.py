@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEEPER_PID, KEEPER_PIDFD = Slot("keeper's pid"), Slot("keeper's pidfd")
 _SELF, _NAMESPACE, _TAKEN, _MAP = Slot("/proc/self"), Slot("its user namespace"), Slot("/proc/pid"), Slot("map")
 _AT_SELF, _AT_NAMESPACE = 40, 41
-"""Numbers that the monitor knows without being told, above all descriptors that a performer is started with."""
+"""Numbers that the monitor knows without being told, above all descriptors that a keeper can have."""
 
 
 def for_mounts(spec: Spec) -> tuple[Step, ...]:
@@ -67,7 +67,7 @@ def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Ste
             (
                 calls.read(MONITOR_END, 1, expect=1),
                 calls.pidfd_getfd(KEEPER_PIDFD, _AT_NAMESPACE, out=slot),
-                *_write(KEEPER_PIDFD, uids, gids),
+                *_write(KEEPER_PIDFD, _AT_SELF, uids, gids),
                 calls.write(MONITOR_END, b"e"),
             ),
             "user_namespaces(7)",
@@ -90,14 +90,19 @@ def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Ste
     )
 
 
-def show_itself() -> tuple[Step, ...]:
+def _at_self(spec: Spec) -> int:
+    """The same for init, which has a descriptor of each mount that was taken before it was made, too."""
+    return _AT_SELF + len(spec.get("mounts") or ())
+
+
+def show_itself(spec: Spec) -> tuple[Step, ...]:
     """Init lets the monitor write the maps of its own user namespace."""
     return (
         Step(
             "Show itself to the monitor",
             "It is nobody in its user namespace yet: which ids of the host it has, somebody outside has to say",
             INIT,
-            (*_show(_SELF, "/proc/self", k.O_PATH | k.O_DIRECTORY, _AT_SELF), calls.write(INIT_END, b"u")),
+            (*_show(_SELF, "/proc/self", k.O_PATH | k.O_DIRECTORY, _at_self(spec)), calls.write(INIT_END, b"u")),
             "user_namespaces(7)",
         ),
     )
@@ -113,7 +118,7 @@ def map_init(spec: Spec) -> tuple[Step, ...]:
             MONITOR,
             (
                 calls.read(MONITOR_END, 1, expect=1),
-                *_write(INIT_PIDFD, linux.get("uidMappings") or [], linux.get("gidMappings") or []),
+                *_write(INIT_PIDFD, _at_self(spec), linux.get("uidMappings") or [], linux.get("gidMappings") or []),
             ),
             "user_namespaces(7)",
             Proof("/proc/{init's pid}/uid_map"),
@@ -121,14 +126,14 @@ def map_init(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def hide_itself() -> tuple[Step, ...]:
+def hide_itself(spec: Spec) -> tuple[Step, ...]:
     """Init closes what it has shown."""
     return (
         Step(
             "Close the way to the host's /proc",
             "From there, files of the host's can be reached",
             INIT,
-            (calls.close(_SELF), calls.close(_AT_SELF)),
+            (calls.close(_SELF), calls.close(_at_self(spec))),
             "proc(5)",
         ),
     )
@@ -138,8 +143,8 @@ def _show(slot: Slot, path: str, flags: int, number: int) -> tuple[Call, ...]:
     return calls.openat(k.AT_FDCWD, path, flags, out=slot), calls.dup3(slot, number)
 
 
-def _write(pidfd: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Call, ...]:
-    result: list[Call] = [calls.pidfd_getfd(pidfd, _AT_SELF, out=_TAKEN)]
+def _write(pidfd: Slot, shown_at: int, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Call, ...]:
+    result: list[Call] = [calls.pidfd_getfd(pidfd, shown_at, out=_TAKEN)]
     for name, maps in (("gid_map", gids), ("uid_map", uids)):
         lines = "".join(f"{part['containerID']} {part['hostID']} {part['size']}\n" for part in maps)
         result.append(calls.openat(_TAKEN, name, k.O_WRONLY, out=_MAP))

@@ -117,6 +117,13 @@ def test_a_bind_whose_owner_the_container_runs_as_needs_no_map(stocked: Pyc, ima
     assert shown.stdout == "0\n"
 
 
+def test_a_container_may_have_hundreds_of_binds(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """More than there are descriptors below the numbers that a start has of its own."""
+    binds = [f"--volume={tmp_path}:/many/{number}" for number in range(300)]
+    shown = stocked("run", "--rm", "--network=none", *binds, image, "grep", "-c", " /many/", "/proc/mounts")
+    assert (shown.code, shown.stdout.strip(), shown.stderr) == (0, "300", "")
+
+
 def test_a_tmpfs_has_the_options_that_it_was_given(stocked: Pyc, image: str) -> None:
     words = "size=1m,mode=711,uid=7,gid=8,nr_inodes=100,exec,suid,dev,noatime,huge=never,sync"
     look = "stat -c '%u:%g %a' /t; df -k /t | awk 'NR==2{print $2}'; grep ' /t ' /proc/self/mountinfo"

@@ -79,10 +79,21 @@ def test_the_encoding_of_a_call_does_not_depend_on_what_is_around_it() -> None:
     assert wire.encode(sample(), (SOCKET,)).endswith(alone)
 
 
-def test_too_many_slots_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_numbers", {Slot(str(number)): number for number in range(wire.MAX_SLOTS)})
+def closing(*names: str) -> Plan:
+    return (Step("", "", MONITOR, tuple(calls.close(Slot(name)) for name in names), ""),)
+
+
+def test_too_many_slots_are_refused() -> None:
     with pytest.raises(ValueError, match="slots"):
-        wire.encode((Step("", "", MONITOR, (calls.close(Slot("one more")),), ""),), ())
+        wire.encode(closing(*(f"of many {number}" for number in range(wire.MAX_SLOTS + 1))), ())
+
+
+def test_a_process_that_lives_on_never_runs_out_of_slots() -> None:
+    wire.encode(closing(*(f"earlier {number}" for number in range(wire.MAX_SLOTS - len(wire._numbers)))), ())
+    assert len(wire._numbers) == wire.MAX_SLOTS
+    image = wire.encode(closing("later"), (Slot("given"),))
+    assert wire._numbers == {Slot("given"): 0, Slot("later"): 1}
+    assert image == wire.encode(closing("later"), (Slot("given"),))
 
 
 def test_a_nul_in_a_string_is_refused() -> None:
