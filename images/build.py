@@ -7,6 +7,7 @@ recipe or the package it is made of changes. ``layout(NAME)`` is the same from P
     alpine    a stand-in, labelled as one, for the image that everybody types: BusyBox with symbolic links
     debian    Debian's essential packages and apt, by mmdebstrap
     big       the same with python3, numpy, perl, git and gcc: 500 MB. Tags: latest, ten (the same files in ten layers)
+    services  Debian with ping, sudo, sshd, nginx, redis and PostgreSQL: what people run, from its own packages
     layers    120 layers, each adding, replacing and deleting a file
     users     a passwd and group full of corner cases
     config    every field that a Dockerfile can set
@@ -132,6 +133,12 @@ def big(layout: Layout) -> None:
     layout.tag("ten", layout.image(_split(layer, 10), {**release, "Cmd": ["python3"]}))
 
 
+def services(layout: Layout) -> None:
+    packages = "iputils-ping sudo openssh-server nginx-light redis-server postgresql python3 libcap2-bin".split()
+    layer, release = _debian(layout, *packages)
+    layout.tag("latest", layout.image([layer], {**release, "Cmd": ["bash"]}, how="plain"))
+
+
 def _debian(layout: Layout, *packages: str) -> tuple[bytes, dict[str, Any]]:
     """The archive of a Debian root with ``packages``, and what an image's config says of it."""
     codename = _host_codename()
@@ -226,7 +233,7 @@ def config(layout: Layout) -> None:
 
 
 RECIPES: dict[str, Callable[[Layout], None]] = {
-    recipe.__name__: recipe for recipe in (busybox, alpine, debian, big, layers, users, config)
+    recipe.__name__: recipe for recipe in (busybox, alpine, debian, big, services, layers, users, config)
 }
 
 
