@@ -273,15 +273,57 @@ def test_rmi_with_no_prune_leaves_what_others_have(pyc: Pyc, image: str) -> None
 
 
 def test_a_list_is_of_the_system_that_was_named(pyc: Pyc, registry: Registry, image: str) -> None:
-    """``--insecure`` lets plain HTTP pass where registries.conf does not; on loopback it passes anyway."""
     pyc("pull", "-q", image).ok()
     name = f"{registry.address}/lists/windows:v1"
-    pyc("manifest", "create", "--insecure", name, image).ok()
+    pyc("manifest", "create", name, image).ok()
     flags = ("--os", "windows", "--os-version", "10.0.17763", "--arch", "amd64")
     pyc("manifest", "annotate", *flags, name, image).ok()
-    pyc("manifest", "push", "--insecure", name).ok()
-    (entry,) = json.loads(pyc("manifest", "inspect", "--insecure", name).ok().stdout)["manifests"]
+    pyc("manifest", "push", name).ok()
+    (entry,) = json.loads(pyc("manifest", "inspect", name).ok().stdout)["manifests"]
     assert entry["platform"] == {"architecture": "amd64", "os": "windows", "os.version": "10.0.17763"}
+
+
+def test_inspect_of_one_kind_takes_a_template(stocked: Pyc, image: str) -> None:
+    stocked("run", "--name", "box", image, *sh("head -c 1000 /dev/zero > /file")).ok()
+    assert stocked("container", "inspect", "-f", "{{.Name}}", "box").ok().stdout == "/box\n"
+    assert "SizeRw" not in stocked("container", "inspect", "box").ok().stdout
+    assert stocked("container", "inspect", "--size", "-f", "{{.SizeRw}}", "box").ok().stdout == "1000\n"
+    assert stocked("container", "inspect", "-f", "{{.Name}}", image).code == 1
+
+
+def test_a_quiet_command_is_quiet_on_a_terminal_too(pyc: Pyc, stocked: Pyc, image: str, tmp_path: object) -> None:
+    stocked("create", "--name", "box", image).ok()
+    archive = f"{tmp_path}/a.tar"
+    stocked("save", "-o", archive, image).ok()
+    for command, loud in (
+        (("cp", "box:/etc/passwd", str(tmp_path)), "Successfully copied"),
+        (("load", "-i", archive), "done"),
+    ):
+        client = stocked if command[0] == "cp" else pyc
+        for flag in ("--quiet", ""):  # the quiet one first, as what is here already needs no bar
+            with client.terminal(*command[:1], *([flag] if flag else []), *command[1:]) as terminal:
+                assert terminal.wait() == 0
+                assert (loud in terminal.screen) == (not flag), command
+            if command[0] == "load":
+                pyc("rmi", "-f", *pyc("images", "-q").lines).ok()
+
+
+def test_info_and_version_take_a_template(stocked: Pyc) -> None:
+    assert stocked("info", "--format", "{{.OSType}}").ok().stdout == "linux\n"
+    assert stocked("version", "--format", "{{.Client.Os}}").ok().stdout == "linux\n"
+
+
+def test_system_prune_spares_what_a_filter_spares(pyc: Pyc, image: str) -> None:
+    pyc("pull", "-q", image).ok()
+    for name in ("kept", "gone"):
+        pyc("create", "--name", name, "--label", f"{name}=1", image).ok()
+        pyc("volume", "create", "--label", f"{name}=1", name).ok()
+    anonymous = pyc("volume", "create").ok().stdout.strip()
+    pyc("system", "prune", "-f", "--filter", "label!=kept").ok()
+    assert pyc("ps", "-a", "--format", "{{.Names}}").lines == ["kept"]
+    assert anonymous in pyc("volume", "ls", "-q").lines  # volumes stay unless they are asked for
+    pyc("system", "prune", "-f", "--volumes", "--filter", "label!=kept").ok()
+    assert sorted(pyc("volume", "ls", "-q").lines) == ["gone", "kept"]
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

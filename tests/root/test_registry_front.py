@@ -80,6 +80,16 @@ def test_tls_is_not_checked_where_registries_conf_says_so_and_nowhere_else(pyc: 
     assert "not trusted" in pyc("pull", "-q", name, env=other).stderr
 
 
+def test_a_list_of_manifests_passes_an_unknown_certificate_only_if_told_so(pyc: Pyc, front: Front) -> None:
+    host = front().host
+    image, made = f"{host}/library/busybox:latest", f"{host}/lists/insecure:v1"
+    commands = (("create", made, image), ("push", made), ("inspect", f"{host}/library/busybox:multi"))
+    for command, *names in commands:
+        refused = pyc("manifest", command, *names)
+        assert refused.code == 1 and "not trusted" in refused.stderr, command
+        pyc("manifest", command, "--insecure", *names).ok()
+
+
 def test_a_registry_that_wants_to_know_us_gets_our_certificate_and_no_other_host_does(pyc: Pyc, front: Front) -> None:
     nginx = front(server="ssl_client_certificate {directory}/ca.crt; ssl_verify_client on;")
     name = f"{nginx.host}/library/busybox"
@@ -215,6 +225,9 @@ def test_login_pull_logout_with_a_password(pyc: Pyc, private: Registry) -> None:
         "zstd",
     ]
     assert pyc("logout", private.address).ok().lines == [f"Removing login credentials for {private.address}"]
+    named = pyc("login", "-u", "me", "--password", PASSWORD, private.address).ok()
+    assert (named.lines, "--password-stdin" in named.stderr) == (["Login Succeeded"], True)
+    assert pyc("logout", private.address).code == 0
     assert pyc("logout", private.address).ok().lines == [f"Not logged in to {private.address}"]
     assert "wants authentication" in pyc("pull", "-q", f"{name}:zstd").stderr
 
