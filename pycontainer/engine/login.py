@@ -65,10 +65,10 @@ def check(
         RegistryError: it can't be reached, or refuses.
     """
     registry = Registry(at(host, load(), insecure=insecure), credentials=lambda asked: who, patience=patience)
-    registry.wants_identity = who.user != credentials.TOKEN_USER
+    registry.authorization.wants_identity = who.user != credentials.TOKEN_USER
     try:
         registry.check()
-        return registry.identity
+        return registry.authorization.identity
     finally:
         registry.close()
 

@@ -21,7 +21,7 @@ from pycontainer.core.directories import make_private
 from pycontainer.engine.push import Event, Pushed, destination, repositories, send
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import events, staging
-from pycontainer.image.archive import digest_of
+from pycontainer.image.digest import digest_of
 from pycontainer.image.events import Listener
 from pycontainer.image.manifest import (
     DOCKER_INDEX,

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
 from pycontainer.image import events
+from pycontainer.image.digest import digest_of
 from pycontainer.image.events import Listener
 from pycontainer.image.manifest import DOCUMENT_MAX, Descriptor
 from pycontainer.image.registry import Document
@@ -310,13 +311,6 @@ class Archive:
 def blob_name(digest: str) -> str:
     """Where an image layout has a blob (image-spec, image-layout.md)."""
     return f"blobs/{digest.replace(':', '/')}"
-
-
-def digest_of(data: bytes, algorithm: str = "sha256") -> str:
-    """The digest of some bytes."""
-    import hashlib  # 4 ms
-
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def _show(name: str) -> str:

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pycontainer.errors import ImageError, VerificationError
-from pycontainer.image.archive import Archive, Files, Offer, TarFiles, blob_name, compression_of, digest_of, read
+from pycontainer.image.archive import Archive, Files, Offer, TarFiles, blob_name, compression_of, read
+from pycontainer.image.digest import digest_of
 from pycontainer.image.manifest import (
     DOCUMENT_MAX,
     LAYERS_MAX,

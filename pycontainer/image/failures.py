@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.image.registry import Response
+    from pycontainer.image.transport import Response
 
 
 _PROXY_HINT = "HTTP_PROXY, HTTPS_PROXY and NO_PROXY say so"

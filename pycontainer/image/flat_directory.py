@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 from pycontainer.errors import ImageError
-from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, digest_of, read
+from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, read
+from pycontainer.image.digest import digest_of
 from pycontainer.image.manifest import Descriptor, Index, Manifest, parse_document
 
 VERSION_FILE, MANIFEST_FILE = "version", "manifest.json"

@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterable
 
 from pycontainer.errors import ImageError
-from pycontainer.image.archive import Archive, Files, Offer, digest_of, read
+from pycontainer.image.archive import Archive, Files, Offer, read
+from pycontainer.image.digest import digest_of
 from pycontainer.image.manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,

@@ -19,11 +19,12 @@ from pycontainer.image.failures import Broken, retry_after
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint
-from pycontainer.image.registry import ACCEPT, BUSY, Call, Credentials, Patience, Registry
+from pycontainer.image.registry import ACCEPT, Credentials, Patience, Registry
+from pycontainer.image.transport import BUSY, Call
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.image.registry import Response
+    from pycontainer.image.transport import Response
 
 _READ = 1 << 20
 _CHUNK = 16 << 20
@@ -113,7 +114,7 @@ class Pusher(Registry):
         super().__init__(endpoint, credentials=credentials, listener=listener, patience=patience, is_brief=True)
         self._chunk = chunk
         sources = (f"repository:{repository}:pull" for repository in mounts)
-        self.scopes = (f"repository:{endpoint.repository}:pull,push", *sources)
+        self.authorization.scopes = (f"repository:{endpoint.repository}:pull,push", *sources)
 
     # ---- blobs
 
@@ -187,7 +188,7 @@ class Pusher(Registry):
                         hint="push again: what has arrived is not sent again",
                     ) from None
                 wait = error.wait if isinstance(error, _Busy) else None
-                self._pause(failures, f"upload of {descriptor.digest[7:19]} broke: {error}", wait)
+                self._transport.pause(failures, f"upload of {descriptor.digest[7:19]} broke: {error}", wait)
             self._find_offset(upload)
 
     def _send_rest(self, upload: _Upload, report: Listener) -> None:
@@ -245,7 +246,7 @@ class Pusher(Registry):
         smaller = upload.chunk // 4 if upload.chunk else _CHUNK
         if smaller < _CHUNK_MIN or upload.descriptor.size <= _CHUNK_MIN:
             raise self._refusal(response, f"blob {upload.descriptor.digest}")
-        self.listener(Event("retry", text=f"{self._endpoint.host} takes no large requests; sending chunks"))
+        self._transport.listener(Event("retry", text=f"{self._endpoint.host} takes no large requests; sending chunks"))
         upload.chunk = smaller
         return True
 
@@ -261,7 +262,7 @@ class Pusher(Registry):
         there = urljoin(response.url, response.headers.get("Location", ""))
         if not response.headers.get("Location"):
             raise RegistryError(f"{self._endpoint.host} does not say where to upload to")
-        self._check_redirect(response.url, there)
+        self._transport.check_redirect(response.url, there)
         return there
 
     def _find_offset(self, upload: _Upload) -> None:
@@ -313,7 +314,7 @@ class Pusher(Registry):
     def _drain(self, response: Response) -> None:
         """Read the end of an answer that nobody needs, so that the connection can be used again."""
         with suppress(RegistryError):
-            self._small_body(response, _READ, "answer")
+            self._transport.small_body(response, _READ, "answer")
 
     def _refusal(self, response: Response, what: str) -> RegistryError:
         host, repository, status = self._endpoint.host, self._endpoint.repository, response.status_code
