@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pycontainer.engine.pull import Event, fetch
+from pycontainer.engine.fetch import fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import docker_archive, events, flat_directory, oci_archive, staging
 from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, blob_name, open_tar
-from pycontainer.image.events import Listener
+from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor, Manifest
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference

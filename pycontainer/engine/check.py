@@ -16,7 +16,8 @@ from pycontainer.engine import containers
 from pycontainer.engine.disk_usage import ALIVE, stored
 from pycontainer.errors import ImageError, NotFound, PycError, StoreError
 from pycontainer.image import changes, derive, staging
-from pycontainer.image.compression import decompress
+from pycontainer.image.compression import UNPACKED_MAX, decompress
+from pycontainer.image.digest import digest_of_file, pieces_of
 from pycontainer.image.layer import unpack_layer
 from pycontainer.image.manifest import Descriptor, parse_config
 from pycontainer.image.pack import Item, walk
@@ -28,9 +29,6 @@ from pycontainer.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
     from pycontainer.image import store as images
-
-_PIECE = 1 << 20
-_NO_LIMIT = 1 << 50
 
 
 class Problem(Record):
@@ -118,20 +116,16 @@ class _Check:
         return self._blobs[blob.digest]
 
     def _look_at_blob(self, blob: Descriptor) -> str:
+        path = self._store.blob_path(blob.digest)
         try:
-            size = os.stat(self._store.blob_path(blob.digest)).st_size
+            size = os.stat(path).st_size
         except FileNotFoundError:
             return "is missing"
         if size != blob.size:
             return f"has {size} bytes, not {blob.size}"
-        return "" if self._quick or self._digest(blob.digest) == blob.digest else "has another content"
-
-    def _digest(self, digest: str) -> str:
-        import hashlib  # 4 ms
-
-        algorithm = digest.partition(":")[0]
-        with open(self._store.blob_path(digest), "rb") as file:
-            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+        if self._quick or digest_of_file(path, blob.digest.partition(":")[0]) == blob.digest:
+            return ""
+        return "has another content"
 
     def _bad_layers(self, entry: images.Entry) -> Iterator[tuple[str, str]]:
         manifest = self._store.manifest(entry.manifest)
@@ -153,17 +147,13 @@ class _Check:
 
     def _compare(self, diff_id: str, blob: Descriptor, path: str) -> str:
         """Unpack a layer once more beside the one that is in use, and compare them."""
-        fresh = staging.PartialLayer(self._store, diff_id, lambda: None)
-        try:
-            unpack_layer(fresh.begin(), decompress(_read(self._store.blob_path(blob.digest)), _NO_LIMIT))
+        with staging.PartialLayer(self._store, diff_id, lambda: None) as fresh:
+            unpack_layer(fresh.begin(), decompress(pieces_of(self._store.blob_path(blob.digest)), UNPACKED_MAX))
             there = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 return difference(fresh.fs, there)
             finally:
                 os.close(there)
-        finally:
-            fresh.discard()
-            fresh.close()
 
     # ---- mending
 
@@ -194,7 +184,7 @@ class _Check:
     def _unpack_again(self, entry: images.Entry, diff_ids: list[str]) -> str:
         if not self._repair or self._users(entry.image_id):
             return ""
-        from pycontainer.engine.pull import fetch
+        from pycontainer.engine.fetch import fetch
 
         for diff_id in diff_ids:
             staging.trash(self._store, self._store.layer_path(diff_id))
@@ -272,14 +262,8 @@ def _only_in_one(one: Item | None, other: Item | None) -> str:
 
 
 def _same_content(one: Item, other: Item) -> bool:
-    pieces = itertools.zip_longest(_read(f"/proc/self/fd/{one.fd}"), _read(f"/proc/self/fd/{other.fd}"))
+    pieces = itertools.zip_longest(pieces_of(f"/proc/self/fd/{one.fd}"), pieces_of(f"/proc/self/fd/{other.fd}"))
     return all(left == right for left, right in pieces)
-
-
-def _read(path: str) -> Iterator[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            yield piece
 
 
 def _show(name: bytes) -> str:

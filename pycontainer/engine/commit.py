@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 
 from pycontainer.engine import containers, events, filesystem
+from pycontainer.engine.fetch import fetch
 from pycontainer.engine.inspect import rfc3339
-from pycontainer.engine.pull import fetch
 from pycontainer.errors import InvalidReference
 from pycontainer.image import changes, derive, staging
 from pycontainer.image.docker_archive import manifest_bytes

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from pycontainer.engine.archives import all_or_nothing
-from pycontainer.engine.pull import Event, fetch
+from pycontainer.engine.fetch import fetch
 from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported, UsageError
 from pycontainer.image import derive, events, staging
 from pycontainer.image.archive import (
@@ -28,7 +28,7 @@ from pycontainer.image.archive import (
     write_all,
 )
 from pycontainer.image.docker_archive import LAYER, manifest_bytes
-from pycontainer.image.events import Listener
+from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference

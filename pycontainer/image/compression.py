@@ -13,6 +13,8 @@ from pycontainer.errors import LayerError
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f: RFC 8878, 3.1.2
+UNPACKED_MAX = 512 << 30
+"""Bytes that no layer may unpack to."""
 _PIECE = 1 << 20
 _ZSTD_WINDOW_MAX = 1 << 27
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from pycontainer.errors import LayerError, NotFound, VerificationError
 from pycontainer.image import staging
-from pycontainer.image.compression import decompress
+from pycontainer.image.compression import UNPACKED_MAX, decompress
+from pycontainer.image.digest import pieces_of, verified
 from pycontainer.image.layer import unpack_layer
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.image.manifest import Descriptor
     from pycontainer.image.store import Store
-
-_READ = 1 << 20
-_UNPACKED_MAX = 512 << 30
 
 
 def unpack_again(store: Store, manifest: Descriptor, diff_ids: tuple[str, ...]) -> None:
@@ -37,29 +32,7 @@ def unpack_again(store: Store, manifest: Descriptor, diff_ids: tuple[str, ...]) 
 
 
 def _unpack(store: Store, diff_id: str, path: str) -> None:
-    partial, whole = staging.PartialLayer(store, diff_id, lambda: None), False
-    try:
+    with staging.PartialLayer(store, diff_id, lambda: None) as partial:
         if not store.has_layer(diff_id):  # else another process was faster
-            facts = unpack_layer(partial.begin(), _verified(decompress(_read(path), _UNPACKED_MAX), diff_id))
-            whole = True
-            partial.commit(json.dumps({"diff_id": diff_id, **facts._asdict()}, indent=1).encode())
-    finally:
-        if not whole:
-            partial.discard()
-        partial.close()
-
-
-def _verified(pieces: Iterator[bytes], diff_id: str) -> Iterator[bytes]:
-    """The tar; it ends only if its digest is the diff ID, so that the blob's own need not be checked."""
-    hasher = hashlib.new(diff_id.partition(":")[0])
-    for piece in pieces:
-        hasher.update(piece)
-        yield piece
-    if f"{hasher.name}:{hasher.hexdigest()}" != diff_id:
-        raise VerificationError(f"layer {diff_id} is not what its blob unpacks to")
-
-
-def _read(path: str) -> Iterator[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(_READ):
-            yield chunk
+            tar = decompress(pieces_of(path), UNPACKED_MAX)  # its digest is checked, so the blob's own need not be
+            partial.commit(unpack_layer(partial.begin(), verified(tar, diff_id, f"{path} unpacks to diff ID")))

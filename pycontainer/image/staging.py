@@ -26,7 +26,9 @@ from pycontainer.image.tree import remove_tree
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.image.store import Store
+    from typing import Self
+
+    from pycontainer.image.store import LayerFacts, Store
 
 PARTIAL_BLOB_LIFE = 24 * 3600
 """Seconds that an abandoned partial blob waits to be continued."""
@@ -213,6 +215,8 @@ class PartialBlob:
 class PartialLayer:
     """A layer while it is being unpacked. Having one means holding its lock.
 
+    As a context manager it ends with the block, and what was not committed in there is gone.
+
     Attributes:
         fs: descriptor of the empty directory to unpack into.
     """
@@ -221,6 +225,7 @@ class PartialLayer:
         self._store, self._diff_id = store, diff_id
         name = f"layer.{os.path.basename(store.layer_path(diff_id))}"
         self._path = f"{directory(store)}/{name}"
+        self._is_ours = True
         self.fs = -1
         try:
             self._fd = claim(self._path, self._make, waiting)
@@ -256,11 +261,25 @@ class PartialLayer:
             with suppress(FileNotFoundError):  # somebody sweeps, and took it for a dead process's
                 return os.rename(fresh, f"{self._path}/fs")
 
-    def commit(self, layer_json: bytes) -> None:
+    def __enter__(self) -> Self:
+        """Nothing more: it is locked already."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Throw it away, unless it was to be put in its place."""
+        if self._is_ours:
+            self.discard()
+        self.close()
+
+    def commit(self, facts: LayerFacts) -> None:
         """Describe the finished and verified layer, and put it in its place."""
+        import json  # +4 ms; people read this file, so it is indented
+
+        self._is_ours = False  # from the rename on, what has its name in ROOT/tmp is another process's
         hit("layer.unpacked")
         place = self._store.layer_path(self._diff_id)
-        write_file(self._store, f"{self._path}/layer.json", layer_json)
+        described = json.dumps({"diff_id": self._diff_id, **facts._asdict()}, indent=1)
+        write_file(self._store, f"{self._path}/layer.json", described.encode())
         hit("layer.described")
         mark(self._store, f"layer.{self._diff_id}")
         trash(self._store, place)  # nothing, or a damaged one
@@ -444,19 +463,12 @@ def _drop_one(store: Store, kind: str, digest: str) -> None:
 
 def drop_damaged_blob(store: Store, digest: str) -> None:
     """Hash a blob, and delete it if it is not what its name says."""
-    if not _is_whole(store.blob_path(digest), digest):
-        unlink(store.blob_path(digest))
+    from pycontainer.image.digest import digest_of_file  # 4 ms, only after a crash
 
-
-def _is_whole(path: str, digest: str) -> bool:
-    import hashlib  # 4 ms, only after a crash
-
-    algorithm, _, encoded = digest.partition(":")
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, algorithm).hexdigest() == encoded
-    except FileNotFoundError:
-        return False
+    path = store.blob_path(digest)
+    with suppress(FileNotFoundError):
+        if digest_of_file(path, digest.partition(":")[0]) != digest:
+            unlink(path)
 
 
 if __name__ == "__main__":
