@@ -76,6 +76,10 @@ def _repair_all(roots: Roots) -> None:
     for container_id in entries(roots.root + "/containers"):
         with contextlib.suppress(Conflict):  # somebody else is at it
             _repair(roots, container_id, life.take_lock(roots, container_id, patience=0), booted=True)
+    if entries(roots.runroot + "/users"):
+        from pycontainer.engine import users  # only where somebody has deleted a part of the live state
+
+        users.give_back_stale(roots)
 
 
 def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False) -> None:

@@ -15,7 +15,8 @@ import errno
 import fcntl
 import os
 
-from pycontainer.core.directories import make_private
+from pycontainer.core.directories import entries, make_private
+from pycontainer.core.failpoint import hit
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.oci.build import USERS
 from pycontainer.oci.security import default_sysctls
@@ -131,20 +132,26 @@ def tell(roots: Roots, failed: PlanFailed) -> None:
 
 
 def _claim(roots: Roots, container_id: str) -> int:
-    """The number of a range that no other container has. Raises HostLacks when all are taken."""
+    """The number of a range that no other container has. Raises HostLacks when all are taken.
+
+    It is noted with the live state before it is claimed: who is killed in between has told what to give back.
+    """
     directory = f"{roots.runroot}/users"
     make_private(directory)
-    kept = roots.live(container_id) + "/users"
+    note = roots.live(container_id) + "/users"
     with contextlib.suppress(FileNotFoundError):  # a policy starts it again: it has its range still
-        number = int(os.readlink(kept))
+        number = int(os.readlink(note))
         if _owner(f"{directory}/{number}") == container_id:
             return number
-        os.unlink(kept)
+        os.unlink(note)
     first = int(container_id[:8], 16)
     for number in ((first + step) % RANGES for step in range(RANGES)):
+        os.symlink(str(number), note)
+        hit("claim.noted")
         if _is_ours(roots, f"{directory}/{number}", container_id):
-            os.symlink(str(number), kept)
+            hit("claim.taken")
             return number
+        os.unlink(note)
     raise HostLacks(f"all {RANGES} ranges of user ids are taken")
 
 
@@ -153,6 +160,16 @@ def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
     with contextlib.suppress(FileExistsError):
         os.symlink(container_id, claim)
         return True
+    if not _drop_stale(roots, claim):
+        return False
+    with contextlib.suppress(FileExistsError):
+        os.symlink(container_id, claim)
+        return True
+    return False
+
+
+def _drop_stale(roots: Roots, claim: str) -> bool:
+    """Remove a claim if its container has no live state any more; whether that was so."""
     if os.path.exists(roots.live(_owner(claim))):
         return False
     directory = os.open(os.path.dirname(claim), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -162,10 +179,7 @@ def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
             return False
         with contextlib.suppress(FileNotFoundError):
             os.unlink(claim)
-        with contextlib.suppress(FileExistsError):
-            os.symlink(container_id, claim)
-            return True
-        return False
+        return True
     finally:
         os.close(directory)
 
@@ -183,3 +197,10 @@ def give_back(roots: Roots, container_id: str) -> None:
         claim = f"{roots.runroot}/users/{os.readlink(roots.live(container_id) + '/users')}"
         if os.readlink(claim) == container_id:
             os.unlink(claim)
+            hit("claim.returned")
+
+
+def give_back_stale(roots: Roots) -> None:
+    """Let others have the ranges of containers whose live state somebody has deleted."""
+    for name in filter(str.isdigit, entries(f"{roots.runroot}/users")):
+        _drop_stale(roots, f"{roots.runroot}/users/{name}")

@@ -36,6 +36,7 @@ def _remains(pyc: Pyc, host: Namespace, parent: str) -> list[str]:
         *_directories(pyc, every, live),
         *_names(pyc, every),
         *_addresses(pyc, live),
+        *_ranges(pyc, live),
         *(f"link {name}" for name in _cables(host) if not any(one.startswith(name[2:10]) for one in live)),
         *(f"cgroup {path}" for path in _cgroups(parent) if not any(one in path for one in live)),
         *([] if live else [f"process {pid}" for pid in processes(pyc, parent)]),
@@ -70,6 +71,12 @@ def _addresses(pyc: Pyc, live: set[str]) -> Iterator[str]:
             path = f"{top}/{name}"
             if os.path.islink(path) and not name.startswith(".last") and os.readlink(path) not in live:
                 yield f"address {name}"
+
+
+def _ranges(pyc: Pyc, live: set[str]) -> Iterator[str]:
+    """Of user ids. Each container that lives has one at most."""
+    owners = [os.readlink(f"{pyc.runroot}/users/{name}") for name in entries(f"{pyc.runroot}/users") if name.isdigit()]
+    yield from (f"user ids of {owner}" for owner in owners if owner not in live or owners.count(owner) > 1)
 
 
 def _cables(host: Namespace) -> list[str]:
