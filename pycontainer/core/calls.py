@@ -270,9 +270,18 @@ def listen(socket: Slot, backlog: int) -> Call:
     return Call("listen", (socket, backlog))
 
 
-def recvfrom(socket: Fd, count: int, flags: int, *, out: Slot, tolerate: Errnos = ()) -> Call:
+def recvfrom(
+    socket: Fd, count: int, flags: int, *, out: Slot | None = None, tolerate: Errnos = (), expect: int | None = None
+) -> Call:
     """recv(2), for its effect: 0 says that the other side is gone."""
-    return Call("recvfrom", (socket, Struct(bytes(count)), count, flags, 0, 0), out, tolerate)
+    return Call("recvfrom", (socket, Struct(bytes(count)), count, flags, 0, 0), out, tolerate, expect)
+
+
+def ppoll(*fds: Slot) -> Call:
+    """poll(2): wait until one of them is readable, which a pidfd is when its process has ended."""
+    data = b"".join(pack("ihh", 0, k.POLLIN, 0) for _ in fds)
+    slots = tuple((8 * number, fd) for number, fd in enumerate(fds))
+    return Call("ppoll", (Struct(data, slots=slots), len(fds), 0, 0, 0))
 
 
 def execveat(dirfd: Fd, path: str, argv: tuple[str, ...], env: tuple[str, ...]) -> Call:

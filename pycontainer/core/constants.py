@@ -148,6 +148,9 @@ SCM_RIGHTS = 1
 MSG_DONTWAIT = 0x40
 MSG_NOSIGNAL = 0x4000
 
+# <poll.h>, poll(2)
+POLLIN = 0x1
+
 # <linux/ioprio.h>, ioprio_set(2)
 IOPRIO_WHO_PROCESS = 1
 

@@ -169,7 +169,7 @@ class Performance:
                 break
             self._let_go(step.where, 1)
             while index not in self.results:
-                if not self.read_records():
+                if not self._is_answered(step.where) or not self.read_records():
                     raise PlanFailed(step, call, Outcome(index, errno.ECONNRESET, 0, 0), self.results)
         for role in ROLES:
             self._let_go(role, len(self.calls))
@@ -177,6 +177,31 @@ class Performance:
     def _let_go(self, role: str, calls: int) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has ended: the records say why
             os.write(self._gates[role], b"." * calls)
+
+    def _is_answered(self, role: str) -> bool:
+        """Wait for a record; False if the process whose turn it is was killed instead, or the monitor.
+
+        The others wait at their gates, and would keep the status socket open for ever.
+        """
+        import select  # only for those who watch
+
+        poll = select.poll()
+        poll.register(self.status, select.POLLIN)
+        poll.register(self.pidfd, select.POLLIN)
+        turn = -1
+        with contextlib.suppress(ProcessLookupError):
+            turn = os.pidfd_open(self._pids[role]) if self._pids.get(role) else -1
+        try:
+            if turn >= 0:
+                poll.register(turn, select.POLLIN)
+            poll.poll()
+            poll.unregister(self.pidfd)  # who ends may have reported just before
+            if turn >= 0:
+                poll.unregister(turn)
+            return bool(poll.poll(0))
+        finally:
+            if turn >= 0:
+                os.close(turn)
 
     def _announce(self, index: int, observer: Observer) -> None:
         if index > self._announced:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
     """The error to show for a plan that failed."""
     if failed.record.error == errno.ECONNRESET:
-        return HostLacks(f"the monitor was killed while at: {failed.step.title.lower()}")
+        return HostLacks(f"a process was killed while at: {failed.step.title.lower()} ({failed.step.where})")
     if failed.call.name == "execve":
         with MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers]) as view:
             return exec_failure(failed, bundle.spec["process"]["args"][0], view)

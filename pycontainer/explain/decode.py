@@ -156,6 +156,14 @@ def _clone_flags(arg: Arg, slots: Slots) -> Value:
     return Symbol(f"{_or(flags, 'CLONE_')}|{ending}") if flags else ending
 
 
+def _poll_fds(arg: Arg, slots: Slots) -> Value:
+    fields = iter_unpack("ihh", _raw(arg))
+    return [
+        {"fd": _slot_at(arg, 8 * number, slots) or fd, "events": _or(events, "POLL")}
+        for number, (fd, events, _) in enumerate(fields)
+    ]
+
+
 _CLONE_ARGS = (
     *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack"),
     *("stack_size", "tls", "set_tid", "set_tid_size", "cgroup"),
@@ -388,6 +396,13 @@ FORMATS: dict[str, tuple[Param, ...]] = {
         Param("flags", _flags("MSG_")),
         Param("src_addr", _pointer),
         Param("addrlen", _pointer),
+    ),
+    "ppoll": (
+        Param("fds", _poll_fds),
+        Param("nfds", _plain),
+        Param("tmo_p", _pointer),
+        Param("sigmask", _pointer),
+        Param("sigsetsize", _plain),
     ),
     "sethostname": (_NAME, _LEN),
     "setdomainname": (_NAME, _LEN),

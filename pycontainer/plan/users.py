@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KEEPER_PID, KEEPER_PIDFD = Slot("keeper's pid"), Slot("keeper's pidfd")
 _SELF, _NAMESPACE, _TAKEN, _MAP = Slot("/proc/self"), Slot("its user namespace"), Slot("/proc/pid"), Slot("map")
+EAGAIN = 11
 _AT_SELF, _AT_NAMESPACE = 40, 41
 """Numbers that the monitor knows without being told, above all descriptors that a keeper can have."""
 
@@ -65,7 +66,8 @@ def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Ste
             "The maps are written once; then the descriptor keeps the namespace, and the child can go",
             MONITOR,
             (
-                calls.read(MONITOR_END, 1, expect=1),
+                calls.ppoll(MONITOR_END, KEEPER_PIDFD),  # there is no end of file: the other end is the monitor's, too
+                calls.recvfrom(MONITOR_END, 1, k.MSG_DONTWAIT, expect=1),
                 calls.pidfd_getfd(KEEPER_PIDFD, _AT_NAMESPACE, out=slot),
                 *_write(KEEPER_PIDFD, _AT_SELF, uids, gids),
                 calls.write(MONITOR_END, b"e"),
@@ -84,7 +86,11 @@ def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Ste
             "See its end",
             "Nobody else would, and it would stay in the list of processes",
             MONITOR,
-            (calls.waitid(KEEPER_PIDFD), calls.close(KEEPER_PIDFD)),
+            (
+                calls.waitid(KEEPER_PIDFD),
+                calls.close(KEEPER_PIDFD),
+                calls.recvfrom(INIT_END, 1, k.MSG_DONTWAIT, tolerate=(EAGAIN,)),  # if killed, it has left that to init
+            ),
             "waitid(2)",
         ),
     )

@@ -99,8 +99,8 @@ def _turns(trace: list[Seen]) -> list[list[Seen]]:
 
 
 def _is_own_loop(turn: list[Seen]) -> bool:
-    """Whether this is `supervise` or `reap`, which carry bytes and wait."""
-    return any(call.name in LOOPS for call in turn)
+    """Whether this is `supervise` or `reap`, which carry bytes and wait. A call of the plan has its turn to itself."""
+    return len(turn) > 1 and any(call.name in LOOPS for call in turn)
 
 
 def _makes_thread(call: Seen) -> bool:

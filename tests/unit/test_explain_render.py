@@ -126,6 +126,7 @@ SAMPLES = {
     calls.bind(FD, "attach"): 'bind(<fd>, {sa_family=AF_UNIX, sun_path="attach"}, 9)',
     calls.listen(FD, 4): "listen(<fd>, 4)",
     calls.recvfrom(FD, 1, 0x2, out=FD): "recvfrom(<fd>, buf, 1, 0x2, NULL, NULL)",
+    calls.ppoll(FD, ROOT): "ppoll([{fd=<fd>, events=POLLIN}, {fd=<root>, events=POLLIN}], 2, NULL, NULL, 0)",
     calls.execveat(FD, "x", ("x",), ("A=b",)): 'execveat(<fd>, "x", ["x"], ["A=b"], 0)',
     calls.setsockopt(FD, 1, 2, 1): "setsockopt(<fd>, SOL_SOCKET, 2, [1], 4)",
     calls.supervise(FD, FD, tty=True, stdio=(None, ROOT, None), client=None, exit_file=None, counters=None): (

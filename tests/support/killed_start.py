@@ -1,0 +1,51 @@
+"""A ``pyc run`` with a kill before a chosen call of its plan: ``python -m tests.support.killed_start``.
+
+``ROOT RUNROOT VICTIM NUMBER FLAGS IMAGE COMMAND``: before call NUMBER, which is counted from the first of the
+monitor's, SIGKILL goes to VICTIM: ``turn``, the process that is about to make the call; ``monitor``; or ``all``, which
+is the monitor and this process. The first line of stderr says whose turn it is at each call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from pycontainer.cli.run_flags import FLAGS, assemble
+from pycontainer.core.performer import Observer
+from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
+from pycontainer.engine.options import Roots
+from pycontainer.engine.run import run
+from pycontainer.errors import PycError
+
+
+class Killer(Observer):
+    """Kills before call ``number``."""
+
+    def __init__(self, victim: str, number: int) -> None:
+        self.victim, self.number, self.monitor = victim, number, 0
+
+    def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
+        turns = [step.where for step in plan[1:] for _ in step.calls]  # the first step is ours: it makes the performer
+        print(*turns, file=sys.stderr, flush=True)
+
+    def before(self, index: int, step: Step, call: Call, pid: int) -> None:
+        if step.where == MONITOR:
+            self.monitor = pid
+        if index != self.number:
+            return
+        os.kill(pid if self.victim == "turn" else self.monitor, signal.SIGKILL)
+        if self.victim == "all":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(root: str, runroot: str, victim: str, number: str, *words: str) -> int:
+    try:
+        return run(Roots(root, runroot), assemble(*FLAGS.parse(list(words))), observer=Killer(victim, int(number)))
+    except PycError as error:
+        print(error.message, file=sys.stderr)
+        return 125
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
