@@ -147,7 +147,7 @@ def describe(
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
     seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
-    if len(lowers) <= users.LAYERS:
+    if users.can_be(asked, user, lowers):
         seen = seen._replace(users=users_of(shown))
     spec = build_spec(
         image.config,

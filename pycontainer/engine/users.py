@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
     from pycontainer.oci.options import ContainerOptions
     from pycontainer.oci.spec import Spec
+    from pycontainer.oci.user import User
     from pycontainer.rootfs.overlay import RootFS
 
 FIRST = 0x7000_0000
@@ -64,6 +65,20 @@ def why_not(asked: ContainerOptions) -> str:
         if mount.type == "image" or "shared" in mount.options or "rshared" in mount.options:
             return f"the mount at {mount.target}"
     return ""
+
+
+def can_be(asked: ContainerOptions, user: User, lowers: tuple[str, ...]) -> bool:
+    """Whether a namespace has room for who it runs as, and the plan for its layers.
+
+    Raises UsageError if ``--userns private`` asks for it all the same.
+    """
+    highest = max(user.uid, user.gid, *user.groups)
+    if highest < USERS and len(lowers) <= LAYERS:
+        return True
+    if asked.userns == "private":
+        what = f"{len(lowers)} layers (at most {LAYERS})" if highest < USERS else f"id {highest} (at most {USERS - 1})"
+        raise UsageError(f"--userns private: it can't have {what}")
+    return False
 
 
 def foresee(asked: ContainerOptions) -> int:
