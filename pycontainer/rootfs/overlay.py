@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import get_native_id
 
 from pycontainer.record import Record
 
@@ -52,7 +53,7 @@ def make_skeleton(root: str) -> None:
     path = skeleton(root)
     if os.path.isdir(path):
         return
-    unfinished = f"{path}.{os.getpid()}"
+    unfinished = f"{path}.{get_native_id()}"  # a thread's own: several may start the first container of a store
     for directory in _DIRECTORIES:
         os.makedirs(f"{unfinished}/{directory}", 0o755, exist_ok=True)
     for file in _FILES:
