@@ -54,7 +54,10 @@ else:
             return cls(*values)
 
         def _replace(self, **named):
-            return type(self)(**(self._asdict() | named))
+            values = [named.pop(field, value) for field, value in zip(self._fields, self, strict=True)]
+            if named:
+                raise TypeError(f"{type(self).__name__} has the fields {self._fields}, not {named}")
+            return tuple.__new__(type(self), values)
 
         def _asdict(self):
             return dict(zip(self._fields, self, strict=True))

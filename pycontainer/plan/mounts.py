@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
@@ -64,8 +65,13 @@ class Attributes(Record):
     data: tuple[str, ...] = ()
 
 
-def attributes(options: list[str]) -> Attributes:
+def attributes(options: Sequence[str]) -> Attributes:
     """Sort mount options; the later of two that contradict each other wins."""
+    return _sorted(tuple(options))
+
+
+@lru_cache(maxsize=256)  # a start asks forty times, mostly the same
+def _sorted(options: tuple[str, ...]) -> Attributes:
     a = Attributes()
     for option in options:
         below = option[1:] if option.startswith("r") else ""
