@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -82,6 +83,7 @@ def main(arguments: list[str]) -> int:
             return 2
     else:
         go_apart("bench", arguments)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
         found = measured(asked.sections, asked.rounds)
     report.show(found)
     if asked.json:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.crowd import monitors, pss
 from bench.measure import Case, Once, Table, milliseconds, turns
-from bench.peers import IMAGE, Engine, Stage
+from bench.peers import IMAGE, Engine, Stage, clear
 from bench.samples import remove
-from bench.starts import NONE
+from bench.starts import NONE, inside
 from images import build
 from images.layout import Layout
 
@@ -58,23 +58,16 @@ def _with_containers(stage: Stage, rounds: int) -> Table:
         ]
     finally:
         for engine in engines.values():
-            if found := engine("ps", "-aq").split():
-                engine("rm", "--force", *found)
+            clear(engine)
     return Table("growth-containers", "Against running containers", _columns(CONTAINERS), cases)
 
 
 def _populate(engine: Engine, count: int) -> None:
     """By the engine in this process, which is quicker than a thousand commands."""
-    import pycontainer
-    from pycontainer.engine.options import Roots
-
-    roots = Roots(engine.argv[2], engine.argv[4])
-
-    def start(number: int) -> None:
-        pycontainer.run(IMAGE, ["sleep", "10000"], detach=True, network="none", roots=roots)
-
+    start = inside(engine, "sleep", "10000", detach=True)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(start, range(count)))
+        for started in [pool.submit(start) for _ in range(count)]:
+            started.result()
 
 
 # ---- layers
@@ -142,6 +135,6 @@ def _memory(stage: Stage) -> Table:
             sizes = [pss(pid) for pid in monitors(engine)]
             samples[str(count)] = [sum(sizes) / count]
     finally:
-        engine("rm", "--force", *engine("ps", "-aq").split())
+        clear(engine)
     case = Case("memory of the monitors, a container (PSS)", "KiB", samples)
     return Table("growth-memory", "Memory against containers", _columns(MEMORY), [case])

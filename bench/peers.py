@@ -147,8 +147,13 @@ class Stage:
     def clear(self) -> None:
         """Remove all containers of all engines; in a store that pyc never had there are none."""
         for engine in self.engines.values():
-            if listed := engine("ps", "-aq").split():
-                engine("rm", "-f", *listed)
+            clear(engine)
+
+
+def clear(engine: Engine) -> None:
+    """Remove all its containers."""
+    if listed := engine("ps", "-aq").split():
+        engine("rm", "-f", *listed)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bench.measure import OURS, Case, Failed, Once, Table, command, milliseconds, turns
 from bench.peers import IMAGE, Engine, Stage, installed
@@ -42,21 +43,26 @@ def _run(stage: Stage, rounds: int) -> Case:
 def _inside(stage: Stage, rounds: int, title: str, bars: dict[str, float], userns: str = "") -> Case:
     """Our engine in this very process: what a test suite pays for a container."""
     others, absent = available({FLOOR: lambda: one(floor(stage))})
-    ours = milliseconds(inside(stage.engines[OURS], userns))
+    ours = milliseconds(inside(stage.engines[OURS], userns=userns))
     return turns(title, "ms", {OURS: ours, **others}, 3 * rounds, absent=absent, bars=bars)
 
 
-def inside(engine: Engine, userns: str = "") -> Callable[[], None]:
+def inside(engine: Engine, *words: str, **options: Any) -> Callable[[], None]:
     """A function that runs one container in this process, as `import pycontainer` has it."""
     import pycontainer
     from pycontainer.engine.options import Roots
+    from pycontainer.errors import PycError
 
     roots = Roots(engine.argv[2], engine.argv[4])
+    command = words or ("true",)
 
     def run() -> None:
-        done = pycontainer.run(IMAGE, ["true"], network="none", pull="never", userns=userns, roots=roots)
-        if done.code:
-            raise Failed(f"pycontainer.run: {done.stderr.decode(errors='replace')}")
+        try:
+            done = pycontainer.run(IMAGE, command, network="none", pull="never", roots=roots, **options)
+            if isinstance(done, pycontainer.containers.Result):
+                done.check()
+        except PycError as error:
+            raise Failed(f"pycontainer.run: {error.message}") from error
 
     return run
 
