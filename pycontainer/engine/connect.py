@@ -24,11 +24,11 @@ from pycontainer.plan import network as steps
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
-    from pycontainer.network.connection import Attachment
+    from pycontainer.network.connection import Attachment, Connection
 
 ALIVE = ("running", "paused")
 NAMESPACE = Slot("network namespace")
@@ -48,7 +48,7 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
         raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
     with _undone_if_it_fails(roots, container):
         if container.state in ALIVE:
-            _plug(roots, container, endpoint)
+            _plug(roots, container, endpoint, {one.name: one.gw_priority for one in (*asked, endpoint)})
         hit("connect.plugged")
         _remember(roots, container, (*asked, endpoint))
     _tell(roots, "connect", network.name, container)
@@ -113,22 +113,25 @@ def _settle(roots: Roots, container: Container, lock: int) -> None:
     os.ftruncate(lock, 0)
 
 
-def _plug(roots: Roots, container: Container, endpoint: Endpoint) -> None:
+def _plug(roots: Roots, container: Container, endpoint: Endpoint, priorities: Mapping[str, int]) -> None:
     before = attachments.attachment_of(roots, container.id)
     if before is None:
         raise Conflict(f"container {container.name} has no network of its own")
-    after = endpoints.extend(roots, container, before, endpoint)
-    perform(_plan(after._replace(connections=after.connections[-1:], ports=()), container.pid))
+    after = endpoints.extend(roots, container, before, endpoint, priorities)
+    pairs = zip(after.connections, before.connections, strict=False)
+    moved = [(now, then.metric) for now, then in pairs if now.metric != then.metric]
+    perform(_plan(after._replace(connections=after.connections[-1:], ports=()), moved, container.pid))
     hit("connect.performed")
     neighbours.refresh_names(roots, {endpoint.name})
 
 
-def _plan(added: Attachment, pid: int) -> Plan:
-    """The cable from here, and its other end from the container's namespace."""
+def _plan(added: Attachment, moved: Sequence[tuple[Connection, int]], pid: int) -> Plan:
+    """The cable from here, and its other end and the routes from the container's namespace."""
     return (
         *steps.connect(added, pid),
         _enter(pid),
         *steps.trust_nobody(added, MONITOR),
+        *steps.give_way(moved),
         *steps.configure(added, MONITOR),
     )
 

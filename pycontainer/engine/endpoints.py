@@ -20,7 +20,7 @@ from pycontainer.network.store import DEFAULT
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.create import Bundle
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pycontainer.network.store import Network
     from pycontainer.oci.grammar import Endpoint
     from pycontainer.oci.options import ContainerOptions
+
+_APART = 100  # between the metrics of two networks
 
 
 def attach(roots: Roots, bundle: Bundle) -> Attachment:
@@ -156,15 +158,19 @@ def _known(roots: Roots, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
     return tuple(known)
 
 
-def extend(roots: Roots, container: Container, attachment: Attachment, endpoint: Endpoint) -> Attachment:
-    """Take what one more network needs, as the last connection, and write it down."""
+def extend(
+    roots: Roots, container: Container, attachment: Attachment, endpoint: Endpoint, priorities: Mapping[str, int]
+) -> Attachment:
+    """Take what one more network needs, as the last connection, and write it down.
+
+    ``priorities`` says of each network, by name, how much it is wanted as the way elsewhere.
+    """
     network = network_called(roots, endpoint.name)
     firewall.ready(roots, [network])
     used = {connection.number for connection in attachment.connections}
     number = next(n for n in range(len(used) + 1) if n not in used)
     made = _connection(roots, container, network, endpoint, number, container.options.get("hostname", ""))
-    metric = max([connection.metric for connection in attachment.connections], default=0) + 100
-    extended = attachment._replace(connections=(*attachment.connections, made._replace(metric=metric)))
+    extended = attachment._replace(connections=_in_between(attachment.connections, made, priorities))
     hit("extend.addressed")
     attachments.write_record(roots, extended)
     hit("extend.recorded")
@@ -184,10 +190,20 @@ def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: st
 def _ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple[Connection, ...]:
     """Every network has a default route; the best is the one of the highest priority, then the first."""
     order = sorted(range(len(connections)), key=lambda at: (-priorities[at], at))
-    return tuple(
-        connection._replace(metric=100 * order.index(at) if not connection.ipv6 else 1024 + 100 * order.index(at))
-        for at, connection in enumerate(connections)
-    )
+    return tuple(connection._replace(metric=_APART * order.index(at)) for at, connection in enumerate(connections))
+
+
+def _in_between(
+    connections: tuple[Connection, ...], made: Connection, priorities: Mapping[str, int]
+) -> tuple[Connection, ...]:
+    """All of them: ``made`` has the place that its priority gives it, and those of a smaller one stand back."""
+    mine = priorities[made.network]
+    behind = [each.metric for each in connections if priorities.get(each.network, 0) < mine]
+    if not behind:
+        return (*connections, made._replace(metric=max([each.metric for each in connections], default=0) + _APART))
+    place = min(behind)
+    moved = [each._replace(metric=each.metric + _APART) if each.metric >= place else each for each in connections]
+    return (*moved, made._replace(metric=place))
 
 
 def _await_link(attachment: Attachment) -> None:

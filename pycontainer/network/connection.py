@@ -30,7 +30,7 @@ class Connection(Record):
         gateways: to elsewhere; () in an internal network; zeros where all is just behind the link.
         extra: more addresses, with prefix.
         names: what others there call it.
-        metric: of its default routes: the smallest is the one that is used.
+        metric: of its default routes, above the usual: the smallest is the one that is used.
         driver: of the network.
         mode, flags: of a macvlan or ipvlan, as the kernel has them.
         isolated: it can't reach others of the network.

@@ -22,7 +22,7 @@ from pycontainer.record import Record
 
 # <linux/rtnetlink.h>, <linux/if_link.h>, <linux/if_addr.h>
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE = 20, 22, 24
+RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_DELROUTE = 20, 22, 24, 25
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 5, 10, 12
 IFLA_LINKINFO, IFLA_NET_NS_PID = 18, 19
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
@@ -159,6 +159,15 @@ def add_address(index: int, address: bytes, prefix: int) -> Part:
 
 def add_route(gateway: bytes, link: int, *, metric: int = 0) -> Part:
     """The default route; without a gateway, an address of zeros, everything is said to be just behind the link."""
+    return message(RTM_NEWROUTE, NEW, *_default_route(gateway, link, metric))
+
+
+def remove_route(gateway: bytes, link: int, *, metric: int = 0) -> Part:
+    """Take that route away; without a metric, the one of the smallest."""
+    return message(RTM_DELROUTE, 0, *_default_route(gateway, link, metric))
+
+
+def _default_route(gateway: bytes, link: int, metric: int) -> tuple[Part, ...]:
     beyond = any(gateway)
     scope = RT_SCOPE_UNIVERSE if beyond or len(gateway) == 16 else RT_SCOPE_LINK
     head = pack(
@@ -166,8 +175,7 @@ def add_route(gateway: bytes, link: int, *, metric: int = 0) -> Part:
         *(family(gateway), 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0),
     )
     way = attribute(RTA_GATEWAY, gateway) if beyond else u32(RTA_OIF, link)
-    priority = [u32(RTA_PRIORITY, metric)] if metric else []
-    return message(RTM_NEWROUTE, NEW, head, way, *priority)
+    return (head, way, u32(RTA_PRIORITY, metric)) if metric else (head, way)
 
 
 def index_of(name: str) -> int:

@@ -16,6 +16,10 @@ from pycontainer.network.connection import PROTOCOLS, Attachment, Connection, Po
 from pycontainer.network.netlink import ACKNOWLEDGEMENT_BYTES, Part, acknowledged, join, size
 from pycontainer.plan.container import Networking
 from pycontainer.plan.slots import INIT_PID, PROC
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ENOENT = 2
 ROUTING, FILTERING = Slot("netlink socket: routes"), Slot("netlink socket: filters")
@@ -194,8 +198,40 @@ def _inside(connection: Connection) -> list[Part]:
             messages.append(links.add_address(end.number, addresses.pack(address), int(prefix)))
     messages.append(links.set_up(end.name))
     for gateway in connection.gateways:
-        messages.append(links.add_route(addresses.pack(gateway), end.number, metric=connection.metric))
+        metric = connection.metric + _usual_metric(gateway)
+        messages.append(links.add_route(addresses.pack(gateway), end.number, metric=metric))
     return messages
+
+
+def _usual_metric(gateway: str) -> int:
+    """What the kernel gives a route that is made without a metric; IPv6 knows no 0 (ipv6(7), IP6_RT_PRIO_USER)."""
+    return 1024 if ":" in gateway else 0
+
+
+def give_way(moved: Sequence[tuple[Connection, int]]) -> tuple[Step, ...]:
+    """Let the default routes of some connections stand back: each with its new metric, and the one it had.
+
+    The last goes first, and each is there twice for a moment, so that there is always a way.
+    """
+    messages: list[Part] = []
+    for connection, before in sorted(moved, key=lambda pair: -pair[1]):
+        end = inner_end(connection.number).number
+        for gateway in connection.gateways:
+            usual, packed = _usual_metric(gateway), addresses.pack(gateway)
+            messages.append(links.add_route(packed, end, metric=connection.metric + usual))
+            messages.append(links.remove_route(packed, end, metric=before + usual))
+    if not messages:
+        return ()
+    return (
+        Step(
+            "Let the other networks stand back",
+            "Of several ways elsewhere the kernel takes that of the smallest metric; it must be free for the new one",
+            MONITOR,
+            _ask(ROUTING, k.NETLINK_ROUTE, join(*messages[:-1], acknowledged(messages[-1]))),
+            "rtnetlink(7)",
+            Proof("/proc/{pid}/net/route", "eth"),
+        ),
+    )
 
 
 _QUIET = {

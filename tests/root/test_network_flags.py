@@ -301,8 +301,32 @@ def test_the_network_of_the_highest_priority_is_the_way_elsewhere(net: HostedPyc
     assert ping(net, "box", THERE).code == 0
     net("network", "disconnect", "n2", "box").ok()
     assert "via 10.71.0.1" in net("exec", "box", "ip", "route", "get", THERE).ok().stdout
-    net("network", "connect", "n2", "box").ok()
+    net("network", "connect", "--gw-priority", "5", "n2", "box").ok()
+    assert "via 10.72.0.1" in net("exec", "box", "ip", "route", "get", THERE).ok().stdout
     assert set(inspected(net, "box")["Networks"]) == {"n1", "n2", "n3"}
+
+
+def test_a_network_of_higher_priority_becomes_the_way_elsewhere_while_it_runs(net: HostedPyc) -> None:
+    net("network", "create", "--subnet", "10.71.0.0/24", "--subnet", "fd71::/64", "both").ok()
+    net("network", "create", "--subnet", "10.72.0.0/24", "four").ok()
+    net("run", "-d", "--name", "box", "--network", "name=both,gw-priority=1", "--network", "four", *SLEEP).ok()
+
+    def way(version: str) -> str:
+        return net("exec", "box", "ip", f"-{version}", "route", "show", "default").ok().stdout.split()[2]
+
+    assert (way("4"), way("6")) == ("10.71.0.1", "fd71::1")
+    net("network", "connect", "--gw-priority", "2", "bridge", "box").ok()
+    assert (way("4"), way("6")) == ("10.90.0.1", "fd71::1")
+    assert net("exec", "box", "ip", "route").ok().stdout.count("default") == 3
+    assert ping(net, "box", THERE).code == 0
+    net("network", "disconnect", "bridge", "box").ok()
+    assert way("4") == "10.71.0.1"
+    net("network", "disconnect", "four", "box").ok()
+    net("network", "connect", "--gw-priority", "-1", "four", "box").ok()
+    assert way("4") == "10.71.0.1"
+    net("network", "disconnect", "both", "box").ok()
+    net("network", "connect", "both", "box").ok()
+    assert (way("4"), way("6")) == ("10.71.0.1", "fd71::1")
 
 
 def test_a_stopped_container_is_connected_for_its_next_start(net: HostedPyc) -> None:
