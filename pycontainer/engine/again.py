@@ -143,6 +143,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
             file_binds=files.write(roots.live(container.id), hostname, options.container),
             users_of=lambda asked: users.take(roots, container.id, asked),
         )
+        files.give(roots.live(container.id), bundle.users)
     except BaseException:
         removal.forget_live(roots, container.id)
         os.close(lock)

@@ -85,6 +85,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
                 file_binds=files.write(roots.live(container_id), hostname, options.container),
                 users_of=(lambda asked: users.take(roots, container_id, asked)) if starts else users.foresee,
             )
+            files.give(roots.live(container_id), bundle.users)
             hit("create.described")
             containers.write(roots, bundle.container)
             hit("create.recorded")

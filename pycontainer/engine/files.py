@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from pycontainer.engine.facts import MAPPED_TMPFS
 from pycontainer.errors import UsageError
 from pycontainer.network import resolver
 from pycontainer.oci.options import ContainerOptions
+from pycontainer.plan.host import kernel_version
 
 _LOCAL = """\
 127.0.0.1\tlocalhost
@@ -34,6 +36,13 @@ def write(where: str, hostname: str, options: ContainerOptions) -> Mapping[str, 
         finally:
             os.close(descriptor)
     return {f"/etc/{name}": f"{where}/{name}" for name in contents}
+
+
+def give(where: str, owner: int) -> None:
+    """Let root of a user namespace, the host's id ``owner``, write them: where mounts of tmpfs can't map owners."""
+    if kernel_version() < MAPPED_TMPFS:
+        for name in ("hostname", "hosts", "resolv.conf"):
+            os.chown(f"{where}/{name}", owner, owner)
 
 
 def hosts(hostname: str, options: ContainerOptions) -> str:

@@ -14,7 +14,7 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events, life, policy, removal, users
+from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
@@ -211,6 +211,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         if isinstance(error, PlanFailed):
             if bundle.users and bundle.asked.userns != "private" and users.is_cause(error):
                 users.mount_again(bundle.rootfs)
+                files.give(roots.live(bundle.container.id), 0)
                 started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
                 users.tell(roots, error)
                 return started

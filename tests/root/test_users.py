@@ -124,6 +124,15 @@ def test_volumes_and_binds_keep_the_host_s_owners(stocked: Pyc, image: str, tmp_
     stocked("volume", "rm", "kept").ok()
 
 
+def test_root_may_write_the_files_that_we_make(stocked: Pyc, image: str, box: str) -> None:
+    files = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+    script = "for file; do echo mine >> $file && tail -n 1 $file; done; stat -c %u:%g $@"
+    for again in (False, True):  # and after the container's next start, of another range perhaps
+        if again:
+            stocked("restart", "-t", "0", box).ok()
+        assert stocked("exec", box, *sh(script), "sh", *files).ok().lines == ["mine"] * 3 + ["0:0"] * 3
+
+
 @pytest.fixture(scope="module")
 def powers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
     """An archive: a program that tells who it is, once setuid, once with a file capability."""
