@@ -51,6 +51,8 @@ def _new_lock(roots: Roots, container_id: str) -> int | None:
     try:
         lock = os.open(where, os.O_RDWR | os.O_CLOEXEC | os.O_TMPFILE, 0o600)
     except OSError as error:
+        if error.errno == errno.EPERM:  # ext4 says so where the directory has just been removed
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where) from error
         if error.errno != errno.EOPNOTSUPP:
             raise
         return try_lock(roots, container_id, os.O_CREAT)  # a filesystem without files that have no name
