@@ -67,6 +67,15 @@ def test_killed_before_a_call(crash: Crash, turns: list[str], victim: str) -> No
     crash("run", "--rm", *BOX, crash.image, "true").ok()
 
 
+def test_a_killed_keeper_is_missed(crash: Crash, turns: list[str]) -> None:
+    """By the monitor: pyc doesn't look at each call of a start that nobody watches."""
+    for number in (number for number, role in enumerate(turns) if role == "keeper"):
+        crash.clear()
+        done = killed(crash, "unseen", number)
+        assert done.returncode in (0, 125) and "Traceback" not in done.stderr, (number, done)
+        assert crash.remains() == [], (number, done)
+
+
 def _spread(turns: list[str], shift: int) -> list[int]:
     far = len(turns) // SPREAD
     keepers = [number for number, role in enumerate(turns) if role == "keeper"]
