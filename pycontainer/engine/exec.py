@@ -20,7 +20,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
 from pycontainer.engine.attach import Attachment, Signals
 from pycontainer.engine.privilege import require_root
-from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError
+from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
 from pycontainer.oci.exec_process import exec_process
 from pycontainer.plan import namespaces, program, slots
 from pycontainer.plan.enter import Entry, enter
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.errors import PycError
-    from pycontainer.oci.spec import Spec
+    from pycontainer.oci.spec import Process, Spec
     from pycontainer.oci.user import User
 
 
@@ -244,7 +244,18 @@ def spec_of(found: Target, options: ExecOptions) -> Spec:
         sets_home=found.container.options.get("sets_home", False),
         privileged=privileged,
     )
+    _check_ids(found, process)
     return {**found.spec, "process": process}
+
+
+def _check_ids(found: Target, process: Process) -> None:
+    maps = found.spec["linux"].get("uidMappings")
+    highest = max(process["user"]["uid"], process["user"]["gid"], *process["user"].get("additionalGids", ()))
+    if maps and all(highest >= each["containerID"] + each["size"] for each in maps):
+        raise UsageError(
+            f"id {highest} is not one of container {found.container.name}'s: its user namespace ends before",
+            hint="a container that is made with --userns host has all ids",
+        )
 
 
 def _user(container: Container, asked: str) -> User:

@@ -23,6 +23,7 @@ from pycontainer.plan import (
     root,
     scheduling,
     seccomp,
+    shared_memory,
     sysctls,
     terminal,
     users,
@@ -114,7 +115,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         owner = terminal.host_id(0, spec["linux"].get("uidMappings") or [])
         yield from root.take(setting.rootfs, setting.mount_point, setting.kernel, owner=owner)
     yield from mounts.take_outside(spec)
-    yield from mounts.take_memory(setting.memory)
+    yield from shared_memory.take(setting.memory)
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
@@ -138,7 +139,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel, taken=outside)
     yield from identity.root_of_the_namespace(spec)
     yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=tty)
-    yield from mounts.attach_memory(setting.memory)
+    yield from shared_memory.attach(setting.memory)
     yield from devices.nodes(spec)
     yield from sysctls.write_all(spec)
     yield from setting.network.trust_nobody

@@ -147,46 +147,6 @@ def is_bind(mount: Mount) -> bool:
     return mount.get("type") == "bind" or any(option in ("bind", "rbind") for option in mount.get("options") or ())
 
 
-# --- shared memory ----------------------------------------------------------------------------------------------------
-
-_SHM = Slot("its /dev/shm")
-
-
-def take_memory(namespace: str) -> tuple[Step, ...]:
-    """/dev/shm of another container, whose mount namespace is at this path: it belongs to the IPC that is shared."""
-    if not namespace:
-        return ()
-    own, theirs = Slot("own mount namespace"), Slot("its mount namespace")
-    guards = k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOEXEC
-    return (
-        Step(
-            "Take the other's /dev/shm",
-            "A mount is cloned by who is in its namespace; there, its owner's symbolic links lead nowhere else",
-            MONITOR,
-            (
-                calls.openat(k.AT_FDCWD, "/proc/self/ns/mnt", k.O_RDONLY, out=own),
-                calls.openat(k.AT_FDCWD, namespace, k.O_RDONLY, out=theirs),
-                calls.setns(theirs, k.CLONE_NEWNS),
-                calls.open_tree(k.AT_FDCWD, "/dev/shm", k.OPEN_TREE_CLONE, out=_SHM),
-                calls.setns(own, k.CLONE_NEWNS),
-                calls.mount_setattr(_SHM, 0, set=guards, propagation=k.MS_PRIVATE),
-                calls.close(theirs),
-                calls.close(own),
-            ),
-            "setns(2)",
-        ),
-    )
-
-
-def attach_memory(namespace: str) -> tuple[Step, ...]:
-    """Mount it."""
-    if not namespace:
-        return ()
-    attach = (*_target("/dev/shm"), calls.move_mount(_SHM, TARGET), calls.close(_SHM))
-    why = "Shared memory is files, and both containers see the same"
-    return (Step("Mount /dev/shm", why, INIT, attach, "shm_overview(7)", Proof("/proc/{pid}/mountinfo", "/dev/shm ")),)
-
-
 # --- what is taken from outside -----------------------------------------------------------------------------------
 
 

@@ -133,6 +133,13 @@ def test_root_may_write_the_files_that_we_make(stocked: Pyc, image: str, box: st
         assert stocked("exec", box, *sh(script), "sh", *files).ok().lines == ["mine"] * 3 + ["0:0"] * 3
 
 
+def test_a_user_that_the_container_has_no_id_for_is_one_line(stocked: Pyc, box: str) -> None:
+    assert stocked("exec", "-u", "65535", box, "id", "-u").ok().stdout == "65535\n"
+    for user in ("65536", "1:70000"):
+        done = stocked("exec", "-u", user, box, "id")
+        assert done.code == 126 and "user namespace ends before" in done.stderr and done.stderr.count("\n") <= 2
+
+
 @pytest.fixture(scope="module")
 def powers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
     """An archive: a program that tells who it is, once setuid, once with a file capability."""
