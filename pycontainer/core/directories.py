@@ -1,8 +1,10 @@
-"""Directories of our state: nobody but their owner may look into them."""
+"""Directories of our state, and the files in them: nobody but their owner may look into them."""
 
 from __future__ import annotations
 
 import os
+
+from pycontainer.core.failpoint import hit
 
 
 def make_private(path: str) -> None:
@@ -28,3 +30,15 @@ def entries(path: str) -> list[str]:
         return os.listdir(path)
     except FileNotFoundError:
         return []
+
+
+def replace_file(path: str, text: str, *, written: str = "") -> None:
+    """Make or replace a file, whole or not at all; a power cut may lose it. Raises OSError.
+
+    ``written`` is the failpoint between its two steps.
+    """
+    fresh = f"{path}.{os.getpid()}"  # two may do so at once
+    with open(fresh, "w") as file:
+        file.write(text)
+    hit(written)
+    os.rename(fresh, path)

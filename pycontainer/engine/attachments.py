@@ -13,8 +13,7 @@ import json
 import os
 import sys
 
-from pycontainer.core.directories import make_private
-from pycontainer.core.failpoint import hit
+from pycontainer.core.directories import make_private, replace_file
 from pycontainer.engine import life
 from pycontainer.network.connection import Attachment
 from pycontainer.record import TYPE_CHECKING
@@ -68,10 +67,7 @@ def record_path(roots: Roots, container_id: str) -> str:
 def write_record(roots: Roots, attachment: Attachment) -> None:
     """Write down what a container has of its networks."""
     path = record_path(roots, attachment.container)
-    with open(path + ".new", "w") as file:
-        file.write(json.dumps(attachment.record()))
-    hit("attachment.written")
-    os.rename(path + ".new", path)
+    replace_file(path, json.dumps(attachment.record()), written="attachment.written")
 
 
 def attachment_of(roots: Roots, container_id: str) -> Attachment | None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
+from pycontainer.core.directories import entries
 from pycontainer.engine import containers
 from pycontainer.engine.disk_usage import ALIVE, stored
 from pycontainer.errors import ImageError, NotFound, PycError, StoreError
@@ -21,6 +22,7 @@ from pycontainer.image.digest import digest_of_file, pieces_of
 from pycontainer.image.layer import unpack_layer
 from pycontainer.image.manifest import Descriptor, parse_config
 from pycontainer.image.pack import Item, walk
+from pycontainer.image.rebuild import rebuild
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 from pycontainer.image.tar import FILE, Entry
@@ -28,7 +30,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
-    from pycontainer.image import store as images
+    from pycontainer.image.entry import Entry as ImageEntry
 
 
 class Problem(Record):
@@ -82,10 +84,10 @@ class _Check:
         try:
             self._store.entries()
         except StoreError as error:
-            done = f"made anew: {self._store.rebuild()} images" if self._repair else ""
+            done = f"made anew: {rebuild(self._store)} images" if self._repair else ""
             yield Problem("list of images", error.message, done)
 
-    def _image(self, entry: images.Entry) -> Iterator[Problem]:
+    def _image(self, entry: ImageEntry) -> Iterator[Problem]:
         """An image's manifest, config, layers and their blobs; each is looked at once, whoever has it."""
         name = entry.name or entry.image_id
         before = set(self._blobs) | set(self._layers)
@@ -100,7 +102,7 @@ class _Check:
             mended = self._unpack_again(entry, [diff_id for diff_id, _ in lost])
             yield from (Problem(f"layer {diff_id} of {name}", wrong, mended) for diff_id, wrong in lost)
 
-    def _bad_blobs(self, entry: images.Entry) -> Iterator[tuple[str, str]]:
+    def _bad_blobs(self, entry: ImageEntry) -> Iterator[tuple[str, str]]:
         """Digests of blobs that are missing or wrong. Without a manifest nothing can be said about the others."""
         blobs = [entry.manifest]
         if not self._wrong_blob(entry.manifest):
@@ -127,7 +129,7 @@ class _Check:
             return ""
         return "has another content"
 
-    def _bad_layers(self, entry: images.Entry) -> Iterator[tuple[str, str]]:
+    def _bad_layers(self, entry: ImageEntry) -> Iterator[tuple[str, str]]:
         manifest = self._store.manifest(entry.manifest)
         config = parse_config(self._store.read_blob(manifest.config.digest))
         for diff_id, blob in zip(config.diff_ids, manifest.layers, strict=False):
@@ -157,7 +159,7 @@ class _Check:
 
     # ---- mending
 
-    def _fetch_again(self, entry: images.Entry, digests: list[str]) -> str:
+    def _fetch_again(self, entry: ImageEntry, digests: list[str]) -> str:
         """Ask the registry for what is missing; by digest, as the tag may mean another image by now."""
         if not self._repair or not entry.name:
             return ""
@@ -181,7 +183,7 @@ class _Check:
         self._blobs.update(dict.fromkeys(digests, ""))
         return "fetched again"
 
-    def _unpack_again(self, entry: images.Entry, diff_ids: list[str]) -> str:
+    def _unpack_again(self, entry: ImageEntry, diff_ids: list[str]) -> str:
         if not self._repair or self._users(entry.image_id):
             return ""
         from pycontainer.engine.fetch import fetch
@@ -203,7 +205,7 @@ class _Check:
     # ---- the rest
 
     def _containers(self) -> Iterator[Problem]:
-        for container_id in _listdir(f"{self._roots.root}/containers"):
+        for container_id in sorted(entries(f"{self._roots.root}/containers")):
             try:
                 container = containers.find(self._roots, container_id)
                 self._store.find(container.image_id, mend=False)
@@ -211,7 +213,7 @@ class _Check:
                 yield Problem(f"container {container_id[:12]}", f"its image is not here: {error.message}")
             except (StoreError, ImageError) as error:
                 yield Problem(f"container {container_id[:12]}", error.message)
-        for name in _listdir(f"{self._roots.root}/names"):
+        for name in sorted(entries(f"{self._roots.root}/names")):
             path = f"{self._roots.root}/names/{name}"
             if not os.path.exists(path):
                 if self._repair:
@@ -268,10 +270,3 @@ def _same_content(one: Item, other: Item) -> bool:
 
 def _show(name: bytes) -> str:
     return repr("/" + name.decode("utf-8", "backslashreplace"))
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []

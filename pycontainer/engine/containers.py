@@ -19,7 +19,7 @@ import os
 import time
 
 from pycontainer import jsontext
-from pycontainer.core.directories import entries, make_private
+from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
@@ -157,10 +157,7 @@ def write(roots: Roots, container: Container) -> None:
     """Record what the container is."""
     record = {name: getattr(container, name) for name in _STORED}
     path = roots.container(container.id) + "/container.json"
-    with open(path + ".new", "w") as file:
-        file.write(jsontext.dump(record))
-    hit("record.written")
-    os.rename(path + ".new", path)
+    replace_file(path, jsontext.dump(record), written="record.written")
 
 
 def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.image.store import Image
+    from pycontainer.oci.grammar import Mount
     from pycontainer.oci.spec import Seccomp, Spec
 
 
@@ -37,6 +38,8 @@ class Bundle(Record):
         spec: its runtime-spec, as in its config.json.
         rootfs: what its root filesystem is made of.
         init: whether our own init is PID 1.
+        defaults: limits that nobody asked for: where the host can't keep them, so be it.
+        lock: the descriptor of the lock that says it lives, or -1.
         asked: the options that it is made of.
         exposed: the ports that the image speaks of, as ``80/tcp``.
         users: the first id of the host that its own user namespace has, or 0.
@@ -46,8 +49,8 @@ class Bundle(Record):
     spec: Spec
     rootfs: Overlay
     init: bool
-    defaults: tuple[str, ...] = ()  # limits that nobody asked for: where the host can't keep them, so be it
-    lock: int = -1  # the descriptor of the lock that says it lives
+    defaults: tuple[str, ...] = ()
+    lock: int = -1
     asked: ContainerOptions = ContainerOptions()
     exposed: tuple[str, ...] = ()
     users: int = 0
@@ -130,20 +133,12 @@ def describe(
 
     ``users_of`` says which user namespace it gets, from its options with their volumes resolved.
     """
-    asked = shown = options.container
-    container_options.check(asked)
-    if _has_volumes(image, asked):
-        from pycontainer.engine import mounts  # most containers have none
-
-        asked = mounts.named(roots, image.config, asked, container_id)
-        shown = mounts.concrete(roots, asked)
+    container_options.check(options.container)
+    asked, shown = _with_volumes(roots, image, options.container, container_id)
     lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
-    for mount in shown.mounts:
-        missing = mount.type == "bind" and not mount.make_source and not os.path.exists(mount.source)
-        if missing and mount in asked.mounts:
-            raise NotFound(f"bind source path does not exist: {mount.source}", hint=f"mkdir -p {mount.source}")
+    _check_sources(asked, shown)
     if user is None:
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
@@ -157,7 +152,7 @@ def describe(
         hostname=hostname_of(container_id, options),
         cgroups_path=cgroup_of(asked.cgroup_parent, container_id),
         facts=seen,
-        files=file_binds or {f"/etc/{name}": f"/etc/{name}" for name in ("hosts", "hostname", "resolv.conf")},
+        files=file_binds or {path: path for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")},
         seccomp=_filter(image, asked, seen),
     )
     if shown.mounts and _has_volumes(image, asked):
@@ -165,7 +160,43 @@ def describe(
 
         idmap.map_owners(spec, shown.mounts, user, seen.users)
         propagation.check(shown.mounts)
-    container = Container(
+    return Bundle(
+        _container(image, options, asked, spec, container_id, name),
+        spec,
+        _rootfs(roots, container_id, lowers, volatile=options.rm),
+        asked.init,
+        ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",),
+        asked=asked,
+        exposed=image.config.exposed_ports,
+        users=seen.users,
+    )
+
+
+def _with_volumes(
+    roots: Roots, image: Image, asked: ContainerOptions, container_id: str
+) -> tuple[ContainerOptions, ContainerOptions]:
+    """The options with every volume by its name, as the container's record has them, and by its directory."""
+    if not _has_volumes(image, asked):
+        return asked, asked
+    from pycontainer.engine import mounts  # most containers have none
+
+    named = mounts.named(roots, image.config, asked, container_id)
+    return named, mounts.concrete(roots, named)
+
+
+def _check_sources(asked: ContainerOptions, shown: ContainerOptions) -> None:
+    """Raises NotFound if a bind that the user wrote has nothing to bind."""
+    for mount in shown.mounts:
+        missing = mount.type == "bind" and not mount.make_source and not os.path.exists(mount.source)
+        if missing and mount in asked.mounts:
+            raise NotFound(f"bind source path does not exist: {mount.source}", hint=f"mkdir -p {mount.source}")
+
+
+def _container(
+    image: Image, options: RunOptions, asked: ContainerOptions, spec: Spec, container_id: str, name: str
+) -> Container:
+    """What is recorded of it, for all commands to come."""
+    return Container(
         id=container_id,
         name=name,
         image=options.image,
@@ -193,18 +224,6 @@ def describe(
             "health": health.wanted(image.config.healthcheck, asked),
         },
     )
-    defaults = ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",)
-    rootfs = _rootfs(roots, container_id, lowers, volatile=options.rm)
-    return Bundle(
-        container,
-        spec,
-        rootfs,
-        asked.init,
-        defaults,
-        asked=asked,
-        exposed=image.config.exposed_ports,
-        users=seen.users,
-    )
 
 
 def make_sources(asked: ContainerOptions) -> None:
@@ -221,19 +240,12 @@ def make_sources(asked: ContainerOptions) -> None:
 
 def _has_volumes(image: Image, asked: ContainerOptions) -> bool:
     """Whether a mount is more than a bind or a tmpfs, or has to be looked at before."""
-    return bool(
-        image.config.volumes
-        or asked.volumes_from
-        or any(
-            mount.type in ("volume", "image")
-            or mount.idmap
-            or "shared" in mount.options
-            or "rshared" in mount.options
-            or "slave" in mount.options
-            or "rslave" in mount.options
-            for mount in asked.mounts
-        )
-    )
+    return bool(image.config.volumes or asked.volumes_from or any(map(_is_special, asked.mounts)))
+
+
+def _is_special(mount: Mount) -> bool:
+    spreads = not {"shared", "rshared", "slave", "rslave"}.isdisjoint(mount.options)
+    return mount.type in ("volume", "image") or bool(mount.idmap) or spreads
 
 
 def _volumes(

@@ -6,9 +6,8 @@ container has ended, and begins anew when it is started.
 
 from __future__ import annotations
 
-import os
-
 from pycontainer import jsontext
+from pycontainer.core.directories import replace_file
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,10 +54,7 @@ def read(roots: Roots, container_id: str) -> dict[str, Any]:
 
 def write(roots: Roots, container_id: str, record: dict[str, Any]) -> None:
     """Replace what is known."""
-    path = roots.container(container_id) + "/health.json"
-    with open(f"{path}.{os.getpid()}", "w") as file:
-        file.write(jsontext.dump(record))
-    os.rename(file.name, path)
+    replace_file(roots.container(container_id) + "/health.json", jsontext.dump(record))
 
 
 def after(record: dict[str, Any], result: dict[str, Any], *, retries: int, early: bool) -> dict[str, Any]:

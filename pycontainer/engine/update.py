@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from pycontainer import cgroups, jsontext
 from pycontainer.cgroups.adjust import adjust
+from pycontainer.core.directories import replace_file
 from pycontainer.engine import containers, events, facts, policy, recall, removal
 from pycontainer.engine.again import ALIVE
 from pycontainer.engine.exec import read_spec
@@ -124,7 +123,4 @@ def _record(roots: Roots, container: Container, options: ContainerOptions, spec:
     always = {name: getattr(options, name) for name in container.options if name in ContainerOptions._fields}
     record = container._replace(options={**kept, **always, **recall.stored(options)})
     containers.write(roots, record)
-    path = roots.container(container.id) + "/config.json"
-    with open(f"{path}.{os.getpid()}", "w") as file:
-        file.write(jsontext.dump(spec))
-    os.rename(file.name, path)
+    replace_file(roots.container(container.id) + "/config.json", jsontext.dump(spec))

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from pycontainer.core.directories import make_private
+from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, removal
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
@@ -106,10 +106,7 @@ def ensure(roots: Roots, wanted: Volume) -> Volume:
             os.mkdir(f"{where}/_data", 0o755)
         os.chmod(f"{where}/_data", 0o755)  # whatever our umask
         hit("volume.data")
-        with open(f"{where}/volume.json.new", "w") as file:
-            file.write(json.dumps(wanted._asdict()))
-        hit("volume.written")
-        os.rename(f"{where}/volume.json.new", f"{where}/volume.json")
+        replace_file(f"{where}/volume.json", json.dumps(wanted._asdict()), written="volume.written")
     except OSError as error:
         raise StoreError(f"can't make volume {wanted.name}: {os.strerror(error.errno or 0).lower()}") from error
     hit("volume.made")
@@ -158,7 +155,7 @@ def _lock(roots: Roots, name: str, make: bool, wait: bool) -> int:
 def listing(roots: Roots) -> list[Volume]:
     """Every volume, by name."""
     found = []
-    for name in sorted(_entries(roots)):
+    for name in sorted(entries(roots.root + "/volumes")):
         with contextlib.suppress(NotFound):
             found.append(load(roots, name))
     return found
@@ -182,13 +179,6 @@ def load(roots: Roots, name: str) -> Volume:
         raise StoreError(
             f"volume {name}: its volume.json is damaged", hint=f"what it holds is in {data(roots, name)}"
         ) from None
-
-
-def _entries(roots: Roots) -> list[str]:
-    try:
-        return os.listdir(roots.root + "/volumes")
-    except FileNotFoundError:
-        return []
 
 
 def users(roots: Roots, *, but: str = "") -> dict[str, list[Container]]:
@@ -240,7 +230,7 @@ def _delete(roots: Roots, name: str) -> None:
 
 def drop(roots: Roots, container_id: str) -> None:
     """Remove the volumes without a name that a container brought with it, except those that others have too."""
-    own = [name for name in _entries(roots) if name.startswith(container_id[:OWNER_DIGITS])]
+    own = [name for name in entries(roots.root + "/volumes") if name.startswith(container_id[:OWNER_DIGITS])]
     try:
         others = users(roots, but=container_id) if own else {}
     except StoreError:
@@ -267,7 +257,9 @@ def prune(roots: Roots, candidates: Iterable[Volume]) -> Iterator[tuple[str, int
 
 def _remains(roots: Roots) -> list[str]:
     """Directories whose makers were killed before they were volumes."""
-    return [name for name in _entries(roots) if not os.path.exists(directory(roots, name) + "/volume.json")]
+    return [
+        name for name in entries(roots.root + "/volumes") if not os.path.exists(directory(roots, name) + "/volume.json")
+    ]
 
 
 def _size(path: str) -> int:

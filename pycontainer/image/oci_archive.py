@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pycontainer.errors import ImageError
 from pycontainer.image.archive import Archive, Files, Offer, read
 from pycontainer.image.digest import digest_of
+from pycontainer.image.entry import REF_NAME
 from pycontainer.image.manifest import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -27,7 +28,6 @@ from pycontainer.image.manifest import (
 )
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Document
-from pycontainer.image.store import REF_NAME
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -17,34 +17,29 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private
 from pycontainer.core.failpoint import hit
-from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError
+from pycontainer.errors import Conflict, ImageError, NotFound, StoreError
 from pycontainer.image import staging
+from pycontainer.image.entry import Entry, enter, is_named, match
 from pycontainer.image.manifest import (
     DOCUMENT_MAX,
     OCI_INDEX,
     Descriptor,
     ImageConfig,
-    Index,
     Manifest,
     parse_config,
     parse_document,
 )
-from pycontainer.image.reference import Reference, is_digest, is_hex
+from pycontainer.image.reference import Reference, is_digest
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
 
-
-REF_NAME = "org.opencontainers.image.ref.name"
-IMAGE_ID = "io.pycontainer.image.id"
-SOURCE = "io.pycontainer.image.source"
-"""Annotation: digest of what the name pointed to in the registry, an index or the manifest itself."""
 
 _MANY_LAYERS = 8
 _SMALL = 16 << 10
@@ -129,43 +124,6 @@ class Removed(Record):
     deleted: tuple[str, ...]
 
 
-class Entry(Record):
-    """One line of index.json.
-
-    Attributes:
-        name: canonical, "" for an image that is known by its id only.
-        image_id: digest of its config, "" in a line of another tool's.
-        source: digest of what its registry has under the name.
-        manifest: its manifest.
-    """
-
-    name: str
-    image_id: str
-    source: str
-    manifest: Descriptor
-
-    @classmethod
-    def read(cls, item: dict[str, Any]) -> Entry:
-        """A line, from its JSON."""
-        notes = item.get("annotations") or {}
-        manifest = Descriptor(item["mediaType"], item["digest"], item["size"])
-        return cls(notes.get(REF_NAME, ""), notes.get(IMAGE_ID, ""), notes.get(SOURCE) or item["digest"], manifest)
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as JSON."""
-        notes = {REF_NAME: self.name, IMAGE_ID: self.image_id, SOURCE: self.source}
-        return self.manifest._replace(annotations={k: v for k, v in notes.items() if v}).to_json()
-
-    def demoted(self) -> Entry:
-        """The entry once its tag belongs to another image."""
-        return self._replace(name=f"{Reference.parse(self.name).name}@{self.source}")
-
-    @property
-    def has_tag(self) -> bool:
-        """Whether its name has a tag."""
-        return "@" not in self.name and bool(self.name)
-
-
 def _nobody(image_id: str) -> Sequence[str]:
     return ()
 
@@ -177,8 +135,8 @@ class Store:
         self.root = root
         self.oci = f"{root}/oci"
         self.layers = f"{root}/layers"
-        self._index = f"{self.oci}/index.json"
-        self._summaries = f"{root}/cache/layers"
+        self.index = f"{self.oci}/index.json"
+        self.summaries = f"{root}/cache/layers"
 
     # ---- reading: the path of `run`, json only
 
@@ -194,11 +152,11 @@ class Store:
         """
         staging.drop_unsynced(self)
         entries = self.entries()
-        return self._image(self._match(entries, name_or_id)[0], entries, mend=mend)
+        return self.image(match(entries, name_or_id)[0], entries, mend=mend)
 
     def has(self, name: Reference) -> bool:
         """Whether an image has that name, be it whole or not."""
-        return any(_is_named(entry, name) for entry in self.entries())
+        return any(is_named(entry, name) for entry in self.entries())
 
     def images(self) -> list[Image]:
         """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
@@ -207,31 +165,13 @@ class Store:
         found = []
         for entry in {entry.image_id: entry for entry in reversed(entries)}.values():
             try:
-                found.append(self._image(entry, entries))
+                found.append(self.image(entry, entries))
             except (NotFound, StoreError, ImageError):
                 continue
         return sorted(found, key=lambda image: image.created, reverse=True)
 
-    def _match(self, entries: list[Entry], name_or_id: str) -> list[Entry]:
-        """The entries that a user's word means; names come before ids, as in docker."""
-        try:
-            wanted = Reference.parse(name_or_id)
-        except InvalidReference:
-            wanted = None
-            if not is_hex(name_or_id.removeprefix("sha256:")):
-                raise
-        if wanted and (named := [entry for entry in entries if _is_named(entry, wanted)]):
-            return named
-        prefix = "sha256:" + name_or_id.removeprefix("sha256:")
-        found = [entry for entry in entries if entry.image_id.startswith(prefix)] if is_hex(prefix[7:]) else []
-        found = found or (_of_short_name(entries, name_or_id) if entries and wanted else [])
-        if len({entry.image_id for entry in found}) > 1:
-            raise NotFound(f"image id {name_or_id!r} is ambiguous", hint="type more of its digits")
-        if not found:
-            raise NotFound(f"no such image: {name_or_id}", hint=f"pyc pull {name_or_id}")
-        return found
-
-    def _image(self, entry: Entry, entries: list[Entry], *, mend: bool = True) -> Image:
+    def image(self, entry: Entry, entries: list[Entry], *, mend: bool = True) -> Image:
+        """The image that an entry means; all ``entries`` say what its names are. Raises as :meth:`find`."""
         if not self.has_blob(entry.manifest):
             raise NotFound(
                 f"manifest {entry.manifest.digest} is missing",
@@ -266,7 +206,7 @@ class Store:
         """The unpacked layer, or None if it is not here."""
         path = self.layer_path(diff_id)
         try:
-            document = jsontext.load(_read(f"{path}/layer.json", DOCUMENT_MAX).decode())
+            document = jsontext.load(read_small(f"{path}/layer.json", DOCUMENT_MAX).decode())
             if document["diff_id"] != diff_id:
                 raise StoreError(f"{path} holds another layer whose diff ID begins alike: {document['diff_id']}")
             return Layer(diff_id, f"{path}/fs", LayerFacts.read(document)) if os.path.isdir(f"{path}/fs") else None
@@ -287,7 +227,7 @@ class Store:
         if len(diff_ids) < _MANY_LAYERS:
             return ()
         try:
-            documents = jsontext.load(_read(f"{self._summaries}/{image_id.partition(':')[2]}", 64 << 20).decode())
+            documents = jsontext.load(read_small(f"{self.summaries}/{image_id.partition(':')[2]}", 64 << 20).decode())
             layers = []
             for diff_id, document in zip(diff_ids, documents, strict=True):
                 path = f"{self.layer_path(diff_id)}/fs"
@@ -301,10 +241,10 @@ class Store:
     def _summarise(self, layers: tuple[Layer, ...], image_id: str) -> None:
         """Describe all layers of an image in one file, as what every start needs should not take a hundred reads."""
         if len(layers) >= _MANY_LAYERS:
-            make_private(self._summaries)
+            make_private(self.summaries)
             documents = [{"diff_id": layer.diff_id, **layer.facts._asdict()} for layer in layers]
             staging.write_file(
-                self, f"{self._summaries}/{image_id.partition(':')[2]}", jsontext.dump(documents).encode()
+                self, f"{self.summaries}/{image_id.partition(':')[2]}", jsontext.dump(documents).encode()
             )
 
     def layer_path(self, diff_id: str) -> str:
@@ -341,7 +281,7 @@ class Store:
             NotFound: it is missing. StoreError: it is larger than such a document may be.
         """
         try:
-            return _read(self.blob_path(digest), DOCUMENT_MAX)
+            return read_small(self.blob_path(digest), DOCUMENT_MAX)
         except FileNotFoundError:
             raise NotFound(
                 f"blob {digest} is missing", hint="pull the image again: only what is missing is fetched"
@@ -349,11 +289,12 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """The entries of index.json that are ours: another tool may have added some that have no unpacked layers."""
-        return [entry for entry in map(Entry.read, self._read_index()["manifests"]) if entry.image_id]
+        return [entry for entry in map(Entry.read, self.read_index()["manifests"]) if entry.image_id]
 
-    def _read_index(self) -> dict[str, Any]:
+    def read_index(self) -> dict[str, Any]:
+        """All of index.json. Raises StoreError if it is damaged."""
         try:
-            document = jsontext.load(_read(self._index, 64 << 20).decode())
+            document = jsontext.load(read_small(self.index, 64 << 20).decode())
             for item in document["manifests"]:
                 if not is_digest(item["digest"]):
                     raise ValueError(f"{item['digest']!r} is not a digest")
@@ -361,7 +302,7 @@ class Store:
             return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
-                f"{self._index} is damaged: {error}", hint="'pyc system check --repair' makes it anew"
+                f"{self.index} is damaged: {error}", hint="'pyc system check --repair' makes it anew"
             ) from None
         return document  # type: ignore[no-any-return]
 
@@ -411,7 +352,7 @@ class Store:
         """The entries of index.json under its lock; what the block leaves in the list is written back."""
         self.prepare()
         with self.locked("index.lock", fcntl.LOCK_EX):
-            document = self._read_index()
+            document = self.read_index()
             foreign = [item for item in document["manifests"] if not Entry.read(item).image_id]
             before = [entry for entry in map(Entry.read, document["manifests"]) if entry.image_id]
             entries = list(before)
@@ -419,13 +360,14 @@ class Store:
             if entries != before:
                 document["manifests"] = [entry.to_json() for entry in entries] + foreign
                 hit("index.changed")
-                self._write_index(document)
+                self.write_index(document)
                 hit("index.written")
 
-    def _write_index(self, document: dict[str, Any]) -> None:
+    def write_index(self, document: dict[str, Any]) -> None:
+        """Replace index.json; the caller holds its lock."""
         import json  # +4 ms; people read this file, so it is indented
 
-        staging.write_file(self, self._index, json.dumps(document, indent=2).encode(), sync=True)
+        staging.write_file(self, self.index, json.dumps(document, indent=2).encode(), sync=True)
 
     def add(self, name: Reference | None, image_id: str, manifest: Descriptor, source: str) -> Image:
         """Enter a whole image under a name; if the name meant another image, that one stays as ``repository@digest``.
@@ -441,7 +383,7 @@ class Store:
             canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
         with self._editing() as entries:
             if canonical or all(entry.image_id != image_id for entry in entries):
-                _enter(entries, Entry(canonical, image_id, source, manifest))
+                enter(entries, Entry(canonical, image_id, source, manifest))
         self._summarise(tuple(map(self._layer, parse_config(self.read_blob(image_id)).diff_ids)), image_id)
         return self.find(canonical or image_id)
 
@@ -452,8 +394,8 @@ class Store:
             NotFound: no such image.
         """
         with self._editing() as entries:
-            old = self._match(entries, name_or_id)[0]
-            _enter(entries, old._replace(name=f"{name.name}:{name.tag or 'latest'}"))
+            old = match(entries, name_or_id)[0]
+            enter(entries, old._replace(name=f"{name.name}:{name.tag or 'latest'}"))
         return self.find(str(name))
 
     def remove(
@@ -471,7 +413,7 @@ class Store:
             Conflict: in use, or known by several names.
         """
         with self._editing() as entries:
-            chosen = self._match(entries, name_or_id)
+            chosen = match(entries, name_or_id)
             image_id = chosen[0].image_id
             others = [entry for entry in entries if entry.image_id == image_id and entry not in chosen]
             if len({Reference.parse(entry.name).name for entry in chosen if entry.name}) > 1 and not force:
@@ -485,7 +427,7 @@ class Store:
             for entry in chosen:
                 entries.remove(entry)
             if users:
-                _enter(entries, chosen[0].demoted())
+                enter(entries, chosen[0].demoted())
             elif not any(entry.has_tag for entry in others):  # only moved-on names are left: nobody can mean them
                 for entry in others:
                     entries.remove(entry)
@@ -500,103 +442,16 @@ class Store:
             NotFound: no image has that name.
         """
         with self._editing() as entries:
-            entry = self._match(entries, str(name))[0]
+            entry = match(entries, str(name))[0]
             entries.remove(entry)
             if not any(other.image_id == entry.image_id for other in entries):
-                _enter(entries, entry.demoted())
+                enter(entries, entry.demoted())
 
     def collect(self) -> tuple[str, ...]:
-        """Delete every blob and layer that no image reaches, and what dead processes left half made.
+        """Delete what no image reaches: :func:`pycontainer.image.garbage.collect`."""
+        from pycontainer.image import garbage  # what reads the store has no need of it
 
-        Does nothing while a pull or a start is under way: the next call finds the same garbage. Nor while an image
-        lacks its manifest or config.
-
-        Returns:
-            the diff IDs of deleted layers.
-        """
-        with self.locked("gc.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-            if not alone:
-                return ()
-            try:
-                blobs, layers = self._reachable()
-            except (NotFound, ImageError):
-                return ()  # of a damaged image we can't tell what it needs: rather keep too much
-            for algorithm in ("sha256", "sha512"):
-                for name in _listdir(f"{self.oci}/blobs/{algorithm}"):
-                    if f"{algorithm}:{name}" not in blobs:
-                        os.unlink(f"{self.oci}/blobs/{algorithm}/{name}")
-            deleted = []
-            for name in _listdir(self.layers):
-                if name not in layers:
-                    deleted.append(_diff_id(f"{self.layers}/{name}"))
-                    staging.trash(self, f"{self.layers}/{name}")
-            for name in _listdir(self._summaries):
-                if f"sha256:{name}" not in blobs:
-                    staging.unlink(f"{self._summaries}/{name}")
-        staging.sweep(self)
-        return tuple(filter(None, deleted))
-
-    def rebuild(self) -> int:
-        """Make a damaged index.json anew: what is left of its lines, and all other images that are here, nameless.
-
-        Returns how many images there are. The damaged file is kept beside it.
-        """
-        self.prepare()
-        with self.locked("index.lock", fcntl.LOCK_EX):
-            try:
-                text = _read(self._index, 64 << 20).decode(errors="replace")
-                os.rename(self._index, f"{self._index}.damaged")
-            except FileNotFoundError:
-                text = ""
-            entries = [entry for entry in _salvaged(text) if self._is_whole(entry)]
-            named = {entry.manifest.digest for entry in entries}
-            entries += [entry for entry in self._manifests() if entry.manifest.digest not in named]
-            document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json() for entry in entries]}
-            self._write_index(document)
-        return len({entry.image_id for entry in entries})
-
-    def _is_whole(self, entry: Entry) -> bool:
-        try:
-            self._image(entry, [])
-        except (NotFound, ImageError, StoreError):
-            return False
-        return True
-
-    def _manifests(self) -> Iterator[Entry]:
-        """A nameless line for every manifest among the blobs whose image is whole."""
-        for name in _listdir(f"{self.oci}/blobs/sha256"):
-            path, digest = f"{self.oci}/blobs/sha256/{name}", f"sha256:{name}"
-            size = os.stat(path).st_size
-            try:
-                document = parse_document(_read(path, DOCUMENT_MAX)) if size <= DOCUMENT_MAX else None
-            except ImageError:
-                continue
-            if isinstance(document, Manifest):
-                entry = Entry("", document.config.digest, digest, Descriptor(document.media_type, digest, size))
-                if self._is_whole(entry):
-                    yield entry
-
-    def _reachable(self) -> tuple[set[str], set[str]]:
-        """Digests of blobs and names of layer directories that index.json leads to."""
-        blobs: set[str] = set()
-        layers: set[str] = set()
-        pending = [(item["digest"], item["mediaType"]) for item in self._read_index()["manifests"]]
-        blobs.update(entry.source for entry in self.entries())
-        while pending:
-            digest, media_type = pending.pop()
-            blobs.add(digest)
-            with suppress(NotFound, ImageError):  # what is damaged keeps nothing alive but itself
-                document = parse_document(self.read_blob(digest), media_type)
-                if isinstance(document, Index):  # another tool's entry, which may lack some of its manifests
-                    pending += [
-                        (other.digest, other.media_type) for other in document.manifests if other.digest not in blobs
-                    ]
-                    continue
-                blobs.add(document.config.digest)
-                blobs.update(layer.digest for layer in document.layers)
-                config = parse_config(self.read_blob(document.config.digest))
-                layers.update(os.path.basename(self.layer_path(diff_id)) for diff_id in config.diff_ids)
-        return blobs, layers
+        return garbage.collect(self)
 
 
 def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
@@ -604,57 +459,7 @@ def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     return layers[bottom:]
 
 
-def _salvaged(text: str) -> Iterator[Entry]:
-    """The lines of a damaged index.json that can still be read."""
-    from json import JSONDecoder
-
-    decoder, at = JSONDecoder(), 0
-    while (at := text.find("{", at + 1)) >= 0:
-        try:
-            item, _ = decoder.raw_decode(text, at)
-            if is_digest(item["digest"]) and (entry := Entry.read(item)).image_id:
-                yield entry
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-
-
-def _of_short_name(entries: list[Entry], name: str) -> list[Entry]:
-    """The entries that a name without a registry means by an alias or the search of registries.conf."""
-    from pycontainer.image.reference import has_registry
-    from pycontainer.image.shortnames import candidates  # 5 ms, only for what would not be found
-
-    if has_registry(name):
-        return []
-    named = ([entry for entry in entries if _is_named(entry, meant)] for meant in candidates(name))
-    return next(filter(None, named), [])
-
-
-def _is_named(entry: Entry, wanted: Reference) -> bool:
-    if wanted.digest:  # the repository must fit too: a digest alone would find another repository's image
-        repository = entry.name.partition("@")[0].rpartition(":")[0] if entry.has_tag else entry.name.partition("@")[0]
-        return repository == wanted.name and wanted.digest in (entry.source, entry.manifest.digest)
-    return entry.name == str(wanted)
-
-
-def _enter(entries: list[Entry], new: Entry) -> None:
-    """Put an entry in; the image that had its name, if it loses its last one, stays under its digest."""
-    for old in list(entries):
-        if old.name != new.name if old.name else old.image_id != new.image_id:  # an image without a name gets one
-            continue
-        entries.remove(old)
-        if old.image_id != new.image_id and old.has_tag:
-            entries.append(old.demoted())
-    entries.insert(0, new)
-
-
-def _diff_id(layer: str) -> str:
-    try:
-        return str(jsontext.load(_read(f"{layer}/layer.json", DOCUMENT_MAX).decode())["diff_id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _read(path: str, limit: int) -> bytes:
+def read_small(path: str, limit: int) -> bytes:
     """A whole file.
 
     Raises:
@@ -673,10 +478,3 @@ def _read(path: str, limit: int) -> bytes:
     if len(data) > limit:
         raise StoreError(f"{path} is larger than {limit >> 20} MiB")
     return data
-
-
-def _listdir(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except FileNotFoundError:
-        return []

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 
-from pycontainer.core.directories import make_private
+from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.network.addresses import Subnet
@@ -113,10 +113,7 @@ def load(root: str, name: str) -> Network:
 
 def names(root: str) -> list[str]:
     """The names of all."""
-    try:
-        return sorted(entry[:-5] for entry in os.listdir(root + "/networks") if entry.endswith(".json"))
-    except FileNotFoundError:
-        return []
+    return sorted(entry[:-5] for entry in entries(root + "/networks") if entry.endswith(".json"))
 
 
 def find(root: str, name_or_id: str) -> Network:

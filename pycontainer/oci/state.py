@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pycontainer import jsontext
-from pycontainer.core.directories import make_private
+from pycontainer.core.directories import make_private, replace_file
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -74,10 +74,7 @@ class Home(Record):
 
     def write(self, state: State) -> None:
         """Replace the state, whole or not at all."""
-        where = self.directory(state.id)
-        with open(f"{where}/state.json.new", "w") as file:
-            file.write(jsontext.dump(state._asdict()))
-        os.rename(f"{where}/state.json.new", f"{where}/state.json")
+        replace_file(f"{self.directory(state.id)}/state.json", jsontext.dump(state._asdict()))
 
     def read(self, container: str) -> State:
         """Raises NotFound; a container whose creation was cut short has no first process."""
