@@ -1,8 +1,8 @@
 """Crash-only: any command can be killed between any two of its steps, and the next one puts it right.
 
-Each point of the code that says ``hit("name")`` (core/failpoint.py) is reached by a command below, and killed there.
-Then one ``pyc ps -a`` is called: nothing may be left that belongs to no container, the container is whole or absent,
-and the same command works.
+Each point of the code that says ``hit("name")`` or ``written="name"`` (core/failpoint.py) is reached by a command below,
+and killed there. Then one ``pyc ps -a`` is called: nothing may be left that belongs to no container, the container is
+whole or absent, and the same command works.
 """
 
 from __future__ import annotations
@@ -154,9 +154,12 @@ EACH = [
 ]
 
 
+POINT = r'(?:\bhit\(|\bwritten=)"([a-z.]+)"\)'
+
+
 def test_every_point_of_the_code_is_reached_by_a_command_here() -> None:
     package = Path(__file__).parents[2] / "pycontainer"
-    points = {name for path in package.rglob("*.py") for name in re.findall(r'\bhit\("([a-z.]+)"\)', path.read_text())}
+    points = {name for path in package.rglob("*.py") for name in re.findall(POINT, path.read_text())}
     assert points == {param.values[1] for param in EACH}
 
 
