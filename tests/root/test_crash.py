@@ -1,6 +1,6 @@
 """Crash-only: any command can be killed between any two of its steps, and the next one puts it right.
 
-Each point of the code that says ``hit("name")`` or ``written="name"`` (core/failpoint.py) is reached by a command below,
+Each point of the code that says ``hit("name")`` or ``written="name"`` (core/failpoint.py) is reached by a command here,
 and killed there. Then one ``pyc ps -a`` is called: nothing may be left that belongs to no container, the container is
 whole or absent, and the same command works.
 """
