@@ -26,6 +26,7 @@ else:
             fields = tuple(body.get("__annotations__", ()))
             body["_fields"] = body["__match_args__"] = fields
             body["_field_defaults"] = {field: body.pop(field) for field in fields if field in body}
+            body["_last_defaults"] = tuple(body["_field_defaults"].values())
             for index, field in enumerate(fields):
                 body[field] = _tuplegetter(index, None)
             return super().__new__(cls, name, bases, body)
@@ -41,7 +42,9 @@ else:
         @classmethod
         def _complete(cls, values, named):
             rest = cls._fields[len(values) :]
-            if len(values) > len(cls._fields) or not named.keys() <= set(rest):
+            if not named and 0 < len(rest) <= len(cls._last_defaults):  # most: a start makes six hundred
+                return values + cls._last_defaults[-len(rest) :]
+            if len(values) > len(cls._fields) or any([name not in rest for name in named]):
                 raise TypeError(f"{cls.__name__} has the fields {cls._fields}, not {values} and {named}")
             try:
                 given = cls._field_defaults | named
