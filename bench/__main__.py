@@ -59,6 +59,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
 def measured(names: list[str], rounds: int) -> report.Report:
     """Run the sections."""
     host, tables = machine.described(), []
+    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
+        print("bench: this machine is busy: ratios will do, the figures themselves will not", file=sys.stderr)
     with stage() as shared:
         for name in names or SECTIONS:
             began = time.monotonic()
