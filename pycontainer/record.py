@@ -44,7 +44,7 @@ else:
             rest = cls._fields[len(values) :]
             if not named and 0 < len(rest) <= len(cls._last_defaults):  # most: a start makes six hundred
                 return values + cls._last_defaults[-len(rest) :]
-            if len(values) > len(cls._fields) or any([name not in rest for name in named]):
+            if len(values) > len(cls._fields) or not named.keys() <= set(rest):
                 raise TypeError(f"{cls.__name__} has the fields {cls._fields}, not {values} and {named}")
             try:
                 given = cls._field_defaults | named
