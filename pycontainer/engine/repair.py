@@ -32,7 +32,8 @@ def repair(roots: Roots) -> None:
     try:
         live = os.listdir(roots.runroot + "/containers")
     except FileNotFoundError:
-        return _repair_all(roots)
+        live = []
+        _repair_all(roots)
     for container_id in live:
         with contextlib.suppress(FileNotFoundError):  # it has just ended
             if (lock := life.try_lock(roots, container_id, os.O_CREAT)) is not None:
@@ -43,6 +44,10 @@ def repair(roots: Roots) -> None:
                 mend(roots, container_id)
             elif not os.path.isdir(roots.container(container_id)) and (pid := life.pid_of(roots, container_id)):
                 _end(roots, container_id, pid)
+    if sum(name.isdigit() for name in entries(roots.runroot + "/users")) > len(live):
+        from pycontainer.engine import users  # only where somebody has deleted a part of the live state
+
+        users.give_back_stale(roots)
 
 
 def _is_half_connected(roots: Roots, container_id: str) -> bool:
@@ -76,10 +81,6 @@ def _repair_all(roots: Roots) -> None:
     for container_id in entries(roots.root + "/containers"):
         with contextlib.suppress(Conflict):  # somebody else is at it
             _repair(roots, container_id, life.take_lock(roots, container_id, patience=0), booted=True)
-    if entries(roots.runroot + "/users"):
-        from pycontainer.engine import users  # only where somebody has deleted a part of the live state
-
-        users.give_back_stale(roots)
 
 
 def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False) -> None:
