@@ -203,6 +203,8 @@ def test_a_terminal_is_attached_resized_and_let_go(stocked: Pyc, image: str) -> 
 def test_two_people_share_a_terminal(stocked: Pyc, image: str) -> None:
     stocked("run", "-dit", "--name", "box", image, "sh").ok()
     with stocked.terminal("attach", "box") as one, stocked.terminal("attach", "box") as other:
+        other.send("echo ready$((1+1))\r")
+        other.expect("ready2")  # so it is attached, and will see what comes next
         one.send("echo first$((1+1))\r")
         one.expect("first2")
         other.expect("first2")
