@@ -186,6 +186,10 @@ def _rlimits(options: ContainerOptions, nofile: int) -> list[Rlimit]:
 # --- mounts -----------------------------------------------------------------------------------------------------------
 
 
+_ITS_OWN = ("tmpfs", "volume", "image", "overlay")
+"""Mounts that are made by the container itself, in its own user namespace."""
+
+
 def _mounts(options: ContainerOptions, files: Mapping[str, str], facts: Facts) -> list[Mount]:
     """Parents before children, so that no mount is hidden by a later one; the user's replace ours at the same place.
 
@@ -200,7 +204,7 @@ def _mounts(options: ContainerOptions, files: Mapping[str, str], facts: Facts) -
         mounts[destination] = _host_bind(source, destination, ["bind", "rprivate", "nosuid", "nodev", "noexec", *mode])
     for asked in options.mounts:
         mounts[asked.target] = _mount(asked, options.privileged)
-        if facts.users and asked.type == "bind":  # its files belong to whom they belong on the host
+        if facts.users and asked.type not in _ITS_OWN:  # its files belong to whom they belong on the host
             mounts[asked.target]["options"].append("ridmap" if asked.recursive else "idmap")
     return sorted(mounts.values(), key=lambda mount: (_is_kernels(mount["destination"]), _depth(mount["destination"])))
 

@@ -165,6 +165,7 @@ def test_lists_do_not_wait_for_a_disk_that_does_not_answer(stocked: Pyc, image: 
 def test_volumes_of_a_container_that_was_never_recorded_go_with_the_next_command(stocked: Pyc, image: str) -> None:
     container = os.urandom(32).hex()
     os.makedirs(f"{stocked.root}/volumes/{container[:56]}00000000/_data/deep")
+    os.makedirs(f"{stocked.root}/containers/{container}")
     os.makedirs(f"{stocked.runroot}/containers/{container}")
     Path(f"{stocked.runroot}/containers/{container}/lock").touch()
     stocked("run", "--rm", image, "true").ok()
@@ -183,7 +184,7 @@ def test_what_a_kill_left_of_a_volume_is_no_volume_and_is_pruned_or_finished(sto
 
 def test_a_start_that_fails_leaves_no_volume_without_a_name(stocked: Pyc, image: str) -> None:
     assert stocked("run", "-v", "/d", image, "/nothing").code == 127
-    assert stocked("run", "-v", "/d", "-v", "/does/not/exist:/e", image, "true").code == 125
+    assert stocked("run", "-v", "/d", "--mount", "type=bind,src=/does/not/exist,dst=/e", image, "true").code == 125
     assert stocked("volume", "ls", "-q").ok().stdout == ""
 
 
