@@ -8,7 +8,7 @@ import click
 
 from pycontainer.cli import GLOBAL, Session
 from pycontainer.cli.flags import Flags
-from pycontainer.errors import PycError, UsageError
+from pycontainer.errors import PycError, Unsupported, UsageError
 from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ COMMANDS |= {
                 for verb in "create start stop restart kill wait pause unpause attach logs top stats update".split()
             },
             "rename": COMMANDS["rename"],
+            "port": COMMANDS["port"],
             "ls": COMMANDS["ps"],
             "cp": COMMANDS["cp"],
             "commit": COMMANDS["commit"],
@@ -146,6 +147,22 @@ COMMANDS |= {
 
 ALIASES = {"list": "ls", "ps": "ls", "remove": "rm"}
 
+_BUILD = "images are not built here; 'pyc pull' and 'pyc load' take what other tools have built, as an archive too"
+_MANY = "pycontainer runs containers one by one, on one host"
+REFUSED = {
+    "build": _BUILD,
+    "builder": _BUILD,
+    "buildx": _BUILD,
+    "compose": _MANY,
+    "swarm": _MANY,
+    "service": _MANY,
+    "checkpoint": "pycontainer makes no checkpoints yet",
+    "context": "there is no daemon to choose; --root and --runroot choose the state",
+    "plugin": "drivers of networks and volumes are part of pycontainer",
+    "trust": "images are verified by digest only",
+}
+"""Groups and commands of docker's that are not here, and why."""
+
 
 class Commands(click.Group):
     """A group that knows its commands by name and summary, and imports one when it is called."""
@@ -177,8 +194,17 @@ class Commands(click.Group):
         """Find the command that ``args`` begin with."""
         command = self.get_command(ctx, args[0])
         if command is None:
-            raise UsageError(f"unknown command: {ctx.command_path} {args[0]}", hint=f"see '{ctx.command_path} --help'")
+            raise self._unknown(ctx.command_path, args[0])
         return args[0], command, plain_switches(command, args[1:])
+
+    def _unknown(self, path: str, name: str) -> PycError:
+        if name in REFUSED:
+            return Unsupported(f"{f'{path} {name}'.removeprefix('pyc ')} is not supported: {REFUSED[name]}")
+        from difflib import get_close_matches  # +3 ms, and only after a mistake
+
+        close = get_close_matches(name, self.table, 1)
+        hint = f"did you mean {path} {close[0]}?" if close else f"see '{path} --help'"
+        return UsageError(f"unknown command: {path} {name}", hint=hint)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options of the group; without any arguments, show the help."""

@@ -97,6 +97,14 @@ def test_a_mistake_is_one_line_and_125(pyc, args, message):
     assert "Traceback" not in err
 
 
+def test_a_command_that_is_not_there_is_refused_with_a_reason_or_what_may_be_meant(pyc):
+    assert pyc("image", "build", ".")[2].startswith("pyc: image build is not supported: images are not built here")
+    assert pyc("swarm", "init")[2].startswith("pyc: swarm is not supported: ")
+    assert pyc("imags")[2].endswith("hint     did you mean pyc images?\n")
+    assert pyc("container", "prot", "x")[2].endswith("hint     did you mean pyc container port?\n")
+    assert pyc("zzz")[2].endswith("hint     see 'pyc --help'\n")
+
+
 def test_an_error_is_its_message_and_hint_and_dockers_exit_code(pyc, failing):
     failing(NotFound("no such thing", hint="make one"))
     assert pyc("fail") == (1, "", "pyc: no such thing\n  hint     make one\n")
