@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
-from pycontainer.errors import Conflict
+from pycontainer.errors import Conflict, UsageError
 from pycontainer.oci.grammar import container_name
 from pycontainer.record import TYPE_CHECKING
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 def rename(roots: Roots, old: str, new: str) -> None:
-    """Take the new name first, then let go of the old one. Raises Conflict if somebody has it."""
-    container_name(new)
+    """Take the new name first, then let go of the old one. Raises Conflict: somebody has it, UsageError: it is none."""
+    try:
+        container_name(new)
+    except UsageError as error:
+        raise UsageError(f"{new!r} can't be the name of a container: {error.message}") from None
     container = containers.find(roots, old)
     if new == container.name:
         raise Conflict(f"container {old} has that name already")

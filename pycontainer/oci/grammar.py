@@ -174,7 +174,7 @@ def container_name(text: str) -> str:
     """A container's name, by docker's rule."""
     name = text.removeprefix("/")
     if not _is_name(name):
-        raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
+        raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed, at least two characters")
     return name
 
 
