@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 NO_NETWORK = Networking()
+_NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
+"""What clone3 says where a process can't be born in a cgroup."""
 
 
 class Stdio(Record):
@@ -209,17 +211,22 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
-            if bundle.users and bundle.asked.userns != "private" and users.is_cause(error):
-                users.mount_again(bundle.rootfs)
-                files.give(roots.live(bundle.container.id), 0)
-                started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
-                users.tell(roots, error)
-                return started
-            raise explain_failure(error, bundle, roots) from None
+            return _start_again(roots, bundle, stdio, observer, error)
         if isinstance(error, OSError):
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
     return Started(performance, client, group)
+
+
+def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, failed: PlanFailed) -> Started:
+    """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
+    if not bundle.users or bundle.asked.userns == "private" or not users.is_cause(failed):
+        raise explain_failure(failed, bundle, roots) from None
+    users.mount_again(bundle.rootfs)
+    files.give(roots.live(bundle.container.id), 0)
+    started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
+    users.tell(roots, failed)
+    return started
 
 
 def perform(plan: Plan, given: dict[Slot, int], name: str, observer: Observer | None) -> Performance:
@@ -229,14 +236,11 @@ def perform(plan: Plan, given: dict[Slot, int], name: str, observer: Observer | 
         try:
             return Performance(plan, given, name=name, observer=observer, cgroup=cgroup)
         except OSError as error:
-            if observer is not None or error.errno not in NO_PLACE:
+            if observer is not None or error.errno not in _NO_PLACE:
                 raise
         finally:
             os.close(cgroup)
     return Performance(plan, given, name=name, observer=observer)
-
-
-NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
 
 
 def _network(roots: Roots, bundle: Bundle) -> Networking:
