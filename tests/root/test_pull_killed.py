@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 CONTENT = random.Random(1).randbytes(700_000)
 BASE = tar(directory(b"bin", mode=0o755), member(b"bin/sh", CONTENT, mode=0o755), symlink(b"l", b"bin"))
 TOP = tar(member(b"bin/.wh.sh"), member(b"bin/new", CONTENT[::-1]), member(b"f", b"x", uid=3))
-POINTS = int(os.environ.get("PYC_TEST_POINTS", "30"))
+POINTS = int(os.environ.get("PYC_TEST_POINTS", "20"))
 INTERRUPTS = int(os.environ.get("PYC_TEST_INTERRUPTS", "40"))
 
 
@@ -146,7 +146,8 @@ def test_ctrl_c_at_random_moments_is_exit_130_without_a_word_and_the_next_pull_c
         time.sleep(rng.uniform(0, 0.8 * duration))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
-        if b"init_import_site" not in err:  # else the interpreter was hit before it came to our first line
+        # else the interpreter was hit before it came to our first line
+        if b"init_import_site" not in err and b"line 0, in <module>" not in err:
             assert process.returncode in (0, 130, -signal.SIGINT), (out, err)  # 0: it was done, or not yet a pyc
             assert err == b"", err
         interrupted += process.returncode != 0

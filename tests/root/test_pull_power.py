@@ -32,7 +32,7 @@ from tests.support.tars import directory, member, snapshot, tar
 pytestmark = [pytest.mark.root, needs_filesystem("ext4"), needs_command("mkfs.ext4")]
 
 HASTY = Patience(tries=2, pause=0.01, connect=2, stall=5)
-CUTS = int(os.environ.get("PYC_TEST_CUTS", "20"))
+CUTS = int(os.environ.get("PYC_TEST_CUTS", "10"))
 SIZE = 24 << 20
 RNG = random.Random(2)
 CONTENTS = [{b"d/f%d" % number: RNG.randbytes(RNG.randrange(1, 20_000)) for number in range(80)} for _ in range(4)]
