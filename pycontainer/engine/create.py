@@ -66,7 +66,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
         UsageError: options that make no sense for this image or host.
     """
     container_id, name = new_identity(options)
-    lock = life.take_lock(roots, container_id)
+    lock = life.take_lock(roots, container_id, patience=10)  # it is new: only those who repair can be in our way
     try:
         hit("create.locked")
         containers.reserve(roots, container_id, name)
