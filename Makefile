@@ -39,7 +39,7 @@ test-fast: setup ## run the tests that take milliseconds (under two minutes in a
 	@.ci/packages demo
 	@$(PYTEST) -q -m "not slow and not peers" tests/unit tests/root
 
-test-vm: setup ## run the root tests in a VM with systemd and cgroup v2, reboot it, cut its power (DEBIAN=trixie: another)
+test-vm: setup ## run what faces the kernel in a VM with systemd and cgroup v2, reboot it, cut its power (DEBIAN=trixie: another)
 	@.ci/packages vm
 	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_suite.py tests/vm/test_power.py
 
