@@ -75,8 +75,9 @@ static int count(int (*try)(long), long from, long to) {
 
 /* Those that end or stop whoever calls them whatever the arguments are, or that wait for disks. */
 static int skipped(long number) {
-  static const long never[] = {SYS_rt_sigreturn, SYS_pause, SYS_clone,    SYS_fork,          SYS_vfork,  SYS_exit,
-                               SYS_exit_group,   SYS_sync,  SYS_vhangup, SYS_restart_syscall, SYS_syncfs, 435 /* clone3 */};
+  static const long never[] = {
+      SYS_rt_sigreturn, SYS_pause,   SYS_clone,           SYS_fork,   SYS_vfork, SYS_exit, SYS_exit_group,
+      SYS_sync,         SYS_vhangup, SYS_restart_syscall, SYS_syncfs, 435 /* clone3 */};
   for (unsigned i = 0; i < sizeof never / sizeof *never; i++)
     if (number == never[i])
       return 1;
