@@ -77,7 +77,8 @@ def test_what_has_a_policy_starts_at_boot(stocked: Machine) -> None:
         stocked(f"pyc run -d --name {name} --restart {policy} {BUSYBOX} sleep 100000", check=True)
     stocked("pyc stop -t 1 stopped && pyc system boot --install", check=True)
     stocked.reboot()
-    stocked('for i in $(seq 60); do [ -z "$(pyc ps -q -f name=always)" ] || break; sleep 1; done', timeout=120)
+    running = "pyc ps -q -f name=always -f status=running"
+    stocked(f'for i in $(seq 60); do [ -z "$({running})" ] || break; sleep 1; done', timeout=120)
     found = states(stocked)
     assert found["always"].startswith("Up")
     assert found["stopped"].startswith("Exited") and found["plain"].startswith("Exited")
