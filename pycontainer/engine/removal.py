@@ -122,10 +122,7 @@ def forget_live(roots: Roots, container_id: str) -> None:
 
         endpoints.release(roots, container_id)
         hit("forget.networks")
-    if more := _expected(live):
-        from pycontainer import cgroups
-
-        cgroups.detect().remove_now(more)
+    remove_expected(roots, container_id)
     if os.path.islink(live + "/users"):
         from pycontainer.engine import users
 
@@ -145,12 +142,17 @@ def expect_more(roots: Roots, container: Container) -> None:
         file.write(container.cgroup)
 
 
-def _expected(live: str) -> str:
+def remove_expected(roots: Roots, container_id: str) -> None:
+    """Remove what its monitor did not know of, once it has ended."""
     try:
-        with open(live + "/cgroup") as file:
-            return file.read()
+        with open(roots.live(container_id) + "/cgroup") as file:
+            cgroup = file.read()
     except FileNotFoundError:
-        return ""
+        return
+    from pycontainer import cgroups
+
+    cgroups.detect().remove_now(cgroup)
+    os.unlink(roots.live(container_id) + "/cgroup")
 
 
 def clear_remains(container: Container, *, timeout: float = 5) -> bool:

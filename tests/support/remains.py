@@ -70,7 +70,7 @@ def _addresses(pyc: Pyc, live: set[str]) -> Iterator[str]:
         for name in names:
             path = f"{top}/{name}"
             if os.path.islink(path) and not name.startswith(".last") and os.readlink(path) not in live:
-                yield f"address {name}"
+                yield f"address {name} of {os.readlink(path)[:12]}"
 
 
 def _ranges(pyc: Pyc, live: set[str]) -> Iterator[str]:
