@@ -117,11 +117,8 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
 def forget_live(roots: Roots, container_id: str) -> None:
     """Delete the live state of a container that has ended, and give back what it had of networks."""
     live = roots.live(container_id)
-    if os.path.exists(live + "/network.json"):
-        from pycontainer.engine import endpoints
-
-        endpoints.release(roots, container_id)
-        hit("forget.networks")
+    release_networks(roots, container_id)
+    hit("forget.networks")
     remove_expected(roots, container_id)
     if os.path.islink(live + "/users"):
         from pycontainer.engine import users
@@ -134,6 +131,14 @@ def forget_live(roots: Roots, container_id: str) -> None:
     hit("forget.files")
     with contextlib.suppress(OSError):
         os.rmdir(live)
+
+
+def release_networks(roots: Roots, container_id: str) -> None:
+    """Give back its addresses and ports."""
+    if os.path.exists(roots.live(container_id) + "/network.json"):
+        from pycontainer.engine import endpoints
+
+        endpoints.release(roots, container_id)
 
 
 def expect_more(roots: Roots, container: Container) -> None:

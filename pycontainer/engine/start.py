@@ -222,6 +222,7 @@ def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer 
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
     if not bundle.users or bundle.asked.userns == "private" or not users.is_cause(failed):
         raise explain_failure(failed, bundle, roots) from None
+    removal.release_networks(roots, bundle.container.id)
     users.mount_again(bundle.rootfs)
     files.give(roots.live(bundle.container.id), 0)
     started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
