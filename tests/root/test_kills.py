@@ -60,7 +60,8 @@ def test_killed_before_a_call(crash: Crash, turns: list[str], victim: str) -> No
         crash.clear()
         done = killed(crash, victim, number)
         where = f"before call {number}, which is {turns[number]}'s: {done}"
-        assert done.returncode == (-signal.SIGKILL if victim == "all" else 125), where
+        # Of an init that is killed just before execve nobody can tell that it was not the program yet: 137.
+        assert done.returncode in ((-signal.SIGKILL,) if victim == "all" else (125, 137)), where
         assert "Traceback" not in done.stderr, where
         assert crash.remains() == [], where
         assert NAME not in crash("ps", "-a").ok().stdout, where
