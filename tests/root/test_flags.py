@@ -116,7 +116,7 @@ def test_a_limit_is_in_the_kernel_s_file(start: Start, limit: Limit, disk: str) 
         ("--init", "readlink /proc/$$/exe >/dev/null; test $$ = 1; echo $?", "1\n"),
         ("--hostname box", "hostname", "box\n"),
         ("--domainname example", "cat /proc/sys/kernel/domainname", "example\n"),
-        ("--add-host db:10.1.2.3", "grep db /etc/hosts", "10.1.2.3\tdb\n"),
+        ("--add-host db:10.1.2.3", "grep -w db /etc/hosts", "10.1.2.3\tdb\n"),
         ("--workdir /made/here", "pwd", "/made/here\n"),
         ("--env A=1", "echo $A", "1\n"),
         ("--user 5:6", "echo $(id -u):$(id -g)", "5:6\n"),
