@@ -12,8 +12,16 @@ import select
 import sys
 from types import FrameType
 
+from pycontainer.core import kernel
 from pycontainer.core.performer import Performance
 from pycontainer.engine import keys as keys_module
+from pycontainer.plan import slots
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pycontainer.core.step import Slot
 
 TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE = range(7)
 CHUNK = 32768
@@ -23,6 +31,42 @@ _OURS = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP),
 }
 _WINDOW = signal.SIGWINCH
+
+
+_STREAMS = (
+    (slots.STDIN, slots.TO_STDIN),
+    (slots.STDOUT, slots.FROM_STDOUT),
+    (slots.STDERR, slots.FROM_STDERR),
+)
+"""Each stream's end in the container, and the monitor's."""
+
+
+def connection(wanted: Collection[Slot], ours: contextlib.ExitStack) -> tuple[dict[Slot, int], int]:
+    """Open what a monitor is handed to carry a process's stdio: those ``wanted`` of sockets and pipes.
+
+    ``ours`` closes our copies. Returns them by slot, and the client's end of its socket.
+    """
+    monitor_end, init_end = kernel.socketpair(kernel.SOCK_STREAM)
+    client, theirs = kernel.socketpair(kernel.SOCK_SEQPACKET)
+    os.set_blocking(client, False)
+    opened = {slots.MONITOR_END: monitor_end, slots.INIT_END: init_end, slots.CLIENT: theirs}
+    for inner, outer in _STREAMS:
+        if inner in wanted:
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            opened[inner], opened[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
+            os.set_blocking(opened[outer], False)
+    for descriptor in opened.values():
+        ours.callback(os.close, descriptor)
+    return {slot: descriptor for slot, descriptor in opened.items() if slot in wanted}, client
+
+
+def terminal_size() -> tuple[int, int] | None:
+    """Rows and columns of the terminal that is our stdin, or None."""
+    try:
+        size = os.get_terminal_size(0)
+    except OSError:
+        return None
+    return size.lines, size.columns
 
 
 class Signals:

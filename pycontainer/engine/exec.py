@@ -14,11 +14,10 @@ import errno
 import os
 
 from pycontainer import cgroups, jsontext
-from pycontainer.core import kernel
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
-from pycontainer.engine.attach import Attachment, Signals
+from pycontainer.engine.attach import Attachment, Signals, connection, terminal_size
 from pycontainer.engine.privilege import require_root
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
 from pycontainer.oci.exec_process import exec_process
@@ -239,7 +238,7 @@ def spec_of(found: Target, options: ExecOptions) -> Spec:
         env=options.env,
         workdir=options.workdir,
         tty=options.tty,
-        console=None if options.detach else _terminal_size(),
+        console=None if options.detach else terminal_size(),
         user=_user(found.container, options.user) if options.user else None,
         sets_home=found.container.options.get("sets_home", False),
         privileged=privileged,
@@ -270,14 +269,6 @@ def _user(container: Container, asked: str) -> User:
         raise not_running(container) from None
 
 
-def _terminal_size() -> tuple[int, int] | None:
-    try:
-        size = os.get_terminal_size(0)
-    except OSError:
-        return None
-    return size.lines, size.columns
-
-
 def given_slots(options: ExecOptions) -> tuple[Slot, ...]:
     """The descriptors that :func:`start` hands over, beside those of the caller's."""
     every = (slots.CONTAINER, slots.CALLER, slots.MONITOR_END, slots.INIT_END, slots.CLIENT)
@@ -290,35 +281,10 @@ def given_slots(options: ExecOptions) -> tuple[Slot, ...]:
 
 def _descriptors(found: Target, options: ExecOptions, given: dict[Slot, int], ours: contextlib.ExitStack) -> int:
     """Open what the performer is started with; ``ours`` closes our copies. Returns our end of the client's socket."""
-
-    def keep(pair: tuple[int, int]) -> tuple[int, int]:
-        for descriptor in pair:
-            ours.callback(os.close, descriptor)
-        return pair
-
-    monitor_end, init_end = keep(kernel.socketpair(kernel.SOCK_STREAM))
-    client, theirs = kernel.socketpair(kernel.SOCK_SEQPACKET)
     caller = os.pidfd_open(os.getpid())
-    for descriptor in (theirs, caller):
-        ours.callback(os.close, descriptor)
-    os.set_blocking(client, False)
-    opened = {
-        slots.CONTAINER: found.pidfd,
-        slots.CALLER: caller,
-        slots.MONITOR_END: monitor_end,
-        slots.INIT_END: init_end,
-        slots.CLIENT: theirs,
-    }
-    for inner, outer in (
-        (slots.STDIN, slots.TO_STDIN),
-        (slots.STDOUT, slots.FROM_STDOUT),
-        (slots.STDERR, slots.FROM_STDERR),
-    ):
-        if not options.tty:
-            reader, writer = keep(os.pipe2(os.O_CLOEXEC))
-            opened[inner], opened[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
-            os.set_blocking(opened[outer], False)
-    given |= {slot: opened[slot] for slot in given_slots(options)}
+    ours.callback(os.close, caller)
+    opened, client = connection(given_slots(options), ours)
+    given |= opened | {slots.CONTAINER: found.pidfd, slots.CALLER: caller}
     given |= {program.kept(number): number for number in range(3, 3 + options.preserve_fds)}
     return client
 

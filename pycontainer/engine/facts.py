@@ -7,6 +7,7 @@ import stat
 from collections.abc import Collection
 
 from pycontainer.core.capabilities import CAPABILITIES
+from pycontainer.engine.attach import terminal_size
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
@@ -44,7 +45,7 @@ def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> 
         devices={path: host_devices(path) for path in paths},
         thermal_cpus=cpus if os.path.exists("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
         setuid_files=setuid_files,
-        console=_terminal_size() if options.tty else None,
+        console=terminal_size() if options.tty else None,
         mapped_files=kernel_version() >= MAPPED_TMPFS,
         swap=bool(options.memory and not options.memory_swap) and _counts_swap(),
     )
@@ -107,11 +108,3 @@ def _node(path: str, found: os.stat_result) -> HostDevice:
     kind, number = "b" if stat.S_ISBLK(found.st_mode) else "c", found.st_rdev
     mode = stat.S_IMODE(found.st_mode)
     return HostDevice(path, kind, os.major(number), os.minor(number), mode, found.st_uid, found.st_gid)
-
-
-def _terminal_size() -> tuple[int, int] | None:
-    try:
-        size = os.get_terminal_size(0)
-    except OSError:
-        return None
-    return size.lines, size.columns

@@ -9,12 +9,12 @@ import sys
 
 from pycontainer import cgroups
 from pycontainer.cgroups.request import ScopeRequest
-from pycontainer.core import kernel
 from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import containers, events, files, life, policy, removal, users
+from pycontainer.engine.attach import connection
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
@@ -257,31 +257,7 @@ def _descriptors(
     roots: Roots, bundle: Bundle, stdio: Stdio, *, tty: bool, ours: contextlib.ExitStack
 ) -> tuple[dict[Slot, int], int]:
     """Open what the performer is started with; ``ours`` closes our copies."""
-
-    def keep(descriptor: int) -> int:
-        ours.callback(os.close, descriptor)
-        return descriptor
-
-    container_id = bundle.container.id
-    monitor_end, init_end = map(keep, kernel.socketpair(kernel.SOCK_STREAM))
-    client, theirs = kernel.socketpair(kernel.SOCK_SEQPACKET)
-    keep(theirs)
-    os.set_blocking(client, False)
-    given = {
-        slots.MONITOR_END: monitor_end,
-        slots.INIT_END: init_end,
-        slots.CLIENT: theirs,
-        slots.LIFE: keep(life.begin(roots, container_id)),
-        slots.LOCK: bundle.lock,
-    }
-    wanted = given_slots(stdio, tty=tty)
-    for inner, outer in (
-        (slots.STDIN, slots.TO_STDIN),
-        (slots.STDOUT, slots.FROM_STDOUT),
-        (slots.STDERR, slots.FROM_STDERR),
-    ):
-        if inner in wanted:
-            reader, writer = map(keep, os.pipe2(os.O_CLOEXEC))
-            given[inner], given[outer] = (reader, writer) if inner is slots.STDIN else (writer, reader)
-            os.set_blocking(given[outer], False)
-    return given, client
+    record = life.begin(roots, bundle.container.id)
+    ours.callback(os.close, record)
+    given, client = connection(given_slots(stdio, tty=tty), ours)
+    return given | {slots.LIFE: record, slots.LOCK: bundle.lock}, client
