@@ -143,7 +143,7 @@ def describe(
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
     seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
-    if users.can_be(asked, user, lowers):
+    if users.has_room(asked, user):
         seen = seen._replace(users=users_of(shown))
     spec = build_spec(
         image.config,

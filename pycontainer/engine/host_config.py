@@ -73,7 +73,7 @@ def _users(asked: ContainerOptions, linux: Document) -> Document:
     if maps := linux.get("uidMappings"):
         ids = [f"{each['containerID']}:{each['hostID']}:{each['size']}" for each in maps]
         return {"UsernsMode": "private", "IDMappings": {"UidMap": ids, "GidMap": ids}}
-    why = users.why_not(asked) or "an id above 65535, too many layers, or a filesystem or kernel that can't map ids"
+    why = users.why_not(asked) or "an id above 65535, or a filesystem or kernel that can't map ids"
     return {"UsernsMode": "host", "UsernsReason": why}
 
 

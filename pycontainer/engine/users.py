@@ -34,8 +34,6 @@ FIRST = 0x7000_0000
 """The first id of the host that a container may have: above all that systemd gives to containers and services of its
 own (systemd.io/UIDS-GIDS), and below 2^31, where some programs' ids become negative."""
 RANGES = 4096
-LAYERS = 120
-"""How many layers can be mapped: each takes a slot of the plan (wire.h)."""
 
 MEAN_THE_HOST = frozenset(
     "CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_BPF CAP_CHECKPOINT_RESTORE "
@@ -67,18 +65,15 @@ def why_not(asked: ContainerOptions) -> str:
     return ""
 
 
-def can_be(asked: ContainerOptions, user: User, lowers: tuple[str, ...]) -> bool:
-    """Whether a namespace has room for who it runs as, and the plan for its layers.
+def has_room(asked: ContainerOptions, user: User) -> bool:
+    """Whether a namespace has room for who it runs as.
 
     Raises UsageError if ``--userns private`` asks for it all the same.
     """
     highest = max(user.uid, user.gid, *user.groups)
-    if highest < USERS and len(lowers) <= LAYERS:
-        return True
-    if asked.userns == "private":
-        what = f"{len(lowers)} layers (at most {LAYERS})" if highest < USERS else f"id {highest} (at most {USERS - 1})"
-        raise UsageError(f"--userns private: it can't have {what}")
-    return False
+    if highest >= USERS and asked.userns == "private":
+        raise UsageError(f"--userns private: it can't have id {highest} (at most {USERS - 1})")
+    return highest < USERS
 
 
 def foresee(asked: ContainerOptions) -> int:
@@ -172,14 +167,12 @@ def _claim(roots: Roots, container_id: str) -> int:
 
 def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
     """Claim a range that is free, or whose container has gone without giving it back."""
-    with contextlib.suppress(FileExistsError):
-        os.symlink(container_id, claim)
-        return True
-    if not _drop_stale(roots, claim):
-        return False
-    with contextlib.suppress(FileExistsError):
-        os.symlink(container_id, claim)
-        return True
+    for _ in range(2):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(container_id, claim)
+            return True
+        if not _drop_stale(roots, claim):
+            break
     return False
 
 
