@@ -227,13 +227,18 @@ def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
+def _no_endpoint_options(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise Unsupported(f"--driver-opt is not supported: {grammar.NO_ENDPOINT_OPTIONS}")
+
+
 @click.command("connect", help="Connect a container to a network, while it runs or before.")
 @click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name for the others there")
 @click.option("--ip", default="", metavar="ADDRESS", help="Its IPv4 address")
 @click.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address")
 @click.option("--link", "links", multiple=True, metavar="CONTAINER[:NAME]", help="Know another by a name of its own")
 @click.option("--link-local-ip", "link_local", multiple=True, metavar="ADDRESS", help="One more address")
-@click.option("--driver-opt", "driver_opts", multiple=True, metavar="KEY=VALUE", hidden=True)
+@click.option("--driver-opt", is_eager=True, expose_value=False, callback=_no_endpoint_options, hidden=True)
 @click.option("--gw-priority", default=0, type=int, help="The network of the highest is the way elsewhere")
 @click.argument("network")
 @click.argument("container")
@@ -246,7 +251,6 @@ def connect(session: Session, /, network: str, container: str, **asked: Any) -> 
         grammar.ipv4_address(asked["ip"]) if asked["ip"] else "",
         grammar.ipv6_address(asked["ip6"]) if asked["ip6"] else "",
         link_local=tuple(map(grammar.ip_address, asked["link_local"])),
-        driver_opts=tuple(map(grammar.key_value, asked["driver_opts"])),
         gw_priority=asked["gw_priority"],
         links=tuple(map(grammar.link, asked["links"])),
     )

@@ -109,7 +109,6 @@ class Endpoint(Record):
         aliases: further names that the others there may call it.
         ip, ip6, mac: what it must have, or "".
         link_local: further addresses.
-        driver_opts: accepted, and not used by bridges.
         gw_priority: the network of the highest is the way elsewhere.
         links: containers that it knows by names of its own: (container, name).
     """
@@ -120,7 +119,6 @@ class Endpoint(Record):
     ip6: str = ""
     mac: str = ""
     link_local: tuple[str, ...] = ()
-    driver_opts: tuple[tuple[str, str], ...] = ()
     gw_priority: int = 0
     links: tuple[tuple[str, str], ...] = ()
 
@@ -575,10 +573,13 @@ def namespace(*words: str) -> Callable[[str], str]:
     return parse
 
 
+NO_ENDPOINT_OPTIONS = "what a container is in a network has no options of its own"
+
+
 def network(text: str) -> Endpoint:
     """``bridge``, ``none``, ``host``, ``container:X``, a network's name; or long: ``name=X,alias=a,ip=10.9.0.5``."""
     fields = _csv(text) if "=" in text else [f"name={text}"]
-    made, link_local, options, aliases = Endpoint(""), [], [], []
+    made, link_local, aliases = Endpoint(""), [], []
     for key, value in map(key_value, fields):
         if key == "name":
             made = made._replace(name=network_name(value))
@@ -593,14 +594,14 @@ def network(text: str) -> Endpoint:
         elif key == "link-local-ip":
             link_local.append(ip_address(value))
         elif key == "driver-opt":
-            options.append(key_value(value))
+            raise Unsupported(f"driver-opt is not supported: {NO_ENDPOINT_OPTIONS}")
         elif key == "gw-priority":
             made = made._replace(gw_priority=integer(-(2**31), 2**31 - 1)(value))
         else:
             raise UsageError(f"invalid field {key!r}")
     if not made.name:
         raise UsageError("no name of a network")
-    return made._replace(link_local=tuple(link_local), driver_opts=tuple(options), aliases=tuple(aliases))
+    return made._replace(link_local=tuple(link_local), aliases=tuple(aliases))
 
 
 def link(text: str) -> tuple[str, str]:
