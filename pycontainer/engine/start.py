@@ -16,7 +16,6 @@ from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.attach import connection
 from pycontainer.engine.create import Bundle
-from pycontainer.engine.diagnose import explain_failure
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
 from pycontainer.plan import namespaces, slots
@@ -221,6 +220,8 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
 def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, failed: PlanFailed) -> Started:
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
     if not bundle.users or bundle.asked.userns == "private" or not users.is_cause(failed):
+        from pycontainer.engine.diagnose import explain_failure  # only for a failure
+
         raise explain_failure(failed, bundle, roots) from None
     removal.release_networks(roots, bundle.container.id)
     users.mount_again(bundle.rootfs)
