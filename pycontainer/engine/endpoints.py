@@ -11,7 +11,7 @@ import os
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import attachments, containers, firewall, life, neighbours
-from pycontainer.engine.attachments import directory, note, table_of
+from pycontainer.engine.attachments import directory, table_of
 from pycontainer.engine.networks import network_called
 from pycontainer.errors import Conflict, UsageError
 from pycontainer.network import addresses, bridge, links, nftables
@@ -41,9 +41,6 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     mode, options = bundle.asked.network, bundle.asked
     if mode.startswith("container:"):
         _join(roots, bundle, mode.removeprefix("container:"))
-    if mode != "bridge":
-        if options.publish:
-            note(f"published ports are discarded with --network {mode}")
         return Attachment()
     container_id = bundle.container.id
     asked = [(endpoint, network_called(roots, endpoint.name)) for endpoint in wanted(options)]

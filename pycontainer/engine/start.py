@@ -246,7 +246,12 @@ def perform(plan: Plan, given: dict[Slot, int], name: str, observer: Observer | 
 
 
 def _network(roots: Roots, bundle: Bundle) -> Networking:
-    if bundle.asked.network in ("none", "host"):
+    mode = bundle.asked.network
+    if mode in ("none", "host"):
+        if bundle.asked.publish:
+            from pycontainer.engine.attachments import note
+
+            note(f"published ports are discarded with --network {mode}")
         return NO_NETWORK
     from pycontainer.engine import endpoints  # +5 ms
     from pycontainer.plan import network

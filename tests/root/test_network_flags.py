@@ -506,3 +506,9 @@ def test_a_thousand_ports_are_published_and_taken_back(net: HostedPyc, host: Nam
     assert len(inspected(net, "many")["Ports"]) == 1000
     net("rm", "-f", "many").ok()
     nothing_is_left(net, host)
+
+
+@pytest.mark.parametrize("mode", ["none", "host"])
+def test_ports_that_nobody_can_publish_are_not_dropped_in_silence(net: HostedPyc, mode: str) -> None:
+    done = net("run", "--rm", "--network", mode, "-p", "8080:80", "busybox", "true").ok()
+    assert f"published ports are discarded with --network {mode}" in done.stderr
