@@ -162,7 +162,12 @@ def stage() -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="pyc-bench-", ignore_cleanup_errors=True) as scratch:
         try:
             with ExitStack() as stack:
-                yield Stage(scratch, stack)
+                made = Stage(scratch, stack)
+                try:
+                    yield made
+                finally:
+                    if "engines" in vars(made):  # amid a turn a container may be there
+                        made.clear()
         finally:
             unmount_below(scratch)
 
