@@ -9,7 +9,7 @@ from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH
 from collections.abc import Iterator
 
 from pycontainer.core.constants import TIOCSWINSZ
-from pycontainer.oci import runtime
+from pycontainer.oci import control, runtime
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
             return wait(state.pid, ours)
         finally:
             if not keep:
-                runtime.delete(home, name, force=True)
+                control.delete(home, name, force=True)
 
 
 def execute(home: Home, name: str, process: Process, wanted: Wanted) -> int:

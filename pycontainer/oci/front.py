@@ -112,12 +112,12 @@ def _run(home: Home, options: Options, words: list[str]) -> int:
 
 
 def _start_or_delete(home: Home, name: str) -> None:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control, runtime
 
     try:
         runtime.start(home, name)
     except BaseException:
-        runtime.delete(home, name, force=True)
+        control.delete(home, name, force=True)
         raise
 
 
@@ -159,9 +159,9 @@ def _print(value: Any) -> None:
 
 
 def _kill(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control
 
-    runtime.kill(
+    control.kill(
         home, words[0], signal_number(words[1] if len(words) > 1 else "TERM"), everybody=options.get("all", False)
     )
     return 0
@@ -184,23 +184,23 @@ def signal_number(name: str) -> int:
 
 
 def _delete(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control
 
-    runtime.delete(home, words[0], force=options.get("force", False))
+    control.delete(home, words[0], force=options.get("force", False))
     return 0
 
 
 def _pause(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control
 
-    runtime.pause(home, words[0], frozen=True)
+    control.pause(home, words[0], frozen=True)
     return 0
 
 
 def _resume(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control
 
-    runtime.pause(home, words[0], frozen=False)
+    control.pause(home, words[0], frozen=False)
     return 0
 
 
@@ -238,9 +238,9 @@ def _list(home: Home, options: Options, words: list[str]) -> int:
 
 
 def _ps(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.oci import runtime
+    from pycontainer.oci import control
 
-    found = runtime.pids(home.read(words[0]))
+    found = control.pids(home.read(words[0]))
     if options.get("format", "table") == "json":
         from pycontainer import jsontext
 
