@@ -7,7 +7,7 @@
  */
 #include "performer.h"
 
-enum { EBUSY_ = 16, EINVAL_ = 22, EPROTO_ = 71 };
+enum { EINTR_ = 4, EBUSY_ = 16, EINVAL_ = 22, EPROTO_ = 71 };
 enum { MSG_NOSIGNAL_ = 0x4000, PROT_READ_WRITE = 3, MAP_PRIVATE_ = 2, CLOCK_MONOTONIC_ = 1 };
 enum { EXIT_REFUSED = 120, EXIT_FAILED = 121 };
 
@@ -56,6 +56,13 @@ static void pause_ns(int64_t ns) {
 static void leave(int code) {
   for (;;)
     SYS(exit_group, code);
+}
+
+/* Stay until whoever reads our reports has gone, or killed us: to the monitor, our end would look like the program's. */
+static void await_reader(void) {
+  char none;
+  while (SYS(read, STATUS_FD, &none, 1) == -EINTR_)
+    continue;
 }
 
 /* --- loading: after this, every offset, slot and count in the plan is inside its bounds ------------------------- */
@@ -251,6 +258,8 @@ static int step(struct plan_call *c, unsigned index, int role) {
     plan.slots[c->out] = error ? -1 : (int)result;
   if (error && !tolerated(c, error)) {
     report(index, (int32_t)error, result, began ? now_ns() - began : 0, 1);
+    if (role != ROLE_MONITOR)
+      await_reader();
     return -1;
   }
   if (loud)

@@ -264,9 +264,9 @@ class Performance:
             kernel.pidfd_send_signal(self.pidfd, SIGKILL)
 
     def close(self) -> None:
-        """Wait for the monitor's end and release its descriptors."""
-        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        """Release the monitor's descriptors, for which a process that failed may wait, and wait for its end."""
         self._release()
+        os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
 
     def leave(self) -> None:
