@@ -50,7 +50,7 @@ def top(roots: Roots, name: str, options: Sequence[str] = ()) -> Processes:
         raise not_running(container)
     members = members_of(container)
     if options and list(options) != ["-ef"]:
-        return _of_ps(options, set(members))
+        return _of_ps(options, members)
     rows = (_described(pid) for pid in members)
     return Processes(DEFAULT, tuple(row for row in rows if row))
 
@@ -125,7 +125,7 @@ def _ps(*options: str) -> CompletedProcess[str]:
         raise HostLacks("this host has no ps", hint="without options for it, top needs none") from None
 
 
-def _of_ps(options: Sequence[str], members: set[int]) -> Processes:
+def _of_ps(options: Sequence[str], members: Sequence[int]) -> Processes:
     done = _ps(*options, "-q", ",".join(map(str, members)))  # without -q, -o shows who has our user and terminal
     if done.returncode:
         done = _ps(*options)  # another ps may not know that option
