@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # `signal` itself takes 2 ms to load
 
 from pycontainer import __version__
 from pycontainer.cli.flags import Flag, Flags, switch
@@ -18,6 +19,7 @@ from pycontainer.oci import grammar
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import NoReturn
 
     from pycontainer.engine.options import RunOptions
@@ -74,9 +76,18 @@ def main() -> NoReturn:
 _interrupted: list[int] = []
 
 
-def interrupt(number: int, frame: object) -> NoReturn:
-    """Handle SIGINT, and note it: amid an import the interpreter makes a TypeError of the exception."""
-    _interrupted.append(number)
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle SIGINT. Amid an import it waits: an exception there can keep a lock of the interpreter for ever.
+
+    Raises KeyboardInterrupt.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal(SIGALRM, interrupt)
+            setitimer(ITIMER_REAL, 0.001)
+            return
+        frame = frame.f_back
+    _interrupted.append(number)  # who turns the exception into another does not deceive us
     raise KeyboardInterrupt
 
 

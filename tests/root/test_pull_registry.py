@@ -452,7 +452,9 @@ def test_twenty_cuts_cost_no_more_than_a_tenth_of_the_bytes(store: Store, fake: 
 
 
 PULL = """if True:
-    import sys
+    import signal, sys
+    from pycontainer.cli import interrupt
+    signal.signal(signal.SIGINT, interrupt)  # as the command has it
     from pycontainer.engine.pull import pull
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Store

@@ -128,6 +128,26 @@ def test_being_interrupted_is_quiet(pyc, failing, error, status):
     assert pyc("fail") == (status, "", "")
 
 
+AMID_AN_IMPORT = """
+import signal, sys, time
+from pycontainer.cli import interrupt
+signal.signal(signal.SIGINT, interrupt)
+try:
+    import interrupts_itself
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted", sys.modules["interrupts_itself"].whole)
+"""
+
+
+def test_an_interrupt_amid_an_import_waits_for_its_end(tmp_path):
+    module = "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.01)\nwhole = True\n"
+    (tmp_path / "interrupts_itself.py").write_text(module)
+    argv = [sys.executable, "-c", AMID_AN_IMPORT]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted True\n", "")
+
+
 def test_a_bug_is_called_one_and_shows_its_traceback_only_when_asked(pyc, failing):
     failing(ValueError("oops"))
     status, _, err = pyc("fail")
