@@ -413,7 +413,7 @@ def test_an_address_of_hardware_and_of_ip_are_as_asked(net: HostedPyc) -> None:
         assert text in shown
     for name in ("front", "back", "box"):
         net("run", "--rm", "--network", "lan", "busybox", "ping", "-c1", "-W2", name).ok()
-    long = "name=lan,ip=10.66.0.10,mac-address=02:11:22:33:44:66,alias=third,link-local-ip=169.254.1.3,driver-opt=a=b"
+    long = "name=lan,ip=10.66.0.10,mac-address=02:11:22:33:44:66,alias=third,link-local-ip=169.254.1.3"
     net("run", "-d", "--name", "more", "--network", long, *SLEEP).ok()
     assert ping(net, "box", "third").code == 0
     for words in (
@@ -423,6 +423,8 @@ def test_an_address_of_hardware_and_of_ip_are_as_asked(net: HostedPyc) -> None:
         ["--ip", "fd66::3"],
     ):
         assert net("run", "--rm", "--network", "lan", *words, *SLEEP).code == 125
+    refused = net("run", "--rm", "--network", "name=lan,driver-opt=a=b", *SLEEP)
+    assert refused.code == 125 and "driver-opt is not supported" in refused.stderr
     refused = net("run", "--rm", "--network-alias", "x", *SLEEP)
     assert refused.code == 125 and "networks that you have made" in refused.stderr
 

@@ -20,6 +20,7 @@ from pycontainer.image.store import Store
 from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry
 from tests.support.host import needs_command, needs_filesystem
+from tests.support.states import until
 from tests.support.tars import directory, member, tar
 
 pytestmark = [pytest.mark.root, needs_filesystem("ext4"), needs_command("mkfs.ext4")]
@@ -47,7 +48,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "place").mkdir()
     subprocess.run(["mount", "-o", "loop", str(tmp_path / "disk"), str(tmp_path / "place")], check=True)
     yield tmp_path / "place"
-    subprocess.run(["umount", str(tmp_path / "place")], check=True)
+    until(lambda: subprocess.run(["umount", str(tmp_path / "place")], check=False).returncode == 0, "nobody uses it")
 
 
 def leave(place: Path, resource: str, amount: int) -> None:

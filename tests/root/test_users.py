@@ -184,9 +184,9 @@ OFF = {
     "--cap-add SYS_ADMIN": "--cap-add CAP_SYS_ADMIN",
     "--cap-add ALL": "--cap-add ALL",
     "--cap-add MKNOD": "--cap-add CAP_MKNOD",
-    "--user 65536": "an id above 65535, too many layers, or a filesystem or kernel that can't map ids",
-    "--user 1:70000": "an id above 65535, too many layers, or a filesystem or kernel that can't map ids",
-    "--group-add 70000": "an id above 65535, too many layers, or a filesystem or kernel that can't map ids",
+    "--user 65536": "an id above 65535, or a filesystem or kernel that can't map ids",
+    "--user 1:70000": "an id above 65535, or a filesystem or kernel that can't map ids",
+    "--group-add 70000": "an id above 65535, or a filesystem or kernel that can't map ids",
 }
 
 
