@@ -58,7 +58,7 @@ static void leave(int code) {
     SYS(exit_group, code);
 }
 
-/* Stay until whoever reads our reports has gone, or killed us: to the monitor, our end would look like the program's. */
+/* Stay until whoever reads our reports has gone, or kills us: the monitor would take our end for the program's. */
 static void await_reader(void) {
   char none;
   while (SYS(read, STATUS_FD, &none, 1) == -EINTR_)
