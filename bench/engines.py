@@ -107,7 +107,7 @@ def _with_tag(image: str) -> str:
 
 _WITH_WORKERS = """if True:
     import sys
-    from pycontainer.engine.pull import pull
+    from pycontainer.engine.image.pull import pull
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Store
     pull(Store(sys.argv[1]), Reference.parse(sys.argv[2]), jobs=int(sys.argv[3]))

@@ -25,10 +25,10 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.engine.history import Step
+    from pycontainer.engine.image.history import Step
+    from pycontainer.engine.image.push import Pushed
+    from pycontainer.engine.image.search import Found
     from pycontainer.engine.options import Roots
-    from pycontainer.engine.push import Pushed
-    from pycontainer.engine.search import Found
     from pycontainer.image.credentials import Saved
     from pycontainer.image.events import Listener
     from pycontainer.image.platform import Platform
@@ -88,9 +88,9 @@ def pull(
     Raises:
         InvalidReference, RegistryError, VerificationError, LayerError, ImageError, StoreError.
     """
-    from pycontainer.engine.obtain import of_candidates
-    from pycontainer.engine.pull import pull as fetch  # requests: 80 ms
-    from pycontainer.engine.sources import open_source
+    from pycontainer.engine.image.obtain import of_candidates
+    from pycontainer.engine.image.pull import pull as fetch  # requests: 80 ms
+    from pycontainer.engine.image.sources import open_source
 
     store, wanted = _store(roots), _platform(platform)
     if source := open_source(name):
@@ -124,7 +124,7 @@ def push(
     Raises:
         NotFound, InvalidReference, RegistryError, StoreError.
     """
-    from pycontainer.engine.push import push as send  # requests: 80 ms
+    from pycontainer.engine.image.push import push as send  # requests: 80 ms
     from pycontainer.image.reference import Reference
 
     return send(
@@ -197,7 +197,7 @@ def history(name_or_id: str, *, roots: Roots | None = None) -> Sequence[Step]:
     Raises:
         NotFound: there is none, or several.
     """
-    from pycontainer.engine.history import history as steps
+    from pycontainer.engine.image.history import history as steps
 
     return steps(get(name_or_id, roots=roots))
 
@@ -249,7 +249,7 @@ def save(names: Sequence[str], path: str, *, form: str = "docker-archive", roots
     Raises:
         NotFound: no such image. StoreError: the archive can't be written.
     """
-    from pycontainer.engine.archives import save as write  # 30 ms
+    from pycontainer.engine.image.archives import save as write  # 30 ms
     from pycontainer.engine.output import whole_file
 
     with whole_file(path) as fd:
@@ -265,7 +265,7 @@ def load(
         ImageError: the archive is malformed or hostile; then none of its images is there.
         StoreError: it can't be read, or the disk is full.
     """
-    from pycontainer.engine.archives import load as read  # 30 ms
+    from pycontainer.engine.image.archives import load as read  # 30 ms
 
     fd = _open(path)
     try:
@@ -298,7 +298,7 @@ def import_root(
         UsageError: a change that makes no sense. InvalidReference: ``name`` is none.
         LayerError: the archive is malformed or hostile. StoreError: it can't be read, or the disk is full.
     """
-    from pycontainer.engine.import_ import import_root as make  # 30 ms
+    from pycontainer.engine.image.import_ import import_root as make  # 30 ms
     from pycontainer.image.reference import Reference
 
     wanted, reference = _platform(platform), Reference.parse(name) if name else None
@@ -318,7 +318,7 @@ def tags(name: str, *, credentials: Credentials | None = None, insecure: bool | 
     Raises:
         InvalidReference, RegistryError.
     """
-    from pycontainer.engine.search import tags as listed  # requests: 80 ms
+    from pycontainer.engine.image.search import tags as listed  # requests: 80 ms
     from pycontainer.image.shortnames import candidates
 
     return listed(candidates(name)[0], credentials=credentials, insecure=insecure)
@@ -332,7 +332,7 @@ def search(
     Raises:
         RegistryError: it can't be reached, or can't be searched.
     """
-    from pycontainer.engine.search import search as found  # requests: 80 ms
+    from pycontainer.engine.image.search import search as found  # requests: 80 ms
 
     return found(term, limit=limit, credentials=credentials, insecure=insecure)
 
@@ -351,7 +351,7 @@ def login(server: str, user: str, password: str, *, insecure: bool | None = None
     Raises:
         RegistryError: the registry can't be reached, or refuses. StoreError: the login can't be written.
     """
-    from pycontainer.engine import login as engine  # requests: 80 ms
+    from pycontainer.engine.image import login as engine  # requests: 80 ms
 
     return engine.login(engine.registry_name(server), engine.Login(user, password), insecure=insecure)
 
@@ -362,7 +362,7 @@ def logout(server: str) -> bool:
     >>> images.logout("registry.example.com")
     False
     """
-    from pycontainer.engine import login as engine  # requests: 80 ms
+    from pycontainer.engine.image import login as engine  # requests: 80 ms
 
     return bool(engine.logout(engine.registry_name(server)))
 

@@ -27,7 +27,7 @@ def command(
     pause: bool,
 ) -> None:
     """Make an image."""
-    from pycontainer.engine.commit import commit
+    from pycontainer.engine.image.commit import commit
 
     reference = Reference.parse(name) if name else None
     made = commit(session.roots, container, reference, author=author, message=message, change=change, pause=pause)

@@ -6,7 +6,7 @@ import click
 
 from pycontainer.cli import Session, human, listing
 from pycontainer.cli.images import moment, of_platform
-from pycontainer.engine.history import Step, history
+from pycontainer.engine.image.history import Step, history
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 

@@ -27,7 +27,7 @@ def command(
     session: Session, /, source: str, name: str | None, changes: tuple[str, ...], message: str, platform: str
 ) -> None:
     """Make an image."""
-    from pycontainer.engine.import_ import import_root  # +80 ms
+    from pycontainer.engine.image.import_ import import_root  # +80 ms
 
     store = Store(session.roots.root)
     reference = Reference.parse(name) if name else None
@@ -45,7 +45,7 @@ def _found(store: Store, source: str) -> Iterator[int]:
         with opened(source) as fd:
             yield fd
         return
-    from pycontainer.engine.import_ import download
+    from pycontainer.engine.image.import_ import download
 
     fd = download(store, source)
     try:

@@ -70,9 +70,9 @@ class Looking(Record):
         return image_document(of_platform(image, (self.platform,) if self.platform else (), name))
 
     def _network(self, name: str) -> Document:
-        from pycontainer.engine import network_documents  # +5 ms, and most look for something else
+        from pycontainer.engine.network import documents  # +5 ms, and most look for something else
 
-        return network_documents.document(self.roots, name)
+        return documents.document(self.roots, name)
 
     def _volume(self, name: str) -> Document:
         from pycontainer.engine import volumes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, /, source: str, platform: str, quiet: bool) -> None:
     """Bring images from an archive."""
-    from pycontainer.engine.archives import load  # +80 ms
+    from pycontainer.engine.image.archives import load  # +80 ms
 
     wanted = Platform.parse(platform) if platform else None
     bars = progress.for_stream(sys.stdout)

@@ -8,7 +8,7 @@ import click
 
 from pycontainer.cli import Session
 from pycontainer.cli.registry_flags import authfile_flag, insecure, registry_flags
-from pycontainer.engine import login as engine
+from pycontainer.engine.image import login as engine
 from pycontainer.errors import NotFound, RegistryError, UsageError
 
 _SECRET_MAX = 64 << 10

@@ -27,7 +27,7 @@ _INSECURE = click.option("--insecure", is_flag=True, help="The registry may be p
 @click.pass_obj
 def create(session: Session, /, name: str, manifests: tuple[str, ...], amend: bool, insecure: bool) -> None:
     """Make a list."""
-    from pycontainer.engine import manifests as engine  # requests: +80 ms
+    from pycontainer.engine.image import manifests as engine  # requests: +80 ms
 
     access = engine.Access(insecure)
     made = engine.create(Store(session.roots.root), name, manifests, amend=amend, access=access)
@@ -55,7 +55,7 @@ def annotate(
     variant: str,
 ) -> None:
     """Say what an image is for."""
-    from pycontainer.engine import manifests as engine
+    from pycontainer.engine.image import manifests as engine
 
     engine.annotate(
         Store(session.roots.root),
@@ -76,7 +76,7 @@ def annotate(
 @click.pass_obj
 def push(session: Session, /, name: str, purge: bool, insecure: bool) -> None:
     """Send a list."""
-    from pycontainer.engine import manifests as engine
+    from pycontainer.engine.image import manifests as engine
 
     bars = progress.for_stream(sys.stderr, progress.PUSH)
     try:
@@ -97,7 +97,7 @@ def inspect(session: Session, /, names: tuple[str, ...], verbose: bool, insecure
     """Show a list or manifest."""
     if len(names) > 2:
         raise click.UsageError("there are more than two names")
-    from pycontainer.engine import manifests as engine
+    from pycontainer.engine.image import manifests as engine
 
     store, access = Store(session.roots.root), engine.Access(insecure)
     document: Any = json.loads(engine.inspect(store, *names, access=access).data)
@@ -111,6 +111,6 @@ def inspect(session: Session, /, names: tuple[str, ...], verbose: bool, insecure
 @click.pass_obj
 def rm(session: Session, /, names: tuple[str, ...]) -> int:
     """Forget lists."""
-    from pycontainer.engine import manifests as engine
+    from pycontainer.engine.image import manifests as engine
 
     return for_each(names, lambda name: engine.remove(Store(session.roots.root), name))

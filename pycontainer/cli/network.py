@@ -10,8 +10,8 @@ from pycontainer.cli import Session, listing
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.prune import Chosen
 from pycontainer.cli.template import Template, to_json
-from pycontainer.engine import connect as connecting
-from pycontainer.engine import firewall, network_documents, networks
+from pycontainer.engine.network import connect as connecting
+from pycontainer.engine.network import documents, firewall, networks
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
 from pycontainer.network.design import Draft
@@ -126,8 +126,8 @@ def _subnets(
 def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool, quiet: bool) -> None:
     """List networks, those without a bridge too."""
     chosen = listing.Filters(filters, frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"]))
-    documents = [document for document in network_documents.documents(session.roots) if _passes(document, chosen)]
-    rows = [_row(document, no_trunc) for document in documents]
+    found = [document for document in documents.documents(session.roots) if _passes(document, chosen)]
+    rows = [_row(document, no_trunc) for document in found]
     listing.write(rows, HEADERS, DEFAULT, form or ("{{.ID}}" if quiet else ""))
 
 
@@ -173,8 +173,8 @@ def inspect(session: Session, /, form: str, verbose: bool, names: tuple[str, ...
     found: list[dict[str, Any]] = []
 
     def look(name: str) -> None:
-        document = network_documents.document(session.roots, name)
-        found.append(document | network_documents.in_the_kernel(session.roots, name) if verbose else document)
+        document = documents.document(session.roots, name)
+        found.append(document | documents.in_the_kernel(session.roots, name) if verbose else document)
 
     status = for_each(names, look)
     if not form:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session
-from pycontainer.engine import attachments, containers
+from pycontainer.engine import containers
+from pycontainer.engine.network import attachments
 from pycontainer.errors import NotFound
 
 

@@ -114,7 +114,7 @@ def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, 
 
 
 def _networks(session: Session, chosen: Chosen) -> Pruned:
-    from pycontainer.engine import networks
+    from pycontainer.engine.network import networks
 
     return Pruned(tuple(networks.prune(session.roots, lambda network: chosen.passes(network.created, network.labels))))
 

@@ -203,7 +203,7 @@ def _network(roots: Roots | None, container: Container) -> tuple[list[str], list
     named = [endpoint[0] for endpoint in asked] if mode == "bridge" else [mode]
     if roots is None or mode != "bridge" or container.state not in ("running", "paused"):
         return named, []
-    from pycontainer.engine.attachments import attachment_of  # +5 ms, where somebody has a network
+    from pycontainer.engine.network.attachments import attachment_of  # +5 ms, where somebody has a network
 
     attachment = attachment_of(roots, container.id)
     return named, [str(port) for port in attachment.ports] if attachment else []

@@ -54,7 +54,7 @@ def command(
 
 
 def _all_tags(name: str, anyhow: bool | None) -> list[str]:
-    from pycontainer.engine.search import tags  # requests: +80 ms
+    from pycontainer.engine.image.search import tags  # requests: +80 ms
     from pycontainer.image.shortnames import candidates
 
     reference = candidates(name)[0]
@@ -66,9 +66,9 @@ def _all_tags(name: str, anyhow: bool | None) -> list[str]:
 def _pull(
     session: Session, name: str, wanted: Platform | None, *, quiet: bool, explain: bool, anyhow: bool | None
 ) -> None:
-    from pycontainer.engine.obtain import of_candidates
-    from pycontainer.engine.pull import pull  # requests: +80 ms
-    from pycontainer.engine.sources import open_source
+    from pycontainer.engine.image.obtain import of_candidates
+    from pycontainer.engine.image.pull import pull  # requests: +80 ms
+    from pycontainer.engine.image.sources import open_source
 
     source = open_source(name)
     listener: progress.Listener = progress.for_stream(sys.stdout)

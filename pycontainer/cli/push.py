@@ -39,7 +39,7 @@ def command(
     tls_verify: bool | None,
 ) -> None:
     """Send an image."""
-    from pycontainer.engine.push import tags_of  # requests: +80 ms
+    from pycontainer.engine.image.push import tags_of  # requests: +80 ms
 
     store = Store(session.roots.root)
     references = tags_of(store, name) if all_tags else [Reference.parse(name)]
@@ -64,7 +64,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _push(store: Store, reference: Reference, platform: Platform | None, anyhow: bool | None, *, quiet: bool) -> str:
-    from pycontainer.engine.push import push
+    from pycontainer.engine.image.push import push
 
     bars = progress.for_stream(sys.stdout, progress.PUSH)
     listener: Listener | None = None if quiet else bars

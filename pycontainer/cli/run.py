@@ -56,7 +56,7 @@ def progress_of(options: RunOptions, observer: Narrator | None, stack: ExitStack
     def listen(event: Event) -> None:
         if not made:
             from pycontainer.cli import progress  # most starts need no pull
-            from pycontainer.engine.sources import open_source
+            from pycontainer.engine.image.sources import open_source
             from pycontainer.explain.pull import PullNarrator
 
             if not open_source(options.image):

@@ -30,7 +30,7 @@ from pycontainer.image.store import Store
 @click.pass_obj
 def command(session: Session, /, names: tuple[str, ...], output: str, platform: str, form: str) -> None:
     """Write images into an archive."""
-    from pycontainer.engine.archives import save  # +30 ms
+    from pycontainer.engine.image.archives import save  # +30 ms
     from pycontainer.engine.output import whole_file
 
     if not output and os.isatty(1):

@@ -37,7 +37,7 @@ def command(
     term: str,
 ) -> None:
     """Search."""
-    from pycontainer.engine import search  # requests: +80 ms
+    from pycontainer.engine.image import search  # requests: +80 ms
 
     if limit is not None and not 1 <= limit <= 100:
         raise UsageError(f"limit must be 1 to 100, not {limit}")

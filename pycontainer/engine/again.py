@@ -11,7 +11,7 @@ from pycontainer.engine import containers, events, files, life, policy, removal,
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources
 from pycontainer.engine.foreground import View, live
-from pycontainer.engine.obtain import obtained
+from pycontainer.engine.image.obtain import obtained
 from pycontainer.engine.options import RunOptions
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pycontainer.engine.containers import Container
+    from pycontainer.engine.image.pull import Event
     from pycontainer.engine.options import Roots
-    from pycontainer.engine.pull import Event
 
 ALIVE = ("running", "paused")
 PATIENCE = 10.0  # seconds

@@ -82,7 +82,7 @@ def run_captured(
     """
     from pycontainer.engine import events, foreground  # who only enters containers makes none
     from pycontainer.engine.create import create
-    from pycontainer.engine.obtain import obtained
+    from pycontainer.engine.image.obtain import obtained
     from pycontainer.engine.privilege import require_root
     from pycontainer.engine.repair import repair
     from pycontainer.engine.start import Stdio, start

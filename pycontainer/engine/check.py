@@ -163,7 +163,7 @@ class _Check:
         """Ask the registry for what is missing; by digest, as the tag may mean another image by now."""
         if not self._repair or not entry.name:
             return ""
-        from pycontainer.engine.pull import pull  # requests and threads: 80 ms
+        from pycontainer.engine.image.pull import pull  # requests and threads: 80 ms
 
         reference = Reference.parse(entry.name)
         by_digest = Reference(reference.registry, reference.repository, "", entry.source)
@@ -186,7 +186,7 @@ class _Check:
     def _unpack_again(self, entry: ImageEntry, diff_ids: list[str]) -> str:
         if not self._repair or self._users(entry.image_id):
             return ""
-        from pycontainer.engine.fetch import fetch
+        from pycontainer.engine.image.fetch import fetch
 
         for diff_id in diff_ids:
             staging.trash(self._store, self._store.layer_path(diff_id))

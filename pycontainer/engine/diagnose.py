@@ -146,7 +146,7 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
 
 
 def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
-    from pycontainer.engine.port_owner import owner_of
+    from pycontainer.engine.network.port_owner import owner_of
     from pycontainer.network import addresses
 
     address = failed.call.args[1]

@@ -6,10 +6,11 @@ import json
 import time
 from typing import Any
 
-from pycontainer.engine import health, life, network_documents, policy
+from pycontainer.engine import health, life, policy
 from pycontainer.engine.containers import UNSEEN
 from pycontainer.engine.host_config import host_config, port_bindings
 from pycontainer.engine.mounts import mount_points
+from pycontainer.engine.network import documents
 from pycontainer.engine.recall import recalled
 from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.reference import Reference
@@ -128,7 +129,7 @@ def container_document(roots: Roots, container: Container) -> Document:
         },
         "Mounts": mount_points(roots, container),
         "Config": _container_config(container, made_of, spec),
-        "NetworkSettings": network_documents.settings_document(roots, container),
+        "NetworkSettings": documents.settings_document(roots, container),
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pycontainer.engine.create import describe, new_identity
+from pycontainer.engine.image.sources import open_source
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.run import stdio_of
-from pycontainer.engine.sources import open_source
 from pycontainer.engine.start import given_slots, group_for, plan_for
 from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.manifest import Descriptor, ImageConfig

@@ -136,7 +136,7 @@ def forget_live(roots: Roots, container_id: str) -> None:
 def release_networks(roots: Roots, container_id: str) -> None:
     """Give back its addresses and ports."""
     if os.path.exists(roots.live(container_id) + "/network.json"):
-        from pycontainer.engine import endpoints
+        from pycontainer.engine.network import endpoints
 
         endpoints.release(roots, container_id)
 

@@ -39,7 +39,7 @@ def repair(roots: Roots) -> None:
             if (lock := life.try_lock(roots, container_id, os.O_CREAT)) is not None:
                 _repair(roots, container_id, lock)
             elif _is_half_connected(roots, container_id):
-                from pycontainer.engine.connect import mend
+                from pycontainer.engine.network.connect import mend
 
                 mend(roots, container_id)
             elif not os.path.isdir(roots.container(container_id)) and (pid := life.pid_of(roots, container_id)):

@@ -11,7 +11,7 @@ from pycontainer.engine import events, keys
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import create
 from pycontainer.engine.foreground import View, live
-from pycontainer.engine.obtain import obtained
+from pycontainer.engine.image.obtain import obtained
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.repair import repair
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.core.performer import Observer
-    from pycontainer.engine.pull import Event
+    from pycontainer.engine.image.pull import Event
 
 
 def run(

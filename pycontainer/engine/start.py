@@ -249,11 +249,11 @@ def _network(roots: Roots, bundle: Bundle) -> Networking:
     mode = bundle.asked.network
     if mode in ("none", "host"):
         if bundle.asked.publish:
-            from pycontainer.engine.attachments import note
+            from pycontainer.engine.network.attachments import note
 
             note(f"published ports are discarded with --network {mode}")
         return NO_NETWORK
-    from pycontainer.engine import endpoints  # +5 ms
+    from pycontainer.engine.network import endpoints  # +5 ms
     from pycontainer.plan import network
 
     return network.steps(endpoints.attach(roots, bundle))

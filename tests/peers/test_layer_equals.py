@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.image import staging
 from pycontainer.image.layer import unpack_layer
 from pycontainer.image.reference import Reference

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from images import build
-from pycontainer.engine.archives import load, save
+from pycontainer.engine.image.archives import load, save
 from pycontainer.engine.options import Roots
 from pycontainer.image.store import Store
 from tests.support.cli import Pyc

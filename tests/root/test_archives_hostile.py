@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pycontainer.engine.archives import load
+from pycontainer.engine.image.archives import load
 from pycontainer.errors import ImageError, PycError
 from pycontainer.image import manifest as m
 from pycontainer.image.store import Store

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from pycontainer.engine.commit import commit
 from pycontainer.engine.diff import diff
+from pycontainer.engine.image.commit import commit
 from pycontainer.engine.options import Roots
 from pycontainer.image.store import Store
 from tests.support.cli import Pyc, sh

@@ -21,7 +21,7 @@ from contextlib import ExitStack
 import pytest
 
 from images.registry import SKOPEO_COPY, Registry
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.errors import RegistryError
 from pycontainer.image import staging
 from pycontainer.image.events import Event

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.errors import StoreError
 from pycontainer.image import staging
 from pycontainer.image.reference import Reference

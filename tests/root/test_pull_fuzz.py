@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.errors import PycError
 from pycontainer.image import manifest as m
 from pycontainer.image import staging

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.image import staging
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Patience

@@ -17,7 +17,7 @@ from contextlib import suppress
 import pytest
 import zstandard
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.errors import ImageError, LayerError, NotFound, RegistryError, StoreError, VerificationError
 from pycontainer.image import manifest as m
 from pycontainer.image import staging
@@ -168,7 +168,7 @@ def test_a_pull_that_finds_nothing_new_does_without_requests(store: Store, fake:
     first = get(store, fake)
     code = f"""if True:
         import sys
-        from pycontainer.engine.pull import pull
+        from pycontainer.engine.image.pull import pull
         from pycontainer.image.reference import Reference
         from pycontainer.image.store import Store
         print(pull(Store({store.root!r}), Reference.parse("{fake.host}/app:1")).id, "requests" in sys.modules)
@@ -455,7 +455,7 @@ PULL = """if True:
     import signal, sys
     from pycontainer.cli import interrupt
     signal.signal(signal.SIGINT, interrupt)  # as the command has it
-    from pycontainer.engine.pull import pull
+    from pycontainer.engine.image.pull import pull
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Store
     def progress(event):

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from images.registry import Registry, free_port
+from pycontainer.engine.image.push import push
 from pycontainer.engine.options import Roots
-from pycontainer.engine.push import push
 from pycontainer.errors import RegistryError
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
@@ -56,7 +56,7 @@ def test_a_push_that_sends_nothing_does_without_requests(pyc: Pyc, roots: Roots,
     pyc("push", copy).ok()
     code = f"""if True:
         import sys
-        from pycontainer.engine.push import push
+        from pycontainer.engine.image.push import push
         from pycontainer.image.reference import Reference
         from pycontainer.image.store import Store
         print(push(Store({roots.root!r}), Reference.parse("{copy}")).digest, "requests" in sys.modules)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from images.registry import Registry
+from pycontainer.engine.image.pull import pull
 from pycontainer.engine.options import Roots
-from pycontainer.engine.pull import pull
 from pycontainer.image.push import Pusher
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pycontainer.engine.pull import pull
+from pycontainer.engine.image.pull import pull
 from pycontainer.image import layer as _layer  # noqa: F401  what a pull imports late, it imports here once for all
 from pycontainer.image import staging
 from pycontainer.image.compression import decompress as _decompress  # noqa: F401

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pycontainer.engine.sources import open_source
+from pycontainer.engine.image.sources import open_source
 from pycontainer.errors import InvalidReference, UsageError
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from pycontainer.engine.fetch import Found, fetch_content, find_manifest
+from pycontainer.engine.image.fetch import Found, fetch_content, find_manifest
 from pycontainer.errors import PycError, RegistryError, StoreError
 from pycontainer.image import events, staging
 from pycontainer.image.events import Event, Listener

@@ -42,7 +42,7 @@ def obtained(roots: Roots, options: RunOptions, progress: Callable[[Event], None
 def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[[Event], None] | None) -> Image:
     platform = Platform.parse(options.platform) if options.platform else None
     if options.image.startswith(SOURCES):
-        from pycontainer.engine.sources import open_source
+        from pycontainer.engine.image.sources import open_source
 
         if source := open_source(options.image):
             return source.take(store, platform=platform, progress=progress)
@@ -52,7 +52,7 @@ def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[
         except NotFound:
             if options.pull == "never":
                 raise
-    from pycontainer.engine.pull import pull  # requests and threads: +80 ms, only when pulling
+    from pycontainer.engine.image.pull import pull  # requests and threads: +80 ms, only when pulling
 
     def attempt(reference: Reference) -> Image:
         image = pull(store, reference, platform=platform, progress=progress)

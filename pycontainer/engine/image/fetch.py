@@ -19,9 +19,9 @@ import os
 import threading
 from collections.abc import Generator, Iterator
 
-from pycontainer.engine import team
-from pycontainer.engine.blob import Blob, Source, waiter
-from pycontainer.engine.pipeline import in_thread
+from pycontainer.engine.image import team
+from pycontainer.engine.image.blob import Blob, Source, waiter
+from pycontainer.engine.image.pipeline import in_thread
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
 from pycontainer.image import events, staging
 from pycontainer.image.compression import UNPACKED_MAX, decompress

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pycontainer.engine import team
+from pycontainer.engine.image import team
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import events, staging
 from pycontainer.image.archive import spool, write_all

@@ -11,8 +11,9 @@ import os
 
 from pycontainer.core.directories import make_private
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import neighbours, settings
-from pycontainer.engine.attachments import attachments, directory, locked, note, table_of
+from pycontainer.engine import settings
+from pycontainer.engine.network import neighbours
+from pycontainer.engine.network.attachments import attachments, directory, locked, note, table_of
 from pycontainer.network import bridge, links, nftables, store
 from pycontainer.record import TYPE_CHECKING
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pycontainer.engine.fetch import fetch
+from pycontainer.engine.image.fetch import fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import docker_archive, events, flat_directory, oci_archive, staging
 from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, blob_name, open_tar

@@ -61,7 +61,7 @@ class FileSource(Record):
         Raises:
             NotFound: there is no such file, or no such image in it. ImageError: it can't be used.
         """
-        from pycontainer.engine.archives import open_archive, take  # +30 ms, and only for these
+        from pycontainer.engine.image.archives import open_archive, take  # +30 ms, and only for these
 
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)

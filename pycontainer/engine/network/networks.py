@@ -6,8 +6,9 @@ import contextlib
 import os
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, firewall
-from pycontainer.engine.attachments import attachments, directory, locked, table_of
+from pycontainer.engine import containers, events
+from pycontainer.engine.network import firewall
+from pycontainer.engine.network.attachments import attachments, directory, locked, table_of
 from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.network import bridge, nftables, store
 from pycontainer.network.store import DEFAULT, Network

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from pycontainer.engine import containers, events, filesystem
-from pycontainer.engine.fetch import fetch
+from pycontainer.engine.image.fetch import fetch
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import InvalidReference
 from pycontainer.image import changes, derive, staging

@@ -11,8 +11,9 @@ from pycontainer.core import constants as k
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
-from pycontainer.engine import attachments, containers, endpoints, events, neighbours
-from pycontainer.engine.networks import network_called
+from pycontainer.engine import containers, events
+from pycontainer.engine.network import attachments, endpoints, neighbours
+from pycontainer.engine.network.networks import network_called
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair

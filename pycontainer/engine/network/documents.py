@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pycontainer.engine import containers
-from pycontainer.engine.attachments import attachment_of
-from pycontainer.engine.networks import BUILT_IN, members
+from pycontainer.engine.network.attachments import attachment_of
+from pycontainer.engine.network.networks import BUILT_IN, members
 from pycontainer.errors import NotFound
 from pycontainer.network import store
 from pycontainer.network.connection import Attachment, Connection

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from pycontainer.engine.archives import all_or_nothing
-from pycontainer.engine.fetch import fetch
+from pycontainer.engine.image.archives import all_or_nothing
+from pycontainer.engine.image.fetch import fetch
 from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported, UsageError
 from pycontainer.image import derive, events, staging
 from pycontainer.image.archive import (

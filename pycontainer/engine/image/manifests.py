@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pycontainer.core.directories import make_private
-from pycontainer.engine.push import Event, Pushed, destination, repositories, send
+from pycontainer.engine.image.push import Event, Pushed, destination, repositories, send
 from pycontainer.errors import Conflict, ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import events, staging
 from pycontainer.image.digest import digest_of

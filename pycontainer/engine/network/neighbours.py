@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from pycontainer.engine import containers
-from pycontainer.engine.attachments import attachments, directory, locked
+from pycontainer.engine.network.attachments import attachments, directory, locked
 from pycontainer.errors import NotFound
 from pycontainer.network import names, resolver
 from pycontainer.network.names import Member

@@ -10,9 +10,10 @@ import contextlib
 import os
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import attachments, containers, firewall, life, neighbours
-from pycontainer.engine.attachments import directory, table_of
-from pycontainer.engine.networks import network_called
+from pycontainer.engine import containers, life
+from pycontainer.engine.network import attachments, firewall, neighbours
+from pycontainer.engine.network.attachments import directory, table_of
+from pycontainer.engine.network.networks import network_called
 from pycontainer.errors import Conflict, UsageError
 from pycontainer.network import addresses, bridge, links, nftables
 from pycontainer.network.connection import Attachment, Connection
@@ -58,7 +59,7 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     connections = _ranked(connections, [endpoint.gw_priority for endpoint, _ in asked])
     attachment = Attachment(container_id, table_of(roots), directory(roots), connections)
     if options.publish or options.publish_all:
-        from pycontainer.engine import ports
+        from pycontainer.engine.network import ports
 
         attachment = attachment._replace(ports=ports.of(bundle, connections, [network for _, network in asked]))
     _await_link(attachment)
