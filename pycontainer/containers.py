@@ -334,7 +334,7 @@ class Container:
     def kill(self, signal: str = "SIGKILL") -> None:
         """Send a signal to its first process: ``TERM``, ``SIGTERM`` or ``15``. Raises Conflict if it does not run."""
         from pycontainer.engine.stop import kill
-        from pycontainer.oci.grammar import signal_name
+        from pycontainer.oci.grammar.signals import signal_name
 
         kill(self.roots, self.id, signal_name(signal))
 
@@ -442,25 +442,26 @@ def _container_options(command: Command, options: dict[str, Any]) -> ContainerOp
 
 def _typed(options: dict[str, Any]) -> dict[str, Any]:
     """The options in the types that :class:`ContainerOptions` has."""
-    from pycontainer.oci import grammar, security
+    from pycontainer.oci import security
+    from pycontainer.oci.grammar import mounts, numbers, variables
 
     typed: dict[str, Any] = {
         name: tuple(value) if type(value).__name__ == "list" else value for name, value in options.items()
     }
     if "env" in typed:
-        typed["env"] = tuple(grammar.environment(entry) for entry in _env(options["env"]))
-    mounts = [grammar.volume(text) for text in _pairs(typed.pop("volumes", ()))]
-    mounts += [grammar.mount(text) if isinstance(text, str) else text for text in typed.pop("mounts", ())]
-    mounts += [grammar.tmpfs(text) for text in typed.pop("tmpfs", ())]
-    if mounts:
-        typed["mounts"] = tuple(mounts)
+        typed["env"] = tuple(variables.environment(entry) for entry in _env(options["env"]))
+    mounted = [mounts.volume(text) for text in _pairs(typed.pop("volumes", ()))]
+    mounted += [mounts.mount(text) if isinstance(text, str) else text for text in typed.pop("mounts", ())]
+    mounted += [mounts.tmpfs(text) for text in typed.pop("tmpfs", ())]
+    if mounted:
+        typed["mounts"] = tuple(mounted)
     if "publish" in typed:
         typed["publish"] = tuple(one for text in typed["publish"] for one in _publication(text))
     if "cpus" in typed:
         typed["nano_cpus"] = round(float(typed.pop("cpus")) * 1e9)
     for name in ("memory", "memory_reservation", "memory_swap", "shm_size"):
         if isinstance(typed.get(name), str):
-            typed[name] = grammar.size_or_unlimited(typed[name])
+            typed[name] = numbers.size_or_unlimited(typed[name])
     for name in ("cap_add", "cap_drop"):
         if name in typed:
             typed[name] = tuple(security.capability(text) for text in typed[name])
@@ -474,20 +475,20 @@ def _pairs(volumes: Mapping[str, str] | Sequence[str]) -> builtins.list[str]:
 
 
 def _publication(text: Any) -> Sequence[Any]:
-    from pycontainer.oci import grammar
+    from pycontainer.oci.grammar import ports
 
-    return [grammar.publish(text)] if isinstance(text, str) else [text]
+    return [ports.publish(text)] if isinstance(text, str) else [text]
 
 
 def _network(name: str) -> dict[str, Any]:
     """The mode, or the network as an endpoint; what the configuration says if nothing is asked for."""
-    from pycontainer.oci import grammar
+    from pycontainer.oci.grammar.networks import network
 
     if not name:
         from pycontainer.engine import settings
 
         name = settings.network("default_network", "bridge")
-    endpoint = grammar.network(name)
+    endpoint = network(name)
     if endpoint.name in ("none", "host") or endpoint.name.startswith("container:"):
         return {"network": endpoint.name}
     return {"network": "bridge", "endpoints": (endpoint,)}

@@ -15,7 +15,7 @@ from pycontainer import __version__
 from pycontainer.cli.flags import Flag, Flags, switch
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError, UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.words import choice
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ GLOBAL = Flags(
                 "--cgroup-manager",
                 "MANAGER",
                 "cgroup_manager",
-                grammar.choice("cgroupfs", "systemd"),
+                choice("cgroupfs", "systemd"),
                 "Who makes cgroups: cgroupfs (pyc itself) or systemd (or PYC_CGROUP_MANAGER)",
             ),
             switch("--debug", "debug", "Show the traceback of an unexpected error"),

@@ -9,7 +9,8 @@ from pycontainer.cli import Session
 from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
 from pycontainer.cli.run_flags import explain, keys
 from pycontainer.errors import ImageError, PycError, UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.numbers import integer
+from pycontainer.oci.grammar.words import no_nul
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FLAGS = Flags(
             switch("--help", "help", "Print this page"),
             switch("-d, --detach", "detach", "Leave it running, and its output to nobody"),
             Flag("--detach-keys", "string", "detach_keys", keys, "What to type to leave it (default ctrl-p,ctrl-q)"),
-            Flag("--cidfile", "string", "cidfile", grammar.no_nul, "Take the container's ID from a file"),
+            Flag("--cidfile", "string", "cidfile", "words:no_nul", "Take the container's ID from a file"),
             switch("-l, --latest", "latest", "In the newest container; then no name is given"),
             switch("--no-session", "", ""),
             switch("--dry-run", "dry_run", "Print the plan; do nothing"),
@@ -37,14 +38,12 @@ FLAGS = Flags(
         "The process": (
             switch("-i, --interactive", "interactive", "Connect standard input"),
             switch("-t, --tty", "tty", "Give it a terminal"),
-            each("-e, --env", "list", "env", grammar.environment, "Set a variable (NAME=value) or pass ours (NAME)"),
-            each("--env-file", "list", "env_file", grammar.environment_file, "Set the variables in a file"),
-            Flag("-u, --user", "string", "user", grammar.user, "Who it runs as: name|uid[:group|gid]"),
-            Flag("-w, --workdir", "string", "workdir", grammar.workdir, "The directory it starts in"),
+            each("-e, --env", "list", "env", "variables:environment", "Set a variable (NAME=value), pass ours (NAME)"),
+            each("--env-file", "list", "env_file", "variables:environment_file", "Set the variables in a file"),
+            Flag("-u, --user", "string", "user", "users:user", "Who it runs as: name|uid[:group|gid]"),
+            Flag("-w, --workdir", "string", "workdir", "words:workdir", "The directory it starts in"),
             switch("--privileged", "privileged", "Give it all capabilities; the container's filter stays"),
-            Flag(
-                "--preserve-fds", "uint", "preserve_fds", grammar.integer(0, 5), "Leave so many descriptors from 3 on"
-            ),
+            Flag("--preserve-fds", "uint", "preserve_fds", integer(0, 5), "Leave so many descriptors from 3 on"),
         ),
     },
     refused("give the first ones with --preserve-fds N", "--preserve-fd list"),
@@ -101,7 +100,7 @@ def assemble(session: Session, values: dict[str, Any], arguments: list[str]) -> 
     name, command = _container(session, values, list(arguments))
     if not name or not command:
         raise UsageError("'exec' requires at least 2 arguments", hint="pyc exec [OPTIONS] CONTAINER COMMAND [ARG...]")
-    values["command"] = [grammar.no_nul(word) for word in command]
+    values["command"] = [no_nul(word) for word in command]
     values["env"] = [entry for file in values.get("env_file", ()) for entry in file] + values.get("env", [])
     return name, ExecOptions(**chosen(values, ExecOptions._fields))
 

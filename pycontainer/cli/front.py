@@ -9,7 +9,7 @@ import click
 from pycontainer.cli import GLOBAL, Session
 from pycontainer.cli.flags import Flags
 from pycontainer.errors import PycError, Unsupported, UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.words import boolean
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def plain_switches(command: click.Command, args: list[str]) -> list[str]:
         name, equals, text = arg.partition("=")
         if equals and name in plain:
             on, off = plain[name]
-            arg = on if grammar.boolean(text) else off
+            arg = on if boolean(text) else off
         if arg or not equals:
             result.append(arg)
     return result

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from pycontainer.errors import UsageError
-from pycontainer.oci.grammar import duration
+from pycontainer.oci.grammar.numbers import duration
 
 
 def moment(text: str) -> float:

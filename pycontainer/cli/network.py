@@ -15,7 +15,9 @@ from pycontainer.engine.network import documents, firewall, networks
 from pycontainer.errors import NotFound, Unsupported, UsageError
 from pycontainer.network.addresses import Subnet, inside
 from pycontainer.network.design import Draft
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.addresses import ip_address, ipv4_address, ipv6_address
+from pycontainer.oci.grammar.networks import NO_ENDPOINT_OPTIONS, Endpoint, link, network_name
+from pycontainer.oci.grammar.words import boolean, choice, host_name, key_value
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,9 +65,9 @@ DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 def create(session: Session, /, name: str, **asked: Any) -> None:
     """Make a network and print its ID."""
     _refuse(asked)
-    if ":" in grammar.network_name(name):
+    if ":" in network_name(name):
         raise UsageError(f"{name!r} can't be the name of a network")
-    pairs = {key: dict(map(grammar.key_value, asked[key])) for key in ("aux", "labels", "options", "ipam_options")}
+    pairs = {key: dict(map(key_value, asked[key])) for key in ("aux", "labels", "options", "ipam_options")}
     draft = Draft(
         name,
         tuple(_subnets(asked["subnets"], asked["gateways"], asked["ranges"], pairs["aux"])),
@@ -135,14 +137,12 @@ def _passes(document: dict[str, Any], filters: listing.Filters) -> bool:
     built_in = document["Name"] in networks.BUILT_IN
     dangling = not document["Containers"] and not built_in
     return (
-        filters.any("dangling", lambda text: grammar.boolean(text) == dangling)
+        filters.any("dangling", lambda text: boolean(text) == dangling)
         and filters.any("driver", lambda text: text == document["Driver"])
         and filters.any("id", lambda text: document["Id"].startswith(text))
         and filters.any("name", lambda text: text in document["Name"])
         and filters.any("scope", lambda text: text == "local")
-        and filters.any(
-            "type", lambda text: grammar.choice("builtin", "custom")(text) == ("builtin" if built_in else "custom")
-        )
+        and filters.any("type", lambda text: choice("builtin", "custom")(text) == ("builtin" if built_in else "custom"))
         and filters.labels(document["Labels"])
     )
 
@@ -229,7 +229,7 @@ def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
 
 def _no_endpoint_options(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        raise Unsupported(f"--driver-opt is not supported: {grammar.NO_ENDPOINT_OPTIONS}")
+        raise Unsupported(f"--driver-opt is not supported: {NO_ENDPOINT_OPTIONS}")
 
 
 @click.command("connect", help="Connect a container to a network, while it runs or before.")
@@ -245,14 +245,14 @@ def _no_endpoint_options(ctx: click.Context, param: click.Parameter, value: str 
 @click.pass_obj
 def connect(session: Session, /, network: str, container: str, **asked: Any) -> None:
     """Connect a container to one more network."""
-    endpoint = grammar.Endpoint(
-        grammar.network_name(network),
-        tuple(map(grammar.host_name, asked["aliases"])),
-        grammar.ipv4_address(asked["ip"]) if asked["ip"] else "",
-        grammar.ipv6_address(asked["ip6"]) if asked["ip6"] else "",
-        link_local=tuple(map(grammar.ip_address, asked["link_local"])),
+    endpoint = Endpoint(
+        network_name(network),
+        tuple(map(host_name, asked["aliases"])),
+        ipv4_address(asked["ip"]) if asked["ip"] else "",
+        ipv6_address(asked["ip6"]) if asked["ip6"] else "",
+        link_local=tuple(map(ip_address, asked["link_local"])),
         gw_priority=asked["gw_priority"],
-        links=tuple(map(grammar.link, asked["links"])),
+        links=tuple(map(link, asked["links"])),
     )
     connecting.connect(session.roots, container, endpoint)
 

@@ -11,7 +11,7 @@ from pycontainer.cli.confirm import confirmed
 from pycontainer.cli.images import moment, until
 from pycontainer.cli.listing import Filters
 from pycontainer.engine.prune import Pruned, prune_containers, prune_images
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.words import boolean
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _total(size: int) -> None:
 def images(session: Session, /, every: bool, filters: tuple[str, ...], force: bool) -> None:
     """Remove images."""
     chosen = Chosen(filters, ("until", "label", "dangling"))
-    every = every or any(not grammar.boolean(text) for text in chosen.filters.get("dangling"))
+    every = every or any(not boolean(text) for text in chosen.filters.get("dangling"))
     what = "all images without at least one container associated to them" if every else "all dangling images"
     if force or confirmed(f"WARNING! This will remove {what}."):
         _total(_report("Deleted Images", prune_images(session.roots, every=every, wanted=chosen.image)))

@@ -9,7 +9,7 @@ from pycontainer.cli.flags import Flag, Flags, each, switch
 from pycontainer.engine import containers, health, removal
 from pycontainer.engine.repair import repair
 from pycontainer.errors import NotFound, UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.numbers import integer
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ FLAGS = Flags(
             switch("-a, --all", "every", "Show all, not only those that run"),
             each("-f, --filter", "filter", "filters", str, "Show only those that match KEY=VALUE"),
             Flag("--format", "string", "form", str, "table, json, table TEMPLATE or TEMPLATE"),
-            Flag("-n, --last", "int", "last", grammar.integer(-1, 2**31 - 1), "Show the N made last, in any state"),
+            Flag("-n, --last", "int", "last", integer(-1, 2**31 - 1), "Show the N made last, in any state"),
             switch("-l, --latest", "latest", "Show the one made last, in any state"),
             switch("--no-trunc", "no_trunc", "Don't shorten"),
             switch("-q, --quiet", "quiet", "Show IDs only"),
@@ -141,7 +141,9 @@ def _tests(
 
 def _leads(text: str, ports: list[str], *, outer: bool) -> bool:
     """Whether ``8080``, ``8080/udp`` or ``8000-8010`` is among the ports of the host, or of the container."""
-    wanted = grammar.expose(text)
+    from pycontainer.oci.grammar.ports import expose  # only for this filter
+
+    wanted = expose(text)
     for port in ports:
         address, _, inner = port.partition("->")
         number, _, protocol = inner.partition("/")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
-from pycontainer.oci import grammar, security
-from pycontainer.oci.grammar import choice, integer, namespace
+from pycontainer.oci import security
+from pycontainer.oci.grammar.networks import Endpoint, network
+from pycontainer.oci.grammar.numbers import INT64_MAX, integer
+from pycontainer.oci.grammar.words import choice, namespace, no_nul
 from pycontainer.oci.options import ContainerOptions, check
 from pycontainer.record import TYPE_CHECKING
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 _PULL = choice("always", "missing", "never")
 _STREAM = choice("stdin", "stdout", "stderr")
-_INT64 = integer(0, grammar.INT64_MAX)
-_QUOTA = integer(-1, grammar.INT64_MAX)
+_INT64 = integer(0, INT64_MAX)
+_QUOTA = integer(-1, INT64_MAX)
 _LOG_DRIVER = choice("json-file", "k8s-file", "local", "none")
 _ON_FAILURE = choice("none", "kill", "restart", "stop")
 _IPC = namespace("private", "shareable", "none", "host", "container:X")
@@ -46,11 +48,11 @@ def _platform(text: str) -> str:
 
 THIS_COMMAND = (
     switch("--help", "help", "Print this page"),
-    Flag("--name", "string", "name", grammar.container_name, "The container's name"),
+    Flag("--name", "string", "name", "words:container_name", "The container's name"),
     switch("-d, --detach", "detach", "Leave it running and print its ID"),
     Flag("--detach-keys", "string", "detach_keys", keys, "What to type to leave it running (default ctrl-p,ctrl-q)"),
     switch("--rm", "rm", "Remove the container when it exits"),
-    Flag("--cidfile", "string", "cidfile", grammar.no_nul, "Write the container's ID to a new file"),
+    Flag("--cidfile", "string", "cidfile", "words:no_nul", "Write the container's ID to a new file"),
     Flag("--pull", "string", "pull", _PULL, "Pull the image first: always, missing (default) or never"),
     Flag("--platform", "string", "platform", _platform, "Want the image for this os/architecture[/variant]"),
     switch("-q, --quiet", "quiet", "Don't show the pull"),
@@ -65,34 +67,34 @@ THIS_COMMAND = (
 PROCESS = (
     switch("-i, --interactive", "interactive", "Connect standard input"),
     switch("-t, --tty", "tty", "Give it a terminal"),
-    Flag("--entrypoint", "string", "entrypoint", grammar.no_nul, "The program, instead of the image's"),
-    Flag("-w, --workdir", "string", "workdir", grammar.workdir, "The directory it starts in"),
-    each("-e, --env", "list", "env", grammar.environment, "Set a variable (NAME=value) or pass the caller's (NAME)"),
-    each("--env-file", "list", "env_file", grammar.environment_file, "Set the variables in a file"),
-    Flag("-u, --user", "string", "user", grammar.user, "Who it runs as: name|uid[:group|gid]"),
-    each("--group-add", "list", "group_add", grammar.group, "One more group"),
+    Flag("--entrypoint", "string", "entrypoint", "words:no_nul", "The program, instead of the image's"),
+    Flag("-w, --workdir", "string", "workdir", "words:workdir", "The directory it starts in"),
+    each("-e, --env", "list", "env", "variables:environment", "Set a variable (NAME=value) or pass ours (NAME)"),
+    each("--env-file", "list", "env_file", "variables:environment_file", "Set the variables in a file"),
+    Flag("-u, --user", "string", "user", "users:user", "Who it runs as: name|uid[:group|gid]"),
+    each("--group-add", "list", "group_add", "users:group", "One more group"),
     switch("--init", "init", "Run it under a small init that forwards signals and reaps zombies"),
-    Flag("--stop-signal", "string", "stop_signal", grammar.signal_name, "How to ask it to stop"),
+    Flag("--stop-signal", "string", "stop_signal", "signals:signal_name", "How to ask it to stop"),
     Flag("--stop-timeout", "int", "stop_timeout", integer(-1, 2**31 - 1), "Seconds to wait before it is killed"),
-    each("--ulimit", "ulimit", "ulimits", grammar.ulimit, "A limit of setrlimit(2): name=soft[:hard]"),
+    each("--ulimit", "ulimit", "ulimits", "limits:ulimit", "A limit of setrlimit(2): name=soft[:hard]"),
     Flag(
         "--oom-score-adj", "int", "oom_score_adj", integer(-1000, 1000), "How soon the kernel kills it (-1000 to 1000)"
     ),
 )
 
 LIFE = (
-    Flag("--restart", "string", "restart", grammar.restart_policy, "When it ends: no, on-failure[:N], always, ..."),
+    Flag("--restart", "string", "restart", "life:restart_policy", "When it ends: no, on-failure[:N], always, ..."),
     Flag("--log-driver", "string", "log_driver", _LOG_DRIVER, "json-file (a file, as the CRI's) or none"),
-    each("--log-opt", "list", "log_opts", grammar.log_option, "max-size=10m, max-file=3"),
-    Flag("--health-cmd", "string", "health_cmd", grammar.no_nul, "A command whose exit code says whether it is well"),
-    Flag("--health-interval", "duration", "health_interval", grammar.duration, "Time between checks (default 30s)"),
-    Flag("--health-timeout", "duration", "health_timeout", grammar.duration, "Longest a check may take (default 30s)"),
-    Flag("--health-start-period", "duration", "health_start_period", grammar.duration, "Failures before do not count"),
+    each("--log-opt", "list", "log_opts", "life:log_option", "max-size=10m, max-file=3"),
+    Flag("--health-cmd", "string", "health_cmd", "words:no_nul", "A command whose exit code says whether it is well"),
+    Flag("--health-interval", "duration", "health_interval", "numbers:duration", "Time between checks (default 30s)"),
+    Flag("--health-timeout", "duration", "health_timeout", "numbers:duration", "The longest of a check (default 30s)"),
+    Flag("--health-start-period", "duration", "health_start_period", "numbers:duration", "Failures before don't count"),
     Flag(
         "--health-start-interval",
         "duration",
         "health_start_interval",
-        grammar.duration,
+        "numbers:duration",
         "Time between checks until then",
     ),
     Flag("--health-retries", "int", "health_retries", integer(0, 2**31 - 1), "Failures until unhealthy (default 3)"),
@@ -103,28 +105,28 @@ LIFE = (
 )
 
 NAMES = (
-    Flag("-h, --hostname", "string", "hostname", grammar.host_name, "The host name inside"),
-    Flag("--domainname", "string", "domainname", grammar.host_name, "The NIS domain name inside"),
-    each("--add-host", "list", "add_host", grammar.extra_host, "A line for /etc/hosts: name:address"),
-    each("--dns", "list", "dns", grammar.ip_address, "A name server"),
-    each("--dns-option", "list", "dns_option", grammar.plain, "An option of resolv.conf(5)"),
-    each("--dns-opt", "list", "dns_option", grammar.plain, ""),
-    each("--dns-search", "list", "dns_search", grammar.plain, "A search domain"),
-    each("-l, --label", "list", "labels", grammar.key_value, "A label: key=value"),
-    each("--label-file", "list", "label_file", grammar.label_file, "The labels in a file"),
-    each("--annotation", "map", "annotations", grammar.key_value, "An annotation of the runtime-spec: key=value"),
+    Flag("-h, --hostname", "string", "hostname", "words:host_name", "The host name inside"),
+    Flag("--domainname", "string", "domainname", "words:host_name", "The NIS domain name inside"),
+    each("--add-host", "list", "add_host", "addresses:extra_host", "A line for /etc/hosts: name:address"),
+    each("--dns", "list", "dns", "addresses:ip_address", "A name server"),
+    each("--dns-option", "list", "dns_option", "words:plain", "An option of resolv.conf(5)"),
+    each("--dns-opt", "list", "dns_option", "words:plain", ""),
+    each("--dns-search", "list", "dns_search", "words:plain", "A search domain"),
+    each("-l, --label", "list", "labels", "words:key_value", "A label: key=value"),
+    each("--label-file", "list", "label_file", "variables:label_file", "The labels in a file"),
+    each("--annotation", "map", "annotations", "words:key_value", "An annotation of the runtime-spec: key=value"),
 )
 
 FILES = (
-    each("-v, --volume", "list", "mounts", grammar.volume, "A volume or host path: [NAME|/host:]/container[:ro,...]"),
-    each("--mount", "mount", "mounts", grammar.mount, "type=bind|volume|image|tmpfs,source=X,target=/y[,readonly]..."),
-    each("--volumes-from", "list", "volumes_from", grammar.volumes_from, "All mounts of another container: NAME[:ro]"),
-    Flag("--volume-driver", "string", "", grammar.volume_driver, ""),
-    each("--tmpfs", "list", "mounts", grammar.tmpfs, "A tmpfs: /path[:size=64m,mode=1777,...]"),
+    each("-v, --volume", "list", "mounts", "mounts:volume", "A volume or host path: [NAME|/host:]/container[:ro,...]"),
+    each("--mount", "mount", "mounts", "mounts:mount", "type=bind|volume|image|tmpfs,source=X,target=/y[,readonly]..."),
+    each("--volumes-from", "list", "volumes_from", "mounts:volumes_from", "All mounts of another container: NAME[:ro]"),
+    Flag("--volume-driver", "string", "", "volumes:volume_driver", ""),
+    each("--tmpfs", "list", "mounts", "mounts:tmpfs", "A tmpfs: /path[:size=64m,mode=1777,...]"),
     switch("--read-only", "read_only", "Make the root filesystem read-only"),
-    Flag("--shm-size", "bytes", "shm_size", grammar.size, "Size of /dev/shm (default 64m)"),
-    each("--device", "list", "devices", grammar.device, "A device of the host: /dev/x[:/dev/y][:rwm]"),
-    each("--sysctl", "map", "sysctls", grammar.key_value, "A kernel parameter of its own namespaces: name=value"),
+    Flag("--shm-size", "bytes", "shm_size", "numbers:size", "Size of /dev/shm (default 64m)"),
+    each("--device", "list", "devices", "devices:device", "A device of the host: /dev/x[:/dev/y][:rwm]"),
+    each("--sysctl", "map", "sysctls", "words:key_value", "A kernel parameter of its own namespaces: name=value"),
 )
 
 NETWORK = (
@@ -132,20 +134,20 @@ NETWORK = (
         "--network",
         "network",
         "network",
-        grammar.network,
+        "networks:network",
         "bridge (default), a network's name, none, host or container:X; or name=X,alias=A,ip=I,...; repeatable",
     ),
-    each("--net", "network", "network", grammar.network, ""),
-    each("-p, --publish", "list", "publish", grammar.publish, "Publish a port: [address:][host port:]port[/udp]"),
+    each("--net", "network", "network", "networks:network", ""),
+    each("-p, --publish", "list", "publish", "ports:publish", "Publish a port: [address:][host port:]port[/udp]"),
     switch("-P, --publish-all", "publish_all", "Publish all exposed ports on ports that are free"),
-    each("--expose", "list", "expose", grammar.exposed, "A port that --publish-all publishes"),
-    Flag("--ip", "string", "ip", grammar.ipv4_address, "Its IPv4 address in the (first) network"),
-    Flag("--ip6", "string", "ip6", grammar.ipv6_address, "Its IPv6 address there"),
-    Flag("--mac-address", "string", "mac", grammar.mac_address, "Its hardware address there"),
-    each("--link", "list", "links", grammar.link, "Know another container by a name: container[:name]"),
-    each("--link-local-ip", "list", "link_local", grammar.ip_address, "One more address there"),
-    each("--network-alias", "list", "aliases", grammar.host_name, "One more name for the others there"),
-    each("--net-alias", "list", "aliases", grammar.host_name, ""),
+    each("--expose", "list", "expose", "ports:exposed", "A port that --publish-all publishes"),
+    Flag("--ip", "string", "ip", "addresses:ipv4_address", "Its IPv4 address in the (first) network"),
+    Flag("--ip6", "string", "ip6", "addresses:ipv6_address", "Its IPv6 address there"),
+    Flag("--mac-address", "string", "mac", "addresses:mac_address", "Its hardware address there"),
+    each("--link", "list", "links", "networks:link", "Know another container by a name: container[:name]"),
+    each("--link-local-ip", "list", "link_local", "addresses:ip_address", "One more address there"),
+    each("--network-alias", "list", "aliases", "words:host_name", "One more name for the others there"),
+    each("--net-alias", "list", "aliases", "words:host_name", ""),
 )
 
 ISOLATION = (
@@ -163,7 +165,7 @@ SECURITY = (
         "--security-opt",
         "list",
         "security_opt",
-        grammar.security_option,
+        "security:security_option",
         "no-new-privileges[=false], seccomp=unconfined|FILE, unmask=PATH|ALL, mask=PATH, compat32[=false], "
         "systempaths=unconfined",
     ),
@@ -171,34 +173,38 @@ SECURITY = (
 )
 
 LIMITS = (
-    Flag("-m, --memory", "bytes", "memory", grammar.size, "Memory (64m, 2g)"),
-    Flag("--memory-reservation", "bytes", "memory_reservation", grammar.size, "What it keeps when the host runs short"),
-    Flag("--memory-swap", "bytes", "memory_swap", grammar.size_or_unlimited, "Memory and swap together; -1: any swap"),
+    Flag("-m, --memory", "bytes", "memory", "numbers:size", "Memory (64m, 2g)"),
+    Flag("--memory-reservation", "bytes", "memory_reservation", "numbers:size", "What it keeps when memory is short"),
+    Flag("--memory-swap", "bytes", "memory_swap", "numbers:size_or_unlimited", "Memory and swap together (-1: any)"),
     Flag(
-        "--memory-swappiness", "int", "memory_swappiness", grammar.swappiness, "Eagerness to swap, 0 to 100 (cgroup v1)"
+        "--memory-swappiness",
+        "int",
+        "memory_swappiness",
+        "limits:swappiness",
+        "Eagerness to swap, 0-100 (cgroup v1)",
     ),
     switch("--oom-kill-disable", "oom_kill_disable", "Stop it, don't kill it, when memory is out (cgroup v1)"),
-    Flag("--cpus", "decimal", "nano_cpus", grammar.cpus, "How many CPUs' worth of time (1.5)"),
+    Flag("--cpus", "decimal", "nano_cpus", "limits:cpus", "How many CPUs' worth of time (1.5)"),
     Flag("-c, --cpu-shares", "int", "cpu_shares", integer(0, 262144), "Weight against others (1024 is normal)"),
-    Flag("--cpu-period", "int", "cpu_period", grammar.cpu_period, "Microseconds in which --cpu-quota is counted"),
+    Flag("--cpu-period", "int", "cpu_period", "limits:cpu_period", "Microseconds in which --cpu-quota is counted"),
     Flag("--cpu-quota", "int", "cpu_quota", _QUOTA, "Microseconds of CPU time in each period"),
     Flag("--cpu-rt-period", "int", "cpu_rt_period", _INT64, "The same for real-time tasks (cgroup v1)"),
     Flag("--cpu-rt-runtime", "int", "cpu_rt_runtime", _INT64, "The same for real-time tasks (cgroup v1)"),
-    Flag("--cpuset-cpus", "string", "cpuset_cpus", grammar.index_list, "CPUs it may run on (0-3,8)"),
-    Flag("--cpuset-mems", "string", "cpuset_mems", grammar.index_list, "Memory nodes it may use (0-3,8)"),
+    Flag("--cpuset-cpus", "string", "cpuset_cpus", "limits:index_list", "CPUs it may run on (0-3,8)"),
+    Flag("--cpuset-mems", "string", "cpuset_mems", "limits:index_list", "Memory nodes it may use (0-3,8)"),
     Flag("--pids-limit", "int", "pids_limit", integer(-1, 1 << 22), "How many tasks (default 2048; -1: any number)"),
-    Flag("--blkio-weight", "uint16", "blkio_weight", grammar.blkio_weight, "Disk weight, 10 to 1000"),
+    Flag("--blkio-weight", "uint16", "blkio_weight", "limits:blkio_weight", "Disk weight, 10 to 1000"),
     each(
-        "--blkio-weight-device", "list", "blkio_weight_device", grammar.device_weight, "A device's weight: /dev/x:500"
+        "--blkio-weight-device", "list", "blkio_weight_device", "devices:device_weight", "A device's weight: /dev/x:500"
     ),
-    each("--device-read-bps", "list", "device_read_bps", grammar.device_bps, "Bytes read per second: /dev/x:1mb"),
-    each("--device-write-bps", "list", "device_write_bps", grammar.device_bps, "Bytes written per second"),
-    each("--device-read-iops", "list", "device_read_iops", grammar.device_iops, "Reads per second: /dev/x:1000"),
-    each("--device-write-iops", "list", "device_write_iops", grammar.device_iops, "Writes per second"),
+    each("--device-read-bps", "list", "device_read_bps", "devices:device_bps", "Bytes read per second: /dev/x:1mb"),
+    each("--device-write-bps", "list", "device_write_bps", "devices:device_bps", "Bytes written per second"),
+    each("--device-read-iops", "list", "device_read_iops", "devices:device_iops", "Reads per second: /dev/x:1000"),
+    each("--device-write-iops", "list", "device_write_iops", "devices:device_iops", "Writes per second"),
     each(
-        "--device-cgroup-rule", "list", "device_cgroup_rules", grammar.device_rule, "Devices it may open: 'c 1:3 rwm'"
+        "--device-cgroup-rule", "list", "device_cgroup_rules", "devices:device_rule", "Devices it may open: 'c 1:3 rwm'"
     ),
-    Flag("--cgroup-parent", "string", "cgroup_parent", grammar.cgroup_parent, "The cgroup to make the container's in"),
+    Flag("--cgroup-parent", "string", "cgroup_parent", "words:cgroup_parent", "The cgroup to make the container's in"),
 )
 
 
@@ -243,7 +249,7 @@ def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
     if not arguments:
         raise UsageError("'run' requires at least 1 argument", hint="pyc run [OPTIONS] IMAGE [COMMAND] [ARG...]")
     image, *command = arguments
-    values["command"] = [grammar.no_nul(word) for word in command]
+    values["command"] = [no_nul(word) for word in command]
     _join_repeated(values)
     _join_security(values)
     _join_network(values)
@@ -305,7 +311,7 @@ def _is_network(name: str) -> bool:
     return name not in ("none", "host") and not name.startswith("container:")
 
 
-def _default_network() -> grammar.Endpoint:
+def _default_network() -> Endpoint:
     from pycontainer.engine import settings  # reads a file, if there is one
 
-    return grammar.network(settings.network("default_network", "bridge"))
+    return network(settings.network("default_network", "bridge"))

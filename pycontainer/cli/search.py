@@ -7,7 +7,7 @@ import click
 from pycontainer.cli import Session, listing
 from pycontainer.cli.registry_flags import insecure, registry_flags
 from pycontainer.errors import UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.words import boolean
 
 HEADERS = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 TAG_HEADERS = {"Name": "NAME", "Tag": "TAG"}
@@ -75,6 +75,6 @@ def _number(text: str) -> int:
 
 def _truths(chosen: listing.Filters, key: str) -> list[bool]:
     try:
-        return [grammar.boolean(text) for text in chosen.get(key)]
+        return [boolean(text) for text in chosen.get(key)]
     except UsageError as error:
         raise UsageError(f"invalid filter: {key}={','.join(chosen.get(key))} {error.message}") from None

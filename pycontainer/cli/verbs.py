@@ -11,7 +11,7 @@ from pycontainer.cli.listing import for_each
 from pycontainer.engine.keys import DEFAULT, parse
 from pycontainer.engine.options import Roots
 from pycontainer.errors import UsageError
-from pycontainer.oci.grammar import signal_name
+from pycontainer.oci.grammar.signals import signal_name
 
 names = click.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
 name = click.argument("name", metavar="CONTAINER")

@@ -12,7 +12,8 @@ from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import volumes
 from pycontainer.engine.volumes import Volume
 from pycontainer.errors import UsageError
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.volumes import volume_driver, volume_name, volume_option
+from pycontainer.oci.grammar.words import boolean, key_value
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def create(
     """Make a volume and print its name."""
     if name and hidden_name:
         raise UsageError("conflicting options: either --name or an argument, not both")
-    grammar.volume_driver(driver)
+    volume_driver(driver)
     name = name or hidden_name
     made = volumes.create(
         session.roots,
-        grammar.volume_name(name) if name else "",
-        labels=dict(map(grammar.key_value, labels)),
-        options=dict(map(grammar.volume_option, options)),
+        volume_name(name) if name else "",
+        labels=dict(map(key_value, labels)),
+        options=dict(map(volume_option, options)),
     )
     click.echo(made.name)
 
@@ -79,7 +80,7 @@ def ls(session: Session, /, filters: tuple[str, ...], form: str, quiet: bool) ->
 def passes(volume: Volume, filters: listing.Filters, links: int) -> bool:
     """Whether a volume that ``links`` containers have is among those that were asked for."""
     return (
-        filters.any("dangling", lambda text: grammar.boolean(text) == (links == 0))
+        filters.any("dangling", lambda text: boolean(text) == (links == 0))
         and filters.any("driver", lambda text: text == "local")
         and filters.any("name", lambda text: text in volume.name)
         and filters.labels(volume.labels)
@@ -146,7 +147,7 @@ def prune(session: Session, /, every: bool, filters: tuple[str, ...], force: boo
     """Remove what nobody has."""
     without = [text.partition("!=")[2] for text in filters if text.startswith("label!=")]
     chosen = listing.Filters([text for text in filters if not text.startswith("label!=")], frozenset(["all", "label"]))
-    every = every or any(map(grammar.boolean, chosen.get("all")))
+    every = every or any(map(boolean, chosen.get("all")))
     what = "all local volumes" if every else "anonymous local volumes"
     if not force and not click.confirm(f"WARNING! This will remove {what} not used by at least one container.\nGo on?"):
         return 1

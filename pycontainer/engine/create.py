@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.image.store import Image
-    from pycontainer.oci.grammar import Mount
+    from pycontainer.oci.grammar.mounts import Mount
     from pycontainer.oci.spec import Seccomp, Spec
 
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pycontainer.engine.containers import Container
-    from pycontainer.oci.grammar import DeviceRate, DeviceRule, Mount
+    from pycontainer.oci.grammar.devices import DeviceRate, DeviceRule
+    from pycontainer.oci.grammar.mounts import Mount
     from pycontainer.oci.options import ContainerOptions
 
     Document = dict[str, Any]

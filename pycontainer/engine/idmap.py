@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
-    from pycontainer.oci.grammar import Mount
+    from pycontainer.oci.grammar.mounts import Mount
     from pycontainer.oci.spec import Spec
     from pycontainer.oci.user import User
 

@@ -10,7 +10,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pycontainer.oci.grammar import Mount
+    from pycontainer.oci.grammar.mounts import Mount
 
 
 def check(mounts: Collection[Mount]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
 from pycontainer.errors import Conflict, UsageError
-from pycontainer.oci.grammar import container_name
+from pycontainer.oci.grammar.words import container_name
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

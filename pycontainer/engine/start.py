@@ -121,7 +121,7 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
 def _signal(name: str) -> int:
     if name == "SIGTERM":
         return SIGTERM
-    from pycontainer.oci.grammar import signal_number  # +1 ms
+    from pycontainer.oci.grammar.signals import signal_number  # +1 ms
 
     return signal_number(name)
 

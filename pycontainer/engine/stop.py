@@ -13,7 +13,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life
 from pycontainer.engine.again import ALIVE, begin
 from pycontainer.errors import Conflict
-from pycontainer.oci.grammar import signal_number
+from pycontainer.oci.grammar.signals import signal_number
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

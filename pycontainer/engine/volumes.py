@@ -23,7 +23,7 @@ from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, removal
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
-from pycontainer.oci.grammar import Mount
+from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

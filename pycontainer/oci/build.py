@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pycontainer.image.manifest import ImageConfig
-    from pycontainer.oci.grammar import Mount as MountOption
+    from pycontainer.oci.grammar.mounts import Mount as MountOption
     from pycontainer.oci.options import ContainerOptions
     from pycontainer.oci.spec import Linux, Mount, Namespace, Process, Rlimit, Spec
     from pycontainer.oci.user import User

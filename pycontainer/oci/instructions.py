@@ -14,7 +14,8 @@ from typing import Any
 
 from pycontainer.errors import UsageError
 from pycontainer.oci import dockerfile_words as words
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar.numbers import duration, integer
+from pycontainer.oci.grammar.signals import signal_name
 
 Config = dict[str, Any]
 """The ``config`` object of an image's config (image-spec, config.md), with docker's additions."""
@@ -148,7 +149,7 @@ def _onbuild(config: Config, text: str) -> None:
 def _stopsignal(config: Config, text: str) -> None:
     signal = _expand(config, text)
     try:
-        grammar.signal_name(signal)
+        signal_name(signal)
     except UsageError as error:
         raise UsageError(f"STOPSIGNAL {signal}: {error.message}") from None
     config["StopSignal"] = signal
@@ -160,9 +161,7 @@ def _healthcheck(config: Config, text: str) -> None:
         key = _CHECK_OPTIONS.get(match[1])
         if key is None:
             raise UsageError(f"HEALTHCHECK has no option --{match[1]}")
-        check[key] = (
-            grammar.integer(0, 1 << 31)(match[2]) if key == "Retries" else round(grammar.duration(match[2]) * 1e9)
-        )
+        check[key] = integer(0, 1 << 31)(match[2]) if key == "Retries" else round(duration(match[2]) * 1e9)
         text = text[match.end() :]
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE" and not rest and not check:

@@ -10,7 +10,7 @@ from pycontainer.errors import HostLacks, NotFound, UsageError
 from pycontainer.image.manifest import ImageConfig
 from pycontainer.oci import security, spec
 from pycontainer.oci.build import DEFAULT_PATH, Facts, build_spec
-from pycontainer.oci.grammar import Mount
+from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.options import check as check_options
 from pycontainer.oci.resources import HostDevice

@@ -4,7 +4,8 @@ import pytest
 
 from pycontainer.cli.run_flags import FLAGS, run_options
 from pycontainer.errors import Unsupported, UsageError
-from pycontainer.oci.grammar import Mount, Rlimit
+from pycontainer.oci.grammar.limits import Rlimit
+from pycontainer.oci.grammar.mounts import Mount
 
 # The names of `docker run --help` (28.2) and those it accepts but hides.
 DOCKER = """
@@ -160,3 +161,11 @@ def test_a_misspelt_flag_gets_a_suggestion():
     with pytest.raises(UsageError) as caught:
         run_options(["--memroy", "1", "x"])
     assert caught.value.hint == "did you mean --memory?"
+
+
+def test_the_language_of_every_flag_is_found():
+    from pycontainer.cli import exec, ps
+    from pycontainer.cli.flags import parser
+
+    flags = {flag for table in (FLAGS, exec.FLAGS, ps.FLAGS) for flag in table.by_name.values()}
+    assert all(callable(parser(flag)) for flag in flags)

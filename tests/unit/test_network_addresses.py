@@ -9,7 +9,7 @@ from pycontainer.network import addresses, names, resolver, store
 from pycontainer.network.addresses import Subnet
 from pycontainer.network.design import Draft, design
 from pycontainer.network.names import Member
-from pycontainer.oci import grammar
+from pycontainer.oci.grammar import networks, ports
 
 TINY = Subnet("10.1.0.0/29", "10.1.0.1", aux={"printer": "10.1.0.3"})
 
@@ -101,16 +101,16 @@ def test_name_servers_on_loopback_or_of_an_internal_network_are_left_out():
     ],
 )
 def test_ports_are_written_as_in_docker(text, result):
-    assert grammar.publish(text) == result
+    assert ports.publish(text) == result
 
 
 @pytest.mark.parametrize("text", ["", "0", "x", "80:", "1:2:3:4", "::1:80:80", "8000-8002:80-81", "9-8:9-8", "80/icmp"])
 def test_what_is_no_port_is_refused(text):
     with pytest.raises(UsageError):
-        grammar.publish(text)
+        ports.publish(text)
 
 
 @pytest.mark.parametrize("text", ["name=", "ip=10.0.0.1", "name=x,ip=fd00::1", "name=x,bad=1", "container:", "../x"])
 def test_what_is_no_network_is_refused(text):
     with pytest.raises(UsageError):
-        grammar.network(text)
+        networks.network(text)

@@ -20,7 +20,7 @@ from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, KernelError, NotFound, UsageError
 from pycontainer.network import addresses, bridge, store
 from pycontainer.network.connection import host_end
-from pycontainer.oci.grammar import Endpoint
+from pycontainer.oci.grammar.networks import Endpoint
 from pycontainer.plan import network as steps
 from pycontainer.record import TYPE_CHECKING
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
     from pycontainer.network.addresses import Subnet
     from pycontainer.network.store import Network
-    from pycontainer.oci.grammar import Endpoint
+    from pycontainer.oci.grammar.networks import Endpoint
     from pycontainer.oci.options import ContainerOptions
 
 _APART = 100  # between the metrics of two networks
@@ -73,7 +73,7 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
 
 def wanted(options: ContainerOptions) -> tuple[Endpoint, ...]:
     """The networks that were asked for, or the default one."""
-    from pycontainer.oci.grammar import Endpoint
+    from pycontainer.oci.grammar.networks import Endpoint
 
     return options.endpoints or (Endpoint(DEFAULT),)
 

@@ -12,7 +12,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from pycontainer.engine.create import Bundle
     from pycontainer.network.store import Network
-    from pycontainer.oci.grammar import Publication
+    from pycontainer.oci.grammar.ports import Publication
     from pycontainer.oci.options import ContainerOptions
 
 
@@ -56,7 +56,7 @@ def _can_be_held(number: int) -> None:
 
 
 def _exposed(options: ContainerOptions, of_image: tuple[str, ...]) -> list[Publication]:
-    from pycontainer.oci.grammar import expose
+    from pycontainer.oci.grammar.ports import expose
 
     published = {(p.protocol, port) for p in options.publish for port in range(p.first, p.last + 1)}
     found = [publication for text in dict.fromkeys((*of_image, *options.expose)) for publication in expose(text)]
