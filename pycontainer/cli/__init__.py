@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # `signal` itself takes 2 ms to load
+import time
+from _thread import start_new_thread  # `threading` itself takes 2 ms to load
 
 from pycontainer import __version__
 from pycontainer.cli.flags import Flag, Flags, switch
@@ -83,12 +84,16 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal(SIGALRM, interrupt)
-            setitimer(ITIMER_REAL, 0.001)
+            start_new_thread(_interrupt_again, (number,))
             return
         frame = frame.f_back
     _interrupted.append(number)  # who turns the exception into another does not deceive us
     raise KeyboardInterrupt
+
+
+def _interrupt_again(number: int) -> None:
+    time.sleep(0.001)
+    os.kill(os.getpid(), number)
 
 
 def call(args: list[str]) -> int:
