@@ -88,6 +88,9 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+_FEW = 32  # inodes: more than others, who tidy up after the same failure, give back before we look
+
+
 def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
     """The error for a call that the host refused; of a full disk, it says which of its two resources is out.
 
@@ -100,9 +103,9 @@ def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
     disk, why = os.statvfs(root), "No space left on device"
     if error.errno == errno.EDQUOT:
         return StoreError(f"{doing}: {error.strerror}", hint="ask for a larger quota")
-    if disk.f_files and not disk.f_favail:  # some file systems make inodes as they need them, and count none
+    if disk.f_files and disk.f_favail < _FEW:  # some file systems make inodes as they need them, and count none
         return StoreError(
-            f"{doing}: {why}: all of its {disk.f_files} inodes are taken",
+            f"{doing}: {why}: {disk.f_favail} of its {disk.f_files} inodes are free",
             hint="the disk may hold no more files, however many bytes are free; 'pyc system prune' removes some",
         )
     free = f"{disk.f_bavail * disk.f_frsize >> 20} of {disk.f_blocks * disk.f_frsize >> 20} MiB are free"
