@@ -3,7 +3,7 @@
 ``ROOT RUNROOT VICTIM NUMBER FLAGS IMAGE COMMAND``: before call NUMBER, which is counted from the first of the
 monitor's, SIGKILL goes to VICTIM: ``turn``, the process that is about to make the call; ``unseen``, the same, but all
 others go on, and find out for themselves; ``monitor``; or ``all``, which is the monitor and this process. The first
-line of stderr says whose turn it is at each call.
+line of stderr says whose turn it is at each call, ``program`` being an execve: from the first on nobody waits for us.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Killer(Observer):
         self.victim, self.number, self.monitor = victim, number, 0
 
     def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
-        turns = [step.where for step in plan[1:] for _ in step.calls]  # the first step is ours: it makes the performer
+        made = [(step.where, call.name) for step in plan[1:] for call in step.calls]  # the first step is ours
+        turns = ["program" if name == "execve" else role for role, name in made]
         print(*turns, file=sys.stderr, flush=True)
 
     def before(self, index: int, step: Step, call: Call, pid: int) -> None:
