@@ -14,9 +14,9 @@ Importing this module costs next to nothing.
 
 from __future__ import annotations
 
-import contextlib
 from typing import overload
 
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Container:
     def __exit__(self, *_: object) -> None:
         from pycontainer.errors import NotFound
 
-        with contextlib.suppress(NotFound):  # it was made to be removed at its end, and has ended
+        with suppress(NotFound):  # it was made to be removed at its end, and has ended
             self.remove(force=True)
 
     # What it is. Each time it is looked up anew.

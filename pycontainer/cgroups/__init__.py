@@ -7,15 +7,15 @@ the two kernels' interfaces, ``devices`` the rules for devices in both, ``remova
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import AbstractContextManager
-
 from pycontainer.cgroups import group, hierarchy
 from pycontainer.cgroups.group import Group, View
 from pycontainer.cgroups.limit import Look
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from contextlib import AbstractContextManager
+
     from pycontainer.cgroups.resources import Resources
 
 __all__ = ["Cgroups", "Group", "View", "detect", "oom_killed"]

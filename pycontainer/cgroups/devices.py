@@ -6,7 +6,6 @@ cgroup-v2.rst (Device controller), bpf(2), and <linux/bpf.h> for the program's c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from struct import pack
 
 from pycontainer.core import calls
@@ -16,6 +15,8 @@ from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycontainer.cgroups.resources import DeviceRule
 
 _EVERYTHING = ("a", None, None, "rwm")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable
 from itertools import groupby, pairwise
 
 from pycontainer.cgroups import devices, scope, v1, v2
@@ -21,6 +20,8 @@ from pycontainer.errors import HostLacks, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from pycontainer.cgroups.resources import Resources
 
 CGROUP = Slot("cgroup")  # the v2 directory

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pycontainer.cgroups.limit import Limit, Look, check_list, section
 from pycontainer.errors import HostLacks
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycontainer.cgroups.limit import Table
     from pycontainer.cgroups.resources import Resources
 

@@ -7,13 +7,12 @@ first argument that is not one, so that ``pyc run alpine ls -l`` gives ``-l`` to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-
 from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci.grammar.words import boolean
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from pycontainer.cli import Session, human, listing
 from pycontainer.cli.flags import Flag, Flags, each, switch
 from pycontainer.engine import containers, health, removal
 from pycontainer.engine.repair import repair
 from pycontainer.errors import NotFound, UsageError
+from pycontainer.light import suppress
 from pycontainer.oci.grammar.numbers import integer
 from pycontainer.record import TYPE_CHECKING
 
@@ -81,7 +80,7 @@ def start(session: Session, args: list[str]) -> int:
     except UsageError as error:
         raise UsageError(error.message, hint=error.hint or "see 'pyc ps --help'") from None
     roots, last = session.roots, values.get("last", -1)
-    with contextlib.suppress(OSError):  # on a read-only disk one may look nevertheless
+    with suppress(OSError):  # on a read-only disk one may look nevertheless
         repair(roots)
         removal.empty_trash(roots)
     newest = bool(values.get("latest")) or last >= 0

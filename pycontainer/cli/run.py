@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 
 from pycontainer.cli import Session
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
+from pycontainer.light import ExitStack
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from fcntl import fcntl
@@ -12,6 +11,7 @@ from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, CLONE_INTO_CGROUP, SIGCHLD, SIGKILL
 from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
 from pycontainer.core.wire import RECORD_BYTES, REFUSED, Outcome, calls_of, encode, outcomes
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Performance:
             self._let_go(role, len(self.calls))
 
     def _let_go(self, role: str, calls: int) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has ended: the records say why
+        with suppress(BrokenPipeError):  # it has ended: the records say why
             os.write(self._gates[role], b"." * calls)
 
     def _is_answered(self, role: str) -> bool:
@@ -189,7 +189,7 @@ class Performance:
         poll.register(self.status, select.POLLIN)
         poll.register(self.pidfd, select.POLLIN)
         turn = -1
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             turn = os.pidfd_open(self._pids[role]) if self._pids.get(role) else -1
         try:
             if turn >= 0:
@@ -260,7 +260,7 @@ class Performance:
 
     def kill(self) -> None:
         """End the monitor, and with it (PR_SET_PDEATHSIG) the container."""
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             kernel.pidfd_send_signal(self.pidfd, SIGKILL)
 
     def close(self) -> None:
@@ -286,10 +286,10 @@ def reap_those_left() -> None:
     """Wait for those that have ended: a process that lives on would else be the parent of zombies."""
     for pidfd in _left[:]:
         ended = True
-        with contextlib.suppress(ChildProcessError):  # somebody else waits for all children of this process
+        with suppress(ChildProcessError):  # somebody else waits for all children of this process
             ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None
         if ended:
-            with contextlib.suppress(ValueError):  # another thread was at it
+            with suppress(ValueError):  # another thread was at it
                 _left.remove(pidfd)
                 os.close(pidfd)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from functools import cache, lru_cache
 from struct import Struct as Format
 from struct import iter_unpack
 
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
+from pycontainer.light import cache, lru_cache
 from pycontainer.record import Record
 
 HEADER = Format("6I16H")

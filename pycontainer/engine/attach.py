@@ -6,20 +6,20 @@ A message on the socket (SOCK_SEQPACKET) is one byte of kind and then its bytes;
 from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
-import contextlib
 import os
 import select
 import sys
-from types import FrameType
 
 from pycontainer.core import kernel
 from pycontainer.core.performer import Performance
 from pycontainer.engine import keys as keys_module
+from pycontainer.light import ExitStack, nullcontext, suppress
 from pycontainer.plan import slots
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from types import FrameType
 
     from pycontainer.core.step import Slot
 
@@ -41,7 +41,7 @@ _STREAMS = (
 """Each stream's end in the container, and the monitor's."""
 
 
-def connection(wanted: Collection[Slot], ours: contextlib.ExitStack) -> tuple[dict[Slot, int], int]:
+def connection(wanted: Collection[Slot], ours: ExitStack) -> tuple[dict[Slot, int], int]:
     """Open what a monitor is handed to carry a process's stdio: those ``wanted`` of sockets and pipes.
 
     ``ours`` closes our copies. Returns them by slot, and the client's end of its socket.
@@ -100,12 +100,12 @@ class Signals:
         if self.interrupt and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.pending.append(number)
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             os.write(self._wake, b"!")
 
     def take(self) -> list[int]:
         """The signals that have come since the last call."""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
         taken, self.pending = self.pending, []
         return taken
@@ -151,7 +151,7 @@ def window_size() -> bytes | None:
     import termios
 
     for descriptor in (1, 0, 2):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             return fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
     return None
 
@@ -205,7 +205,7 @@ class Attachment:
     def run(self) -> None:
         """Return when the monitor has closed its end, or the detach keys were pressed."""
         raw = RawTerminal(self.stdin) if self.tty and self.stdin is not None and os.isatty(self.stdin) else None
-        with raw or contextlib.nullcontext():
+        with raw or nullcontext():
             if self.tty:
                 self._resize()
             self._loop()
@@ -263,9 +263,9 @@ class Attachment:
 
     def _push_waiting(self) -> None:
         """Send what waits, as far as the monitor takes it."""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while self._waiting:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the container has ended
+                with suppress(BrokenPipeError, ConnectionResetError):  # the container has ended
                     os.write(self.client, self._waiting[0])
                 del self._waiting[0]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
-import contextlib
 import os
 import select
 import sys
@@ -12,6 +11,7 @@ import time
 from pycontainer.engine import exec as entering
 from pycontainer.engine import life
 from pycontainer.engine.attach import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Conversation:
         if self.late:
             raise TimeoutError
         self.late, self.deadline = True, time.monotonic() + GRACE
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.write(self.client, bytes([SIGNAL, signal.SIGKILL]))
 
     def _feed(self) -> bool:

@@ -13,7 +13,6 @@ A container is a directory, ``ROOT/containers/<id>``:
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
@@ -24,6 +23,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.light import contextmanager, suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def take_name(roots: Roots, container_id: str, name: str) -> None:
 def free_name(roots: Roots, container_id: str, name: str) -> None:
     """Remove the link, if it is the container's."""
     if owner_of(roots, name) == container_id:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{roots.root}/names/{name}")
 
 
@@ -142,7 +142,7 @@ def _goes_by(roots: Roots, container_id: str, name: str) -> bool:
         return True
 
 
-@contextlib.contextmanager
+@contextmanager
 def names_locked(roots: Roots) -> Iterator[None]:
     """Be the only one who gives a name to somebody else."""
     lock = os.open(roots.root + "/names", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -200,7 +200,7 @@ def find(roots: Roots, name_or_id: str) -> Container:
 
     Raises NotFound, or Conflict if several IDs begin so.
     """
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         return load(roots, os.readlink(f"{roots.root}/names/{name_or_id.lstrip('/')}").rpartition("/")[2])
     matches = [entry for entry in entries(roots.root + "/containers") if name_or_id and entry.startswith(name_or_id)]
     if len(matches) > 1:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Mapping
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, facts, files, health, life, recall, removal, users
 from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
+from pycontainer.light import nullcontext
 from pycontainer.oci import options as container_options
 from pycontainer.oci import security
 from pycontainer.oci.build import Facts, build_spec
@@ -23,7 +22,8 @@ from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from pycontainer.image.store import Image
     from pycontainer.oci.grammar.mounts import Mount
@@ -248,12 +248,10 @@ def _is_special(mount: Mount) -> bool:
     return mount.type in ("volume", "image") or bool(mount.idmap) or spreads
 
 
-def _volumes(
-    roots: Roots, image: Image, asked: ContainerOptions, container_id: str
-) -> contextlib.AbstractContextManager[None]:
+def _volumes(roots: Roots, image: Image, asked: ContainerOptions, container_id: str) -> AbstractContextManager[None]:
     """What keeps the container's volumes from being removed until it is recorded; they are made and filled."""
     if not _has_volumes(image, asked):
-        return contextlib.nullcontext()
+        return nullcontext()
     from pycontainer.engine import mounts
 
     return mounts.prepared(roots, image, asked, container_id)

@@ -5,12 +5,12 @@ It still has the container's lock. What is left to do is decided here: start it 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from pycontainer.engine import containers, events, life, policy, removal
 from pycontainer.errors import NotFound, PycError, StoreError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _start(roots: Roots, container: Container, lock: int) -> None:
     from pycontainer.engine.foreground import View
     from pycontainer.engine.start import Stdio
 
-    with contextlib.suppress(PycError), its_error_kept(roots, container), Signals() as signals:
+    with suppress(PycError), its_error_kept(roots, container), Signals() as signals:
         bundle = revived(roots, container, lock)
         options = container.options
         view = View(Stdio(options.get("interactive", False)), options.get("tty", False), detach=True)

@@ -7,11 +7,11 @@ reboot, and begins anew when it has grown to some megabytes; the one before is k
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from pycontainer import jsontext
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def removed(roots: Roots, gone: Removed) -> None:
 
 def _add(roots: Roots, line: dict[str, Any]) -> None:
     """Add a line, in one write so that lines of several processes do not mix. If it can't be, that stops nobody."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.makedirs(roots.runroot, mode=0o700, exist_ok=True)
         file = os.open(path(roots), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

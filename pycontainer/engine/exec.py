@@ -9,7 +9,6 @@ client is killed, and ends with the container.
 from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
-import contextlib
 import errno
 import os
 
@@ -20,6 +19,7 @@ from pycontainer.engine import containers, events, keys, life
 from pycontainer.engine.attach import Attachment, Signals, connection, terminal_size
 from pycontainer.engine.privilege import require_root
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
+from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci.exec_process import exec_process
 from pycontainer.plan import namespaces, program, slots
 from pycontainer.plan.enter import Entry, enter
@@ -119,14 +119,14 @@ def launch(roots: Roots, name: str, options: ExecOptions) -> None:
         start(roots, found, options).leave()
 
 
-@contextlib.contextmanager
+@contextmanager
 def target(roots: Roots, name: str) -> Iterator[Target]:
     """The container of that name, opened. Raises NotFound, or Conflict if it does not run."""
     container = containers.find(roots, name)
     check_runs(container)
     pidfd = -1
     try:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             pidfd = os.pidfd_open(container.pid)
         # The number can't have become another's: until its end is recorded the first process stays a zombie.
         same = pidfd >= 0 and containers.with_state(roots, container).pid == container.pid
@@ -176,7 +176,7 @@ def start(roots: Roots, found: Target, options: ExecOptions, observer: Observer 
     container = found.container
     spec = spec_of(found, options)
     given: dict[Slot, int] = {}
-    with contextlib.ExitStack() as ours:
+    with ExitStack() as ours:
         client = _descriptors(found, options, given, ours)
         try:
             plan = plan_for(roots, found, spec, options, frozenset(given))
@@ -279,7 +279,7 @@ def given_slots(options: ExecOptions) -> tuple[Slot, ...]:
     return (*every, *stdin, slots.STDOUT, slots.FROM_STDOUT, slots.STDERR, slots.FROM_STDERR)
 
 
-def _descriptors(found: Target, options: ExecOptions, given: dict[Slot, int], ours: contextlib.ExitStack) -> int:
+def _descriptors(found: Target, options: ExecOptions, given: dict[Slot, int], ours: ExitStack) -> int:
     """Open what the performer is started with; ``ours`` closes our copies. Returns our end of the client's socket."""
     caller = os.pidfd_open(os.getpid())
     ours.callback(os.close, caller)
@@ -334,7 +334,7 @@ def _explained(failed: PlanFailed, roots: Roots, found: Target, spec: Spec) -> P
     if ended or not containers.with_state(roots, found.container).pid:
         return not_running(found.container)
     if failed.call.name == "execve":
-        with contextlib.suppress(OSError), LiveRoot(found.container.pid) as files:
+        with suppress(OSError), LiveRoot(found.container.pid) as files:
             return exec_failure(failed, spec["process"]["args"][0], files)
     error = kernel_error(failed)
     if failed.step.title == "Go to the working directory":

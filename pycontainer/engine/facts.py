@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
 
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.engine.attach import terminal_size
@@ -13,6 +12,10 @@ from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
 from pycontainer.plan.host import kernel_version
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAPPED_TMPFS = (6, 3)  # the kernel that maps the ids of mounts of a filesystem of memory
 

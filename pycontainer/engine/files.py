@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from pycontainer.engine.facts import MAPPED_TMPFS
 from pycontainer.errors import UsageError
 from pycontainer.network import resolver
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.plan.host import kernel_version
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _LOCAL = """\
 127.0.0.1\tlocalhost

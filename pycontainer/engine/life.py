@@ -10,7 +10,6 @@ and empty files that mark it as ``paused`` or the like.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -18,6 +17,7 @@ import time
 
 from pycontainer.core.directories import make_private
 from pycontainer.errors import Conflict
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     while True:
         for path in (roots.runroot, roots.runroot + "/containers", roots.live(container_id)):
             make_private(path)
-        with contextlib.suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
+        with suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
             if (lock := _new_lock(roots, container_id)) is not None:
                 return lock
         if time.monotonic() > deadline:
@@ -155,7 +155,7 @@ def error(roots: Roots, container_id: str) -> tuple[int, str]:
 def forget(roots: Roots, container_id: str) -> None:
     """What is known of the last life but its end is nothing to the next one."""
     for name in ("error", "health.json"):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{roots.container(container_id)}/{name}")
 
 
@@ -202,7 +202,7 @@ def await_pid(roots: Roots, container_id: str) -> int:
 def mark(roots: Roots, container_id: str, what: str, *, present: bool = True) -> None:
     """Make or remove an empty file of that name among the live state: ``paused``, ``unhealthy``."""
     path = f"{roots.live(container_id)}/{what}"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         if present:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         else:
@@ -228,7 +228,7 @@ def is_kept(roots: Roots, container_id: str) -> bool:
 def ask_to_stop(roots: Roots, container_id: str, *, stop: bool = True) -> None:
     """Record that somebody wants it not to run, so that no policy starts it again; or that it is to run."""
     path = roots.container(container_id) + "/stopped"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         if stop:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         else:

@@ -1,7 +1,6 @@
-"""What ``run`` is asked to do: a container's options and what happens around it.
+"""What ``run`` is asked to do: a container's options and what happens around it."""
 
-(Evaluated annotations, as in oci/options.py: it is on the path of every start.)
-"""
+from __future__ import annotations
 
 import os
 
@@ -16,7 +15,7 @@ class Roots(Record):
     runroot: str
 
     @classmethod
-    def default(cls) -> "Roots":
+    def default(cls) -> Roots:
         """/var/lib and /run for root, the XDG directories for everyone else; PYC_ROOT and PYC_RUNROOT before both."""
         if os.geteuid() == 0:
             root, runroot = "/var/lib/pycontainer", "/run/pycontainer"

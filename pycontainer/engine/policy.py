@@ -6,11 +6,11 @@ pause the last time.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.engine import life
 from pycontainer.engine.health import UNHEALTHY
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def record(roots: Roots, container_id: str, done: Tries) -> None:
 
 def reset(roots: Roots, container_id: str) -> None:
     """Somebody starts it: count from nothing."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(roots.container(container_id) + "/restarts")
 
 

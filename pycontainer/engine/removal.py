@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
@@ -11,6 +10,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life
 from pycontainer.errors import Conflict, StoreError
 from pycontainer.image.tree import remove_tree
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ def forget_live(roots: Roots, container_id: str) -> None:
 
         users.give_back(roots, container_id)
     for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
         hit("forget.file")
     hit("forget.files")
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.rmdir(live)
 
 
@@ -178,14 +178,14 @@ def empty_trash(roots: Roots) -> None:
     """
     trash = roots.root + "/trash"
     for container_id in entries(trash):
-        with contextlib.suppress(OSError):  # somebody else may be at it
+        with suppress(OSError):  # somebody else may be at it
             _delete(trash, container_id)
 
 
 def _delete(trash: str, container_id: str) -> None:
     parent = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             remove_tree(parent, container_id.encode())
     finally:
         os.close(parent)

@@ -7,13 +7,13 @@ everything else that belongs to it has a name that derives from the container's 
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.core.directories import entries
 from pycontainer.engine import containers, life, policy
 from pycontainer.engine.removal import clear_remains, discard, forget_live
 from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def repair(roots: Roots) -> None:
         live = []
         _repair_all(roots)
     for container_id in live:
-        with contextlib.suppress(FileNotFoundError):  # it has just ended
+        with suppress(FileNotFoundError):  # it has just ended
             if (lock := life.try_lock(roots, container_id, os.O_CREAT)) is not None:
                 _repair(roots, container_id, lock)
             elif _is_half_connected(roots, container_id):
@@ -62,14 +62,14 @@ def _end(roots: Roots, container_id: str, pid: int) -> None:
     """End a container whose directory somebody has deleted: all it wrote is lost, and nobody can name it any more."""
     import signal  # such things are rare
 
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
             if life.is_alive(roots, container_id) and life.is_first(roots, container_id, pid):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)
-    with contextlib.suppress(Conflict):  # it takes longer: the next command will see to the rest
+    with suppress(Conflict):  # it takes longer: the next command will see to the rest
         _repair(roots, container_id, life.take_lock(roots, container_id, patience=PATIENCE))
 
 
@@ -79,7 +79,7 @@ def _repair_all(roots: Roots) -> None:
     Which of them are to run again is for engine/boot.py to say.
     """
     for container_id in entries(roots.root + "/containers"):
-        with contextlib.suppress(Conflict):  # somebody else is at it
+        with suppress(Conflict):  # somebody else is at it
             _repair(roots, container_id, life.take_lock(roots, container_id, patience=0), booted=True)
 
 
@@ -94,7 +94,7 @@ def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False)
         if container.rm or not _has_been(roots, container_id, booted=booted):
             discard(roots, container_id, container.name)
         else:
-            with contextlib.suppress(Conflict):
+            with suppress(Conflict):
                 containers.take_name(roots, container_id, container.name)  # whoever removed it got as far as that
             forget_live(roots, container_id)
     except NotFound:  # its maker was killed, or its remover

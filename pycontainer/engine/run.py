@@ -5,8 +5,6 @@ reference -> image -> bundle (a directory and a runtime-spec) -> plan -> contain
 
 from __future__ import annotations
 
-import contextlib
-
 from pycontainer.engine import events, keys
 from pycontainer.engine.attach import Signals
 from pycontainer.engine.create import create
@@ -16,6 +14,7 @@ from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.repair import repair
 from pycontainer.engine.start import Stdio
+from pycontainer.light import ExitStack
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def run(
     """
     require_root()
     repair(roots)
-    with contextlib.ExitStack() as until_recorded:
+    with ExitStack() as until_recorded:
         image = until_recorded.enter_context(obtained(roots, options, progress))
         with Signals(interrupt=observer is not None) as signals:
             bundle = create(roots, image, options)

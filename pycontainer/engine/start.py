@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
@@ -18,6 +17,7 @@ from pycontainer.engine.attach import connection
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
+from pycontainer.light import ExitStack
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import Networking, Setting, container
 from pycontainer.plan.host import kernel_version, kind_of
@@ -187,7 +187,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
     hit("start.planned")
     scope = ScopeRequest(group)
     try:
-        with contextlib.ExitStack() as ours:
+        with ExitStack() as ours:
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
             hit("start.opened")
@@ -260,7 +260,7 @@ def _network(roots: Roots, bundle: Bundle) -> Networking:
 
 
 def _descriptors(
-    roots: Roots, bundle: Bundle, stdio: Stdio, *, tty: bool, ours: contextlib.ExitStack
+    roots: Roots, bundle: Bundle, stdio: Stdio, *, tty: bool, ours: ExitStack
 ) -> tuple[dict[Slot, int], int]:
     """Open what the performer is started with; ``ours`` closes our copies."""
     record = life.begin(roots, bundle.container.id)

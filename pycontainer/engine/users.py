@@ -10,7 +10,6 @@ container's ``RUNROOT/containers/<id>`` is gone.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -18,6 +17,7 @@ import os
 from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.light import suppress
 from pycontainer.oci.build import USERS
 from pycontainer.oci.security import default_sysctls
 from pycontainer.record import TYPE_CHECKING
@@ -122,7 +122,7 @@ def mount_again(rootfs: RootFS) -> None:
     work = getattr(rootfs, "work", "")
     if work:
         mark = f"{rootfs.base}/{work}/work/incompat/volatile"  # type: ignore[union-attr]
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(mark + "/dirty")
             os.rmdir(mark)
 
@@ -133,7 +133,7 @@ def tell(roots: Roots, failed: PlanFailed) -> None:
 
     reason = f"{failed.step.title}: {failed.call.name}: {os.strerror(failed.record.error).lower()}"
     name = f"{roots.runroot}/users/{reason.replace('/', ' ')[:200]}"
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         print(f"pyc: note: no user namespace of its own, so root in it is the host's: {reason}", file=sys.stderr)
 
@@ -149,7 +149,7 @@ def _claim(roots: Roots, container_id: str) -> int:
     directory = f"{roots.runroot}/users"
     make_private(directory)
     note = roots.live(container_id) + "/users"
-    with contextlib.suppress(FileNotFoundError):  # a policy starts it again: it has its range still
+    with suppress(FileNotFoundError):  # a policy starts it again: it has its range still
         number = int(os.readlink(note))
         if _owner(f"{directory}/{number}") == container_id:
             return number
@@ -168,7 +168,7 @@ def _claim(roots: Roots, container_id: str) -> int:
 def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
     """Claim a range that is free, or whose container has gone without giving it back."""
     for _ in range(2):
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.symlink(container_id, claim)
             return True
         if not _drop_stale(roots, claim):
@@ -185,7 +185,7 @@ def _drop_stale(roots: Roots, claim: str) -> bool:
         fcntl.flock(directory, fcntl.LOCK_EX)  # who finds the same remains waits, and looks again
         if os.path.exists(roots.live(_owner(claim))):
             return False
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(claim)
         return True
     finally:
@@ -201,7 +201,7 @@ def _owner(claim: str) -> str:
 
 def give_back(roots: Roots, container_id: str) -> None:
     """Let others have the range of a container that has ended."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         claim = f"{roots.runroot}/users/{os.readlink(roots.live(container_id) + '/users')}"
         if os.readlink(claim) == container_id:
             os.unlink(claim)

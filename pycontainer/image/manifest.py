@@ -11,9 +11,6 @@ once (CVE-2021-41190), or names a digest or size that could not be one (CVE-2024
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-
 from pycontainer import jsontext
 from pycontainer.errors import ImageError
 from pycontainer.image.platform import Platform
@@ -21,6 +18,7 @@ from pycontainer.image.reference import is_digest
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 DOCUMENT_MAX = 4 << 20
@@ -154,7 +152,7 @@ class ImageConfig(Record):
     working_dir: str = ""
     volumes: tuple[str, ...] = ()
     exposed_ports: tuple[str, ...] = ()
-    labels: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = {}
     stop_signal: str = ""
     healthcheck: Healthcheck | None = None
     shell: tuple[str, ...] = ()

@@ -17,15 +17,15 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import StoreError
 from pycontainer.image.tree import remove_tree
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from pycontainer.image.store import LayerFacts, Store

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private
@@ -35,9 +33,11 @@ from pycontainer.image.manifest import (
     parse_document,
 )
 from pycontainer.image.reference import Reference, is_digest
+from pycontainer.light import contextmanager
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 

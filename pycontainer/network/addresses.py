@@ -7,10 +7,10 @@ whose container does not live is a killed process's remains.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.errors import Conflict, UsageError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -172,16 +172,16 @@ def _hint(directory: str, subnet: Subnet) -> str:
 def _remember(directory: str, subnet: Subnet, address: str) -> None:
     """Where to go on; a race over it costs nothing."""
     path = f"{directory}/.last{6 if subnet.six else 4}"
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.unlink(path)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.symlink(address, path)
 
 
 def release(directory: str, addresses: Iterable[str]) -> None:
     """Give addresses back; they need not be taken."""
     for address in addresses:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             os.unlink(f"{directory}/{address}")
 
 

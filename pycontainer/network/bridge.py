@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
 from pycontainer.errors import Conflict, HostLacks
+from pycontainer.light import contextmanager
 from pycontainer.network import addresses, links
 from pycontainer.network.netlink import NETLINK_ROUTE, Refused, connected, tell
 from pycontainer.record import TYPE_CHECKING
@@ -113,7 +113,7 @@ def is_ours(network: Network) -> None:
         raise Conflict(f"a link called {network.bridge} exists already", hint="choose another name for the bridge")
 
 
-@contextlib.contextmanager
+@contextmanager
 def _tolerated(*numbers: int) -> Iterator[None]:
     try:
         yield

@@ -8,15 +8,15 @@ performer as system calls of a plan, so a message may hold a descriptor or a pid
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from struct import pack, unpack_from
 
 from pycontainer.core.step import Slot, Struct
+from pycontainer.light import contextmanager
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _socket import socket
+    from collections.abc import Iterator
 
 Part = bytes | Struct
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 
 from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.light import suppress
 from pycontainer.network.addresses import Subnet
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -161,5 +161,5 @@ def save(root: str, network: Network) -> None:
 
 def forget(root: str, name: str) -> None:
     """Remove the file; it need not be there."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(_path(root, name))

@@ -6,8 +6,6 @@ laptop without root, and the tests. The defaults of security are in oci/security
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
@@ -15,6 +13,7 @@ from pycontainer.oci.resources import HostDevice, device_nodes, resources
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from typing import Any
 
     from pycontainer.image.manifest import ImageConfig

@@ -5,13 +5,13 @@ None of it needs what making one needs, which takes 7 ms more to load.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer import jsontext
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.errors import Conflict, HostLacks, NotFound
+from pycontainer.light import suppress
 from pycontainer.oci.state import Home, State, is_alive, shown
 
 
@@ -20,7 +20,7 @@ def kill(home: Home, name: str, signal: int, *, everybody: bool = False) -> None
     state = home.read(name)
     if everybody:
         for pid in pids(state):
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal)
         return
     if home.status(state) == "stopped":
@@ -48,7 +48,7 @@ def pids(state: State) -> list[int]:
     found: set[int] = set()
     for directory in state.cgroups:
         for place, _, _ in os.walk(directory):
-            with contextlib.suppress(OSError), open(f"{place}/cgroup.procs") as file:
+            with suppress(OSError), open(f"{place}/cgroup.procs") as file:
                 found |= {int(line) for line in file if int(line)}
     return sorted(found)
 
@@ -65,7 +65,7 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
     if status in ("running", "paused") and not force:
         raise Conflict(f"cannot delete container {name} that is not stopped: {status}")
     if status != "stopped":
-        with contextlib.suppress(NotFound):
+        with suppress(NotFound):
             _signal(state, SIGKILL)
     from pycontainer.cgroups.removal import remove
 
@@ -77,7 +77,7 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
     if spec and spec.get("hooks"):
         from pycontainer.oci import hooks
 
-        with contextlib.suppress(hooks.HookFailed):  # runtime.md: errors of these are not the operation's
+        with suppress(hooks.HookFailed):  # runtime.md: errors of these are not the operation's
             hooks.call(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(state, "stopped")))
 
 

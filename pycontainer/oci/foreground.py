@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, signal  # `signal` itself: +2 ms
-from collections.abc import Iterator
 
 from pycontainer.core.constants import TIOCSWINSZ
+from pycontainer.light import contextmanager, suppress
 from pycontainer.oci import control, runtime
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.oci.inside import Wanted
     from pycontainer.oci.runtime import Asked
     from pycontainer.oci.spec import Process
@@ -43,7 +44,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted) -> int:
         return wait(pid, ours)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _console(elsewhere: str) -> Iterator[tuple[int, _socket.socket | None]]:
     """Two ends of a socket: a terminal is sent through it, unless it goes elsewhere."""
     if elsewhere:
@@ -72,7 +73,7 @@ def wait(pid: int, console: _socket.socket | None) -> int:
         with _raw(master):
             _carry(master)
     while True:
-        with contextlib.suppress(InterruptedError):
+        with suppress(InterruptedError):
             _, status = os.waitpid(pid, 0)
             break
     code = os.waitstatus_to_exitcode(status)
@@ -80,7 +81,7 @@ def wait(pid: int, console: _socket.socket | None) -> int:
 
 
 def _pass_on(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
@@ -94,7 +95,7 @@ def _receive(console: _socket.socket) -> int:
     return next((int.from_bytes(data[:4], "little") for _, kind, data in ancillary if kind == _socket.SCM_RIGHTS), -1)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _raw(master: int) -> Iterator[None]:
     """Our own terminal lets every key through, and tells the other one its size."""
     if not os.isatty(0):
@@ -105,7 +106,7 @@ def _raw(master: int) -> Iterator[None]:
     from fcntl import ioctl
 
     def resize(*_: object) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             ioctl(master, TIOCSWINSZ, ioctl(0, termios.TIOCGWINSZ, bytes(8)))
 
     resize()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from pycontainer import __version__
 from pycontainer.errors import PycError, UsageError
@@ -16,6 +15,7 @@ from pycontainer.oci.state import VERSION, Home
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     Options = dict[str, Any]

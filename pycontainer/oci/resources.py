@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
 from pycontainer.oci.grammar.devices import DeviceMapping
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from pycontainer.cgroups.resources import CPU, BlockIO, DeviceRule, Memory, Resources, ThrottleDevice
     from pycontainer.oci.grammar.devices import DeviceRate
     from pycontainer.oci.options import ContainerOptions

@@ -7,13 +7,11 @@ the container's directory.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # the package `socket` takes 2 ms to load
-from collections.abc import Callable, Iterator
 
 from pycontainer import cgroups, jsontext
 from pycontainer.cgroups import scope
@@ -25,6 +23,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
+from pycontainer.light import ExitStack, closing, contextmanager, suppress
 from pycontainer.oci import fields
 from pycontainer.oci.state import Home, State, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
@@ -36,6 +35,8 @@ from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import Directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pycontainer.cgroups.resources import DeviceRule
     from pycontainer.oci.spec import IDMapping, Process, Spec
 
@@ -90,7 +91,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
         with open(f"{where}/config.json", "w") as file:
             file.write(document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
-        with contextlib.ExitStack() as ours:
+        with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
             setting = Setting(
                 container=name,
@@ -222,7 +223,7 @@ def write_pid_file(path: str, pid: int) -> None:
         os.rename(unfinished, path)
 
 
-def _given(spec: Spec, asked: Asked, where: str, console: int, ours: contextlib.ExitStack) -> dict[Slot, int]:
+def _given(spec: Spec, asked: Asked, where: str, console: int, ours: ExitStack) -> dict[Slot, int]:
     """The descriptors that the performer is started with, beside init's end of the handshake."""
     waiting = Socket(AF_UNIX, SOCK_STREAM)
     ours.callback(waiting.close)
@@ -241,7 +242,7 @@ def _given(spec: Spec, asked: Asked, where: str, console: int, ours: contextlib.
     return given
 
 
-@contextlib.contextmanager
+@contextmanager
 def _reachable(directory: str) -> Iterator[str]:
     """A short name of the directory: the address of a socket has 108 bytes (unix(7))."""
     fd = os.open(directory, os.O_PATH | os.O_CLOEXEC)
@@ -255,7 +256,7 @@ def stdio_of(
     process: Process,
     asked: Asked,
     console: int,
-    ours: contextlib.ExitStack,
+    ours: ExitStack,
     users: list[IDMapping] | None = None,
 ) -> dict[Slot, int]:
     """The caller's streams as they are, or the socket for the terminal; and the descriptors to be kept."""
@@ -277,7 +278,7 @@ def stdio_of(
             given[slot] = number
             # The program may open its streams again by name. A device is left alone: it is everybody's.
             if not stat.S_ISCHR(os.fstat(number).st_mode) and (uid or users):
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     os.fchown(number, terminal.host_id(uid, users) if users else uid, -1)
     for number in range(FIRST_KEPT, FIRST_KEPT + asked.preserve_fds):
         try:
@@ -330,12 +331,12 @@ class _Starting:
         """End what has been started."""
         if not self.init:
             self.performance.kill()
-            with contextlib.suppress(PlanFailed, StopIteration):
+            with suppress(PlanFailed, StopIteration):
                 self.pid()
         if self.init:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(self.init, SIGKILL)  # our own child, not waited for: the number is its
-            with contextlib.suppress(ChildProcessError):
+            with suppress(ChildProcessError):
                 os.waitpid(self.init, 0)
 
 
@@ -430,7 +431,7 @@ def start(home: Home, name: str) -> State:
         for hook in hooks.of(spec, "startContainer"):
             inside.call_hook("startContainer", hook, spec, state, told, confined=True)
     where = home.directory(name)
-    with contextlib.closing(Socket(AF_UNIX, SOCK_STREAM)) as starter:
+    with closing(Socket(AF_UNIX, SOCK_STREAM)) as starter:
         with _reachable(where) as directory:
             starter.connect(f"{directory}/start")
         os.unlink(f"{where}/start")

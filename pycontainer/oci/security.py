@@ -9,13 +9,13 @@ Documentation/admin-guide/cgroup-v1/devices.rst, the runtime-spec's ``config-lin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from pycontainer.cgroups.resources import DeviceRule
     from pycontainer.oci.spec import Capabilities
 

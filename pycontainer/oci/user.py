@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Collection, Iterator, Sequence
 
 from pycontainer.errors import ImageError, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
     from typing import Protocol
 
     class Files(Protocol):

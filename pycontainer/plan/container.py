@@ -8,8 +8,6 @@ to tell the monitor that it happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from pycontainer.core.step import Plan, Slot, Step
 from pycontainer.plan import (
     devices,
@@ -33,6 +31,8 @@ from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import RootFS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pycontainer.cgroups import Group
     from pycontainer.oci.spec import Spec
 

@@ -11,8 +11,6 @@ module, since it needs the host's /proc for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Plan, Proof, Slot, Step
@@ -49,6 +47,8 @@ from pycontainer.plan.slots import (
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.cgroups import Group
     from pycontainer.oci.spec import Spec
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from functools import cache
 
 from pycontainer.errors import HostLacks
+from pycontainer.light import cache
 
 
 def kind_of(path: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
@@ -11,6 +9,8 @@ from pycontainer.core.step import INIT, Proof, Step
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pycontainer.oci.spec import Spec
 
 EINVAL, ENOSYS, EDQUOT, EPERM = 22, 38, 122, 1

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
+from pycontainer.light import lru_cache
 from pycontainer.plan.slots import DEV, PROC, PTS, ROOT, USERS
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pycontainer.cgroups import View
     from pycontainer.oci.spec import Mount, Spec
 

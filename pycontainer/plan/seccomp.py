@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
 
 from pycontainer import __version__
 from pycontainer.core import calls
@@ -26,6 +25,7 @@ from pycontainer.errors import HostLacks, Unsupported, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from pycontainer.oci.spec import Seccomp, SeccompArg, SeccompRule

@@ -14,10 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
-from types import TracebackType
 
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
 
 _MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # opens no device, waits for no FIFO, follows no link

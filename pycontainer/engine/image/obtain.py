@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
 
 from pycontainer.engine import events
 from pycontainer.errors import NotFound, RegistryError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
+from pycontainer.light import contextmanager, lru_cache
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pycontainer.engine.options import Roots, RunOptions
     from pycontainer.image.events import Event

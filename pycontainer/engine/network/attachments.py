@@ -7,7 +7,6 @@ RUNROOT/containers/<id>/network.json     what a container has of its networks
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -15,6 +14,7 @@ import sys
 
 from pycontainer.core.directories import make_private, replace_file
 from pycontainer.engine import life
+from pycontainer.light import contextmanager
 from pycontainer.network.connection import Attachment
 from pycontainer.record import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def directory(roots: Roots, name: str = "") -> str:
     return f"{roots.runroot}/networks" + (f"/{name}" if name else "")
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(roots: Roots) -> Iterator[None]:
     """One at a time: who makes what is missing, and who tells the members of a network of each other."""
     make_private(directory(roots))

@@ -6,7 +6,6 @@ the plan (plan/network.py).
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.core.failpoint import hit
@@ -15,6 +14,7 @@ from pycontainer.engine.network import attachments, firewall, neighbours
 from pycontainer.engine.network.attachments import directory, table_of
 from pycontainer.engine.network.networks import network_called
 from pycontainer.errors import Conflict, UsageError
+from pycontainer.light import suppress
 from pycontainer.network import addresses, bridge, links, nftables
 from pycontainer.network.connection import Attachment, Connection
 from pycontainer.network.store import DEFAULT
@@ -230,7 +230,7 @@ def _join(roots: Roots, bundle: Bundle, name: str) -> None:
     other = containers.find(roots, name)
     ours, theirs = (roots.live(one) for one in (bundle.container.id, other.id))
     for file in ("hosts", "resolv.conf"):
-        with contextlib.suppress(OSError), open(f"{theirs}/{file}", "rb") as source, open(f"{ours}/{file}", "wb") as to:
+        with suppress(OSError), open(f"{theirs}/{file}", "rb") as source, open(f"{ours}/{file}", "wb") as to:
             to.write(source.read(1 << 20))
 
 
@@ -248,12 +248,12 @@ def release(roots: Roots, container_id: str) -> None:
         return
     mine = [path for path in attachment.taken() if os.path.islink(path) and os.readlink(path) == container_id]
     if mine:
-        with contextlib.suppress(OSError):  # the table may be gone
+        with suppress(OSError):  # the table may be gone
             nftables.change(attachment.table, attachment.elements(), add=False)
         hit("release.ports")
         for path in mine:
             addresses.release(os.path.dirname(path), [os.path.basename(path)])
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         hit("release.addresses")
         os.unlink(attachments.record_path(roots, container_id))
         hit("release.record")

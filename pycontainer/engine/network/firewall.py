@@ -6,7 +6,6 @@ own firewall refuses is opened behind its back.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.core.directories import make_private
@@ -14,6 +13,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.engine import settings
 from pycontainer.engine.network import neighbours
 from pycontainer.engine.network.attachments import attachments, directory, locked, note, table_of
+from pycontainer.light import suppress
 from pycontainer.network import bridge, links, nftables, store
 from pycontainer.record import TYPE_CHECKING
 
@@ -104,7 +104,7 @@ def _restore_bridge(network: Network, live: list[Attachment]) -> None:
         for connection in attachment.connections:
             if connection.network == network.name:
                 end, hairpin = attachment.host_end(connection), attachment.returns(connection)
-                with contextlib.suppress(OSError):  # it has just ended
+                with suppress(OSError):  # it has just ended
                     bridge.attach(end, index, isolated=connection.isolated, hairpin=hairpin)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.engine import containers
 from pycontainer.engine.network.attachments import attachments, directory, locked
 from pycontainer.errors import NotFound
+from pycontainer.light import suppress
 from pycontainer.network import names, resolver
 from pycontainer.network.names import Member
 from pycontainer.network.store import DEFAULT
@@ -65,7 +65,7 @@ def follow_resolver(roots: Roots) -> None:
     if before != now:
         with locked(roots):
             for attachment in attachments(roots):
-                with contextlib.suppress(NotFound, OSError):
+                with suppress(NotFound, OSError):
                     _follow(roots, attachment)
     elif os.path.exists(path):
         return
@@ -120,6 +120,6 @@ def _linked_members(own: Connection, live: list[Attachment]) -> Iterator[Member]
 
 
 def _hostname(roots: Roots, container_id: str) -> str:
-    with contextlib.suppress(OSError), open(roots.live(container_id) + "/hostname") as file:
+    with suppress(OSError), open(roots.live(container_id) + "/hostname") as file:
         return file.read(256).strip() or container_id[:12]
     return container_id[:12]

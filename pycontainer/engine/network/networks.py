@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.core.failpoint import hit
@@ -10,6 +9,7 @@ from pycontainer.engine import containers, events
 from pycontainer.engine.network import firewall
 from pycontainer.engine.network.attachments import attachments, directory, locked, table_of
 from pycontainer.errors import Conflict, NotFound, UsageError
+from pycontainer.light import suppress
 from pycontainer.network import bridge, nftables, store
 from pycontainer.network.store import DEFAULT, Network
 from pycontainer.record import TYPE_CHECKING
@@ -34,7 +34,7 @@ def network_called(roots: Roots, name: str) -> Network:
             raise
         from pycontainer.network.design import Draft  # once in the life of an installation
 
-        with contextlib.suppress(Conflict):  # somebody else was first
+        with suppress(Conflict):  # somebody else was first
             create(roots, Draft(DEFAULT))
         network = store.load(roots.root, DEFAULT)
     if network.config_only:
@@ -117,13 +117,13 @@ def remove(roots: Roots, name: str) -> Network:
             bridge.remove(network.bridge)
         hit("network.unbridged")
         if network.is_bridge:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 nftables.change(table_of(roots), firewall.elements(network), add=False)
         hit("network.unfiltered")
         store.forget(roots.root, network.name)
         hit("network.forgotten")
         where = directory(roots, network.name)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             for entry in os.listdir(where):
                 os.unlink(f"{where}/{entry}")
             os.rmdir(where)
@@ -146,7 +146,7 @@ def prune(roots: Roots, fits: Callable[[Network], bool]) -> list[str]:
     removed = []
     for network in store.listing(roots.root):
         if network.name not in BUILT_IN and fits(network) and not wanted_by(roots, network.name):
-            with contextlib.suppress(NotFound, Conflict):  # somebody was quicker, or uses it now
+            with suppress(NotFound, Conflict):  # somebody was quicker, or uses it now
                 removed.append(remove(roots, network.name).name)
     return removed
 
@@ -159,9 +159,9 @@ def retire(roots: Roots) -> None:
         for network in store.listing(roots.root):
             if network.is_bridge or network.owns_link:
                 bridge.remove(network.bridge)
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             nftables.uninstall(table_of(roots))
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(directory(roots) + "/passing")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci.grammar.numbers import INT64_MAX, integer, size
 from pycontainer.oci.grammar.words import absolute_path, matches, plain, target_path
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class DeviceMapping(Record):

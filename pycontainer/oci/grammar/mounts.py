@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 
 from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci.grammar.numbers import integer, size
@@ -19,7 +18,10 @@ from pycontainer.oci.grammar.words import (
     plain,
     target_path,
 )
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 class Mount(Record):

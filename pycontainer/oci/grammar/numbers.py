@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.words import matches
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNLIMITED = -1
 """What docker's grammars call "no limit"."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.words import key_value, no_nul, plain
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 def environment(text: str, environ: Mapping[str, str] | None = None) -> str:

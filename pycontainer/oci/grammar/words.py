@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Callable
 
 
 def matches(pattern: str, text: str) -> re.Match[str] | None:

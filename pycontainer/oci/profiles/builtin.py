@@ -14,13 +14,13 @@ Sources: seccomp(2), socket(2), clone(2), personality(2), the kernel's include/l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from functools import lru_cache
-
+from pycontainer.light import lru_cache
 from pycontainer.oci.profiles.syscalls import ALLOWED, DENIED, ENOSYS, EPERM
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from pycontainer.oci.spec import Seccomp, SeccompArg, SeccompRule
 
 _EINVAL, _EPROTONOSUPPORT, _EAFNOSUPPORT = 22, 93, 97
