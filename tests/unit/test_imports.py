@@ -16,6 +16,8 @@ ON_THE_WAY = {
     "run": "import pycontainer.cli.run, pycontainer.engine.run",
     "exec": "import pycontainer.cli.exec, pycontainer.engine.exec",
     "ps": "import pycontainer.cli.ps",
+    "run in a network": "import pycontainer.engine.run, pycontainer.engine.network.endpoints, pycontainer.plan.network",
+    "what follows a container's end": "import pycontainer.cli.monitor, pycontainer.engine.ended",
     "pyc-oci run": "import pycontainer.oci.front, pycontainer.oci.foreground",
     "a parsed command line": "from pycontainer.cli.run_flags import run_options; run_options(['-it', 'x'])",
 }
@@ -45,7 +47,7 @@ def test_the_worst_are_absent_whoever_imports_them(module):
 MILLISECONDS = ("typing", "re", "enum", "json", "signal", "contextlib", "functools", "collections", "types")
 
 
-@pytest.mark.parametrize("what", ["run", "exec", "ps", "pyc-oci run"])
+@pytest.mark.parametrize("what", ON_THE_WAY)
 def test_a_start_does_without_what_takes_milliseconds(what):
     assert modules_after(ON_THE_WAY[what]) & set(MILLISECONDS) == set()
 

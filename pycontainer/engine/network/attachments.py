@@ -8,10 +8,10 @@ RUNROOT/containers/<id>/network.json     what a container has of its networks
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import sys
 
+from pycontainer import jsontext
 from pycontainer.core.directories import make_private, replace_file
 from pycontainer.engine import life
 from pycontainer.light import contextmanager
@@ -67,14 +67,14 @@ def record_path(roots: Roots, container_id: str) -> str:
 def write_record(roots: Roots, attachment: Attachment) -> None:
     """Write down what a container has of its networks."""
     path = record_path(roots, attachment.container)
-    replace_file(path, json.dumps(attachment.record()), written="attachment.written")
+    replace_file(path, jsontext.dump(attachment.record()), written="attachment.written")
 
 
 def attachment_of(roots: Roots, container_id: str) -> Attachment | None:
     """What a container has of its networks now; None without any."""
     try:
         with open(record_path(roots, container_id)) as file:
-            return Attachment.of(json.load(file))
+            return Attachment.of(jsontext.load(file.read()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
