@@ -135,14 +135,14 @@ def describe(
     """
     container_options.check(options.container)
     asked, shown = _with_volumes(roots, image, options.container, container_id)
-    lowers = tuple(layer.path_of_fs for layer in reversed(image.layers))
+    lowers = tuple(layer.path_of_fs for layer in reversed(image.stack))
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
     _check_sources(asked, shown)
     if user is None:
         with MergedView(lowers) as view:
             user = resolve_user(asked.user or image.config.user, asked.group_add, view)
-    seen = facts.gather(asked, setuid_files=[path for layer in image.layers for path in layer.facts.setuid])
+    seen = facts.gather(asked, setuid_files=[path for layer in image.stack for path in layer.facts.setuid])
     if users.has_room(asked, user):
         seen = seen._replace(users=users_of(shown))
     spec = build_spec(
@@ -264,7 +264,7 @@ def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | Non
     capabilities = security.resolve_capabilities(
         asked.cap_add, asked.cap_drop, privileged=asked.privileged, available=seen.capabilities
     )
-    has_elf32 = any(layer.facts.elf32 for layer in image.layers)
+    has_elf32 = any(layer.facts.elf32 for layer in image.stack)
     compat32 = security.compat32(asked.compat32, has_elf32, image.config.architecture)
     return seccomp_profile(asked.seccomp, capabilities, cap_add=asked.cap_add, compat32=compat32)
 

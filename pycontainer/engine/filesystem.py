@@ -139,7 +139,7 @@ def _layers(roots: Roots, container: Container) -> list[str]:
     if os.geteuid() != 0:
         raise HostLacks("looking into a container takes root: its layers are stacked by a mount", hint="use sudo")
     make_skeleton(roots.root)
-    layers = Store(roots.root).find(container.image_id).layers
+    layers = Store(roots.root).find(container.image_id).stack
     return [*(layer.path_of_fs for layer in reversed(layers)), skeleton(roots.root)]
 
 

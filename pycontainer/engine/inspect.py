@@ -59,7 +59,7 @@ def image_document(image: Image) -> Document:
 
 
 def _lower_directories(image: Image) -> str:
-    return ":".join(layer.path_of_fs for layer in reversed(image.layers))
+    return ":".join(layer.path_of_fs for layer in reversed(image.stack))
 
 
 def image_config(config: ImageConfig) -> Document:

@@ -101,7 +101,7 @@ def _fill(roots: Roots, mount: Mount, image: Image) -> None:
     ):
         return
     make_skeleton(roots.root)
-    layers = [*(layer.path_of_fs for layer in reversed(image.layers)), skeleton(roots.root)]
+    layers = [*(layer.path_of_fs for layer in reversed(image.stack)), skeleton(roots.root)]
     with contextlib.ExitStack() as opened:
         target = os.open(data(roots, mount.source), DIRECTORY)
         opened.callback(os.close, target)
@@ -200,7 +200,7 @@ def _layers(roots: Roots, mount: Mount) -> Mount:
     from pycontainer.rootfs.overlay import skeleton
 
     image = Store(roots.root).find(mount.source)
-    lowers = [layer.path_of_fs for layer in reversed(image.layers)]
+    lowers = [layer.path_of_fs for layer in reversed(image.stack)]
     if len(lowers) < 2:
         lowers.append(skeleton(roots.root) + "/sys")  # it is empty; overlayfs wants two when none is writable
     layers = tuple(f"lowerdir+={lower}" for lower in lowers)

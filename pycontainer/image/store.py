@@ -95,8 +95,7 @@ class Image(Record):
         digest: digest that its registry knows it by (of the index, if it came from one).
         names: canonical references; one without tag if the name has moved on to another image.
         config: how it wants to be run.
-        layers: what to stack, lowest first; without those that a layer with an opaque root hides altogether, as
-            overlayfs ignores that mark on a root.
+        layers: all of them, lowest first.
         size: bytes of file content in all layers.
         created: RFC 3339 time, or "".
         manifest: the descriptor of its manifest.
@@ -110,6 +109,12 @@ class Image(Record):
     size: int
     created: str
     manifest: Descriptor
+
+    @property
+    def stack(self) -> tuple[Layer, ...]:
+        """What overlayfs is given, lowest first: it ignores an opaque root, so what is below one is left out."""
+        bottom = max((number for number, layer in enumerate(self.layers) if layer.facts.hides_all), default=0)
+        return self.layers[bottom:]
 
     @property
     def tags(self) -> tuple[Reference, ...]:
@@ -190,7 +195,7 @@ class Store:
             digest=entry.source,
             names=tuple(other.name for other in entries if other.image_id == entry.image_id and other.name),
             config=config,
-            layers=_visible(layers),
+            layers=layers,
             size=sum(layer.facts.size for layer in layers),
             created=config.created,
             manifest=entry.manifest,
@@ -404,7 +409,8 @@ class Store:
         """Take a name from an image, and delete the image with its last name (``docker rmi``).
 
         Args:
-            name_or_id: a name takes away that name only; an id takes away all.
+            name_or_id: a name takes away that name only; an id takes away all. One with a digest takes away tags only
+                if the image was not pulled by digest.
             force: an id with several repositories, or the last tag of an image in use, is no conflict.
             in_use: gives the names of containers that use an image id; such an image is never deleted.
 
@@ -414,6 +420,8 @@ class Store:
         """
         with self._editing() as entries:
             chosen = match(entries, name_or_id)
+            if "@" in name_or_id:
+                chosen = [entry for entry in chosen if not entry.has_tag] or chosen
             image_id = chosen[0].image_id
             others = [entry for entry in entries if entry.image_id == image_id and entry not in chosen]
             if len({Reference.parse(entry.name).name for entry in chosen if entry.name}) > 1 and not force:
@@ -452,11 +460,6 @@ class Store:
         from pycontainer.image import garbage  # what reads the store has no need of it
 
         return garbage.collect(self)
-
-
-def _visible(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    bottom = max((number for number, layer in enumerate(layers) if layer.facts.hides_all), default=0)
-    return layers[bottom:]
 
 
 def read_small(path: str, limit: int) -> bytes:

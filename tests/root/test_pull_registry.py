@@ -17,7 +17,9 @@ from contextlib import suppress
 import pytest
 import zstandard
 
+from pycontainer.engine.image.history import history
 from pycontainer.engine.image.pull import pull
+from pycontainer.engine.inspect import image_document
 from pycontainer.errors import ImageError, LayerError, NotFound, RegistryError, StoreError, VerificationError
 from pycontainer.image import manifest as m
 from pycontainer.image import staging
@@ -144,8 +146,12 @@ def test_an_empty_layer_and_one_that_comes_twice_are_fine(store: Store, fake: Fa
 def test_layers_below_an_opaque_root_are_not_stacked(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app:1", [BASE, tar(member(b".wh..wh..opq"), member(b"only", b"x")), tar(member(b"top", b"y"))])
     image = get(store, fake)
-    assert [os.listdir(layer.path_of_fs) for layer in image.layers] == [["only"], ["top"]]
-    assert len(image.config.diff_ids) == 3
+    assert [os.listdir(layer.path_of_fs) for layer in image.stack] == [["only"], ["top"]]
+    assert [len(steps) for steps in (image.layers, history(image))] == [3, 3]
+    assert [step.size for step in history(image)][:2] == [1, 1]
+    shown = image_document(image)
+    assert shown["RootFS"]["Layers"] == list(image.config.diff_ids)
+    assert shown["GraphDriver"]["Data"]["LowerDir"].count(":") == 1
 
 
 def test_120_layers(store: Store, fake: FakeRegistry) -> None:
