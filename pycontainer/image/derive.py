@@ -57,16 +57,16 @@ def write_layer(store: Store, tar: Iterator[bytes]) -> NewLayer:
         return NewLayer(blob.commit(LAYER_GZIP), "sha256:" + plain.hexdigest())
 
 
-def keep_layer(store: Store, packed: Iterator[bytes], media_type: str, limit: int) -> NewLayer:
+def keep_layer(store: Store, packed: Iterator[bytes], media_type: str, room: int) -> NewLayer:
     """Put a layer that is compressed already into a blob as it is. The caller holds the store.
 
-    Raises LayerError if it is damaged or unpacks to more than ``limit``, StoreError if the disk is full.
+    Raises LayerError if it is damaged, StoreError if it unpacks to more than ``room`` or the disk is full.
     """
     import hashlib  # 4 ms
 
     plain = hashlib.sha256()
     with _NewBlob(store) as blob:
-        for piece in decompressed(map(blob.write, packed), limit):
+        for piece in decompressed(map(blob.write, packed), room):
             plain.update(piece)
         return NewLayer(blob.commit(media_type), "sha256:" + plain.hexdigest())
 
@@ -78,10 +78,10 @@ class _NewBlob:
         import hashlib  # 4 ms
 
         self._store, self._hasher, self._size = store, hashlib.sha256(), 0
-        self._path = f"{staging.directory(store)}/file.{os.getpid()}.layer"
+        self._path = staging.fresh(store, "file")
 
     def __enter__(self) -> _NewBlob:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self._fd = staging.claim(self._path, lambda: os.open(self._path, flags, 0o600))
         except OSError as error:

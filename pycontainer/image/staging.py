@@ -17,6 +17,7 @@ import fcntl
 import os
 import sys
 import time
+from itertools import count
 
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import StoreError
@@ -45,8 +46,12 @@ def unsynced(store: Store) -> str:
     return f"{store.root}/unsynced"
 
 
-def _unique(store: Store, kind: str) -> str:
-    return f"{directory(store)}/{kind}.{os.getpid()}.{time.monotonic_ns()}"
+_numbers = count()
+
+
+def fresh(store: Store, kind: str) -> str:
+    """A path for something half made that no other process or thread has."""
+    return f"{directory(store)}/{kind}.{os.getpid()}.{time.monotonic_ns()}.{next(_numbers)}"
 
 
 BALLAST = (8, 1 << 15)
@@ -118,7 +123,7 @@ def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> N
     Raises:
         StoreError: the disk is full, read-only, ...
     """
-    temporary = _unique(store, "file")
+    temporary = fresh(store, "file")
     while True:
         try:
             return _write_file(temporary, path, data, sync=sync)
@@ -259,10 +264,10 @@ class PartialLayer:
     def _place(self) -> None:
         """Make the directory below one that spreads, and then move it here: ext4 chooses a place when it makes one."""
         while True:
-            fresh = _unique(self._store, "layer")
-            os.mkdir(fresh, 0o700)
+            made = fresh(self._store, "layer")
+            os.mkdir(made, 0o700)
             with suppress(FileNotFoundError):  # somebody sweeps, and took it for a dead process's
-                return os.rename(fresh, f"{self._path}/fs")
+                return os.rename(made, f"{self._path}/fs")
 
     def __enter__(self) -> Self:
         """Nothing more: it is locked already."""
@@ -336,7 +341,7 @@ def into_place(store: Store, path: str, place: str) -> None:
 
 def trash(store: Store, path: str) -> None:
     """Delete a directory, which is gone from its place at once."""
-    doomed = _unique(store, "trash")
+    doomed = fresh(store, "trash")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import doctest
+import io
 import os
 import subprocess
 import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from images.registry import Registry
 from pycontainer import images
+from pycontainer.engine.check import check
 from pycontainer.engine.options import Roots
 from tests.support.fake_registry import FakeRegistry, answers, when
 
@@ -78,6 +82,21 @@ def test_a_pipe_is_written_to_and_stays_one(roots: Roots, image: str, tmp_path: 
         assert reader.wait(20) == 0
     assert len(images.load(f"{tmp_path}/copy", roots=roots)) == 1
     assert sorted(os.listdir(str(tmp_path))) == ["copy", "pipe"]
+
+
+def test_threads_may_make_images_at_the_same_time(roots: Roots, tmp_path: object) -> None:
+    """Each of these layers takes long enough that all four are being written at once."""
+    for number in range(4):
+        with tarfile.open(f"{tmp_path}/{number}.tar", "w") as root:
+            entry = tarfile.TarInfo("content")
+            entry.size = 20_000_000
+            root.addfile(entry, io.BytesIO(os.urandom(100_000) * 200))
+    with ThreadPoolExecutor(4) as pool:
+        paths = [f"{tmp_path}/{number}.tar" for number in range(4)]
+        made = list(pool.map(lambda path: images.import_root(path, roots=roots), paths))
+    assert {image.id for image in images.list(roots=roots)} == {image.id for image in made}
+    assert len({image.id for image in made}) == 4
+    assert not check(roots)
 
 
 def test_importing_it_imports_nothing_else() -> None:
