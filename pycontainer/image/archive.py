@@ -30,6 +30,7 @@ from pycontainer.record import Record
 
 _READ = 1 << 20
 _ENTRIES_MAX = 100_000
+_NAMES_MAX = 16 << 20  # bytes of the names of all entries
 _LZMA_MEMORY_MAX = 256 << 20
 _EXPANSION_MAX = 100
 _EXPANSION_FREE = 1 << 30
@@ -96,10 +97,11 @@ class TarFiles:
             raise
 
     def _index(self, source: Iterator[bytes]) -> None:
-        reader = TarReader(source)
+        reader, names = TarReader(source), 0
         for number, entry in enumerate(reader):
-            if number >= _ENTRIES_MAX:
-                raise ImageError(f"{self.what} has more than {_ENTRIES_MAX} entries")
+            names += len(entry.name) + len(entry.target)
+            if number >= _ENTRIES_MAX or names > _NAMES_MAX:
+                raise ImageError(f"{self.what} has more than {_ENTRIES_MAX} entries, or too long names")
             if entry.kind not in (FILE, LINK, SYMLINK) or entry.sparse is not None:
                 continue
             name = os.fsdecode(entry.name)
@@ -396,13 +398,13 @@ def peek(packed: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return head, chain([head] if head else [], packed)
 
 
-def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def decompressed(packed: Iterator[bytes], room: int) -> Iterator[bytes]:
     """The content of an archive that is plain or compressed with gzip, zstd, bzip2 or xz, told by its first bytes.
 
     Raises:
-        LayerError: damaged, cut, or larger than ``limit`` or than its compressed size can explain.
+        LayerError: damaged, cut, or larger than its compressed size can explain. StoreError: larger than ``room``.
     """
-    from pycontainer.image.compression import decompress
+    from pycontainer.image.compression import UNPACKED_MAX, decompress
 
     size = result = 0
     head, packed = peek(packed)
@@ -414,9 +416,12 @@ def decompressed(packed: Iterator[bytes], limit: int) -> Iterator[bytes]:
             yield piece
 
     compression = compression_of(head)
-    source = counted()
-    for piece in decompress(_old_compression(source, compression) if compression in ("bzip2", "xz") else source, limit):
+    source = _old_compression(counted(), compression) if compression in ("bzip2", "xz") else counted()
+    for piece in decompress(source, UNPACKED_MAX):
         result += len(piece)
+        if result > room:
+            why = f"the archive holds more than the {room >> 20} MiB that the disk can spare"
+            raise StoreError(why, hint="'pyc system prune' makes room")
         if result > _EXPANSION_MAX * size + _EXPANSION_FREE:
             raise LayerError(f"the layer unpacks to more than {result >> 20} MiB, from {size >> 10} KiB")
         yield piece

@@ -23,6 +23,7 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_PARENTS_MAX = 64
 _TRIES = 16
+_NAMES_MAX = 256 << 20  # bytes of the names of directories, whose times we remember
 IDS, NOBODY = 65536, 65534
 _NODES = {CHAR: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
@@ -83,7 +84,8 @@ class _Extractor:
         self._root, self._base, self._reader, self._rules = root, base, reader, rules
         self._resolve = RESOLVE_IN_ROOT if rules.links_lead else RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
         self._parents: dict[bytes, int] = {}
-        self._directories: list[Entry] = []
+        self._directories: list[tuple[bytes, int]] = []  # names and times
+        self._names = 0
         self._left_out: list[str] = []
         self._size = 0
 
@@ -94,9 +96,8 @@ class _Extractor:
             for entry in self._reader:
                 name = entry.name
                 self._extract(entry)
-            for entry in reversed(self._directories):
-                name = entry.name
-                self._finish_directory(entry)
+            for name, mtime in reversed(self._directories):
+                self._finish_directory(name, mtime)
         except OSError as error:
             raise _explain(error, name) from None
         return Extracted(self._size, tuple(self._left_out))
@@ -219,12 +220,15 @@ class _Extractor:
             self._attributes(fd, entry)
         finally:
             os.close(fd)
-        self._directories.append(entry)
+        self._names += len(entry.name)
+        if self._names > _NAMES_MAX:
+            raise LayerError(f"the archive has directories whose names are {_NAMES_MAX >> 20} MiB and more")
+        self._directories.append((entry.name, entry.mtime))
 
-    def _finish_directory(self, entry: Entry) -> None:
-        above, _, name = entry.name.rpartition(b"/")
+    def _finish_directory(self, path: bytes, mtime: int) -> None:
+        above, _, name = path.rpartition(b"/")
         with suppress(FileNotFoundError, NotADirectoryError):  # somebody took it away meanwhile
-            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=self._parent(above), follow_symlinks=False)
+            os.utime(name, ns=(mtime, mtime), dir_fd=self._parent(above), follow_symlinks=False)
 
     def _attributes(self, fd: int, entry: Entry) -> None:
         """Owner, attributes, mode and time, in this order: chown(2) takes setuid and file capabilities away."""

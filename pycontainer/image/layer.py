@@ -33,7 +33,9 @@ _GONE = b".wh..wh..pyc-gone"  # directories that a later entry replaced; renamed
 _ENTRIES_MAX = 5_000_000
 _DIRECTORIES_MAX = 500_000  # of which we remember the attributes: 250 bytes each
 _LATE_LINKS_MAX = 100_000
+_LATE_NAMES_MAX = 32 << 20  # bytes
 _SETUID_MAX = 10_000
+_SETUID_NAMES_MAX = 512 << 10  # bytes; in layer.json one can take six
 _OPEN_PARENTS_MAX = 128
 _EAGAIN_MAX = 128
 
@@ -93,10 +95,12 @@ class _Unpacker:
         self._directories = {fresh.st_ino: _Attributes(0o755, 0, 0, 0, _NO_XATTRS)}
         self._opaque: set[int] = set()  # by inode
         self._late_links: list[Entry] = []
+        self._late_names = 0
         self._junk: set[bytes] = set()
         self._gone = -1
         self._gone_count = 0
         self._setuid: list[str] = []
+        self._setuid_names = 0
         self._size = self._entries = self._whiteouts = 0
         self._elf32 = False
 
@@ -235,6 +239,9 @@ class _Unpacker:
                 raise LayerError(
                     f"hard link {_show(entry.name)} to {_show(entry.target)}, which the layer lacks"
                 ) from None
+            self._late_names += len(entry.name) + len(entry.target)
+            if self._late_names > _LATE_NAMES_MAX:
+                raise LayerError("the layer has too many hard links to files that come later") from None
             self._late_links.append(entry)
             return
         if stat.S_ISDIR(found.st_mode) or _is_whiteout(found):
@@ -268,7 +275,8 @@ class _Unpacker:
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
     def _note_setuid(self, path: bytes) -> None:
-        if len(self._setuid) >= _SETUID_MAX:
+        self._setuid_names += len(path)
+        if len(self._setuid) >= _SETUID_MAX or self._setuid_names > _SETUID_NAMES_MAX:
             raise LayerError(f"the layer has more than {_SETUID_MAX} files with setuid, setgid or capabilities")
         self._setuid.append(os.fsdecode(path))
 

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 
 from pycontainer.errors import StoreError
-from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry
+from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, PATH_MAX, SYMLINK, Entry
 from pycontainer.image.tarwriter import END, encode, padding
 from pycontainer.record import Record
 
@@ -61,7 +61,8 @@ def walk(parent: int, name: bytes, called: bytes, *, not_into: Collection[int] =
     What vanishes while it is looked for is left out, and so are sockets, which no archive can hold.
 
     Raises:
-        OSError: ``name`` is not there. StoreError: directories were moved about meanwhile.
+        OSError: ``name`` is not there.
+        StoreError: directories were moved about meanwhile, or nest deeper than an archive can say.
     """
     seen: dict[tuple[int, int], bytes] = {}
     fd = os.open(name, _LOOK, dir_fd=parent)
@@ -82,7 +83,10 @@ def walk(parent: int, name: bytes, called: bytes, *, not_into: Collection[int] =
 
 
 def _below(here: int, path: bytes, seen: dict[tuple[int, int], bytes], not_into: Collection[int]) -> Iterator[Item]:
-    """All below one directory. The descriptor moves through the tree: it may be deeper than we may have descriptors."""
+    """All below one directory. The descriptor moves through the tree: it may be deeper than we may have descriptors.
+
+    The depth has an end all the same: a path for each level would take memory that grows with its square.
+    """
     above: list[tuple[os.stat_result, bytes, list[bytes]]] = []
     names = _names(here)
     while True:
@@ -93,7 +97,10 @@ def _below(here: int, path: bytes, seen: dict[tuple[int, int], bytes], not_into:
             except FileNotFoundError:
                 continue
             try:
-                item = _item(fd, path + b"/" + name if path else name, seen)
+                called = path + b"/" + name if path else name
+                if len(called) > PATH_MAX:
+                    raise StoreError(f"a path is longer than {PATH_MAX} bytes: {os.fsdecode(called[:60])!r}...")
+                item = _item(fd, called, seen)
                 if item is None:
                     continue
                 yield item

@@ -45,6 +45,8 @@ def place(tmp_path: object) -> Iterator[Place]:
     yield Place(str(tmp_path))
 
 
+DEEP = b"/".join([b"d" * 250] * 16)
+"""A path of four thousand bytes."""
 REFUSED: dict[str, bytes] = {
     # names
     "dot-dot": tar(member(b"../canary", b"x")),
@@ -186,6 +188,12 @@ REFUSED: dict[str, bytes] = {
     "sparse 0.1 with odd numbers": tar(pax((b"GNU.sparse.size", b"9"), (b"GNU.sparse.map", b"1,2,3")), member(b"a")),
     "sparse 0.0 with a missing length": tar(pax(raw=record(b"GNU.sparse.offset", b"0")), member(b"a")),
     "sparse of unknown version": tar(pax((b"GNU.sparse.major", b"2"), (b"GNU.sparse.minor", b"0")), member(b"a")),
+    "names of setuid files of a megabyte": tar(
+        *(pax((b"path", b"%d/" % n + DEEP)) + header(b"x", FILE, mode=0o4755) for n in range(140))
+    ),
+    "links to later files with names of 34 MB": tar(
+        *(pax((b"path", DEEP + b"%d" % n), (b"linkpath", b"later/" + DEEP)) + header(b"x", LINK) for n in range(4300))
+    ),
     "sparse directory": tar(pax((b"GNU.sparse.size", b"0"), (b"GNU.sparse.map", b"")), directory(b"a")),
 }
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer.errors import StoreError
 from pycontainer.image.pack import archive, portable, portable_xattrs, walk
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
 from pycontainer.image.tarwriter import END, encode, padding
+from pycontainer.image.tree import remove_tree
 
 LONG = b"a-rather-long-directory-name/" * 12 + b"end"
 CASES = {
@@ -221,3 +223,20 @@ def test_modes_and_owners_are_those_of_the_files(tree: Path) -> None:
     assert (entry.mode, entry.uid, entry.gid, entry.mtime) == (
         stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns,
     )  # fmt: skip
+
+
+def test_a_tree_deeper_than_an_archive_can_say_is_an_error_and_takes_no_memory(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(100):
+        os.mkdir("n" * 250, dir_fd=here)
+        below = os.open("n" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    top = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(StoreError, match="a path is longer than 4095 bytes"):
+            list(walk(top, b".", b""))
+    finally:
+        remove_tree(top, b"n" * 250)
+        os.close(top)
