@@ -103,9 +103,9 @@ def call(args: list[str]) -> int:
         sys.stdout.flush()
         return status
     except PycError as error:
-        print(f"pyc: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  hint     {error.hint}", file=sys.stderr)
+        from pycontainer.cli.listing import tell
+
+        tell(error)
         return _flush(error.exit_code)
     except KeyboardInterrupt:
         return _flush(130)  # 128 + SIGINT, as a shell says it

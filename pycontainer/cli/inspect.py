@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import click
 
@@ -86,7 +85,7 @@ def show(looking: Looking, names: tuple[str, ...], form: str) -> int:
     found: list[Document] = []
     status = for_each(names, lambda name: found.append(looking.find(name)))
     if form == "":
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
+        click.echo(to_json(found, indent=4))
     for document in found if form else ():
         click.echo(template.render(document) if template else to_json(document))
     return status

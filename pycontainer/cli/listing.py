@@ -116,6 +116,13 @@ def join_labels(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
+def tell(error: PycError) -> None:
+    """Say what went wrong. Some of the words may be those of a registry, an image or an archive."""
+    print("pyc: " + printable(error.message, spared="\n"), file=sys.stderr)
+    if error.hint:
+        print("  hint     " + printable(error.hint, spared="\n"), file=sys.stderr)
+
+
 def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
     """Do something to each of the things named; one failure does not stop the others. Returns the exit code."""
     status = 0
@@ -125,6 +132,6 @@ def for_each(names: Iterable[str], action: Callable[[str], None]) -> int:
         except UsageError:
             raise
         except PycError as error:
-            print(f"pyc: {error.message}" + (f"\n  hint     {error.hint}" if error.hint else ""), file=sys.stderr)
+            tell(error)
             status = 1
     return status

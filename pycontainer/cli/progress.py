@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pycontainer.cli.human import short_id, size
+from pycontainer.cli.listing import printable
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Lines:
     def __call__(self, event: Event) -> None:
         """Tell of a layer, of whatever is tried again, and of what is odd."""
         if event.kind in ("retry", "warning"):
-            print(event.text, file=self._stream, flush=True)
+            print(printable(event.text), file=self._stream, flush=True)
         if event.kind in ("layer", "exists", "waiting"):
             self._layers.add(event.digest)
         if event.kind in self._words and event.digest in self._layers:
@@ -78,7 +79,7 @@ class Bars:
         if event.kind in ("layer", "waiting") or (event.kind == "exists" and task is None):
             self._add(event)
         elif event.kind in ("retry", "warning"):
-            self._open().console.print(event.text, style="yellow", markup=False)
+            self._open().console.print(printable(event.text), style="yellow", markup=False)
         elif self._progress and task is not None:
             if event.kind in ("download", "upload"):
                 doing = f"{event.kind}ing"

@@ -6,7 +6,7 @@ import click
 
 from pycontainer.cli import Session
 from pycontainer.cli.images import of_platform
-from pycontainer.cli.listing import for_each
+from pycontainer.cli.listing import for_each, tell
 from pycontainer.engine import events
 from pycontainer.engine.prune import users
 from pycontainer.errors import NotFound, UsageError
@@ -48,8 +48,7 @@ def command(
                 return
             if not force:
                 raise
-            click.echo(f"pyc: {error.message}", err=True)
-            return
+            return tell(error)
         events.removed(session.roots, removed)
         for untagged in removed.untagged:
             click.echo(f"Untagged: {untagged}")

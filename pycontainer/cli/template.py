@@ -373,9 +373,13 @@ def show(value: Any) -> str:
     return str(value)
 
 
-def to_json(value: Any) -> str:
-    """Compact JSON, as docker's ``json`` function writes it."""
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON as docker writes it: compact, as its function ``json`` has it, or indented.
+
+    DEL and the control characters from 0x80 may stand in JSON as they are; a terminal would obey them.
+    """
+    text = json.dumps(_plain(value), ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:

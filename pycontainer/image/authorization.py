@@ -16,7 +16,7 @@ from pycontainer.image.auth import Given, basic, covers, parse_challenge, read_t
 from pycontainer.image.events import Event
 from pycontainer.image.failures import Broken, printable, retry_after
 from pycontainer.image.registries_conf import is_loopback
-from pycontainer.image.transport import BUSY, Call, Transport, origin
+from pycontainer.image.transport import BUSY, Call, Transport, origin, web_address
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ class Authorization:
 
     def _token(self, fields: dict[str, str]) -> str:
         """A bearer token from the server that the challenge names."""
-        host, realm = self._endpoint.host, fields.get("realm", "")
-        where = urlsplit(realm)
-        if where.scheme not in ("http", "https") or not where.hostname:
-            raise RegistryError(f"{host} wants a token from {printable(realm)!r}, which is no web address")
+        host, realm = self._endpoint.host, web_address(fields.get("realm", ""))
+        if not realm:
+            wanted = printable(fields.get("realm", ""))
+            raise RegistryError(f"{host} wants a token from {wanted!r}, which is no web address")
         self._check_may_hear(realm)
         scopes, login = self._all_scopes(fields.get("scope", "")), self._credentials(host)
         self.has_sent_login = bool(login)
@@ -85,7 +85,7 @@ class Authorization:
             realm, fields.get("service", ""), scopes, login, offline=self.wants_identity
         )
         what = f"{'a' if login else 'an anonymous'} token for {printable(' '.join(scopes)) or 'a login'}"
-        self._transport.listener(Event("token", text=f"{where.netloc} gives {what}"))
+        self._transport.listener(Event("token", text=f"{printable(urlsplit(realm).netloc)} gives {what}"))
         given = self._ask(url, Call(method, headers, body), login)
         self.identity = given.identity if self.wants_identity else ""
         return given.token
@@ -99,7 +99,7 @@ class Authorization:
 
     def _ask(self, url: str, call: Call, login: tuple[str, str] | None) -> Given:
         """What a token server gives, asked as often as our patience allows."""
-        server, tries = urlsplit(url).netloc, self._transport.patience.tries
+        server, tries = printable(urlsplit(url).netloc), self._transport.patience.tries
         for attempt in range(1, tries + 1):
             try:
                 response = self._transport.send(url, call)
@@ -139,4 +139,4 @@ class Authorization:
         where, host = urlsplit(url), urlsplit(self._transport.base).hostname
         at_home = self._endpoint.is_loopback and is_loopback(where.netloc)
         if where.scheme != "https" and not at_home and not (self._endpoint.insecure and where.hostname == host):
-            raise RegistryError(f"{where.netloc} wants authentication over plain HTTP, which is refused")
+            raise RegistryError(f"{printable(where.netloc)} wants authentication over plain HTTP, which is refused")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pycontainer.errors import RegistryError, StoreError, VerificationError
 from pycontainer.image import events
@@ -259,11 +259,9 @@ class Pusher(Registry):
 
     def _location(self, response: Response) -> str:
         """The address that an answer names, checked as a redirect is."""
-        there = urljoin(response.url, response.headers.get("Location", ""))
         if not response.headers.get("Location"):
             raise RegistryError(f"{self._endpoint.host} does not say where to upload to")
-        self._transport.check_redirect(response.url, there)
-        return there
+        return self._transport.sent_to(response)
 
     def _find_offset(self, upload: _Upload) -> None:
         """Ask how much of a broken upload has arrived; if the registry does not know, begin a new one."""

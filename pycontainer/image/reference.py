@@ -165,7 +165,7 @@ def _is_registry(text: str) -> bool:
 
 
 def _is_port(text: str) -> bool:
-    return bool(text) and _DIGITS.issuperset(text)
+    return 0 < len(text) <= 5 and _DIGITS.issuperset(text) and int(text) < 1 << 16
 
 
 def _is_host_label(text: str) -> bool:

@@ -26,11 +26,13 @@ class Endpoint(Record):
         host: host or host:port.
         repository: the repository's path there.
         insecure: may be plain HTTP, or have a certificate that nobody vouches for.
+        tls_only: must not be plain HTTP, even on this machine.
     """
 
     host: str
     repository: str
     insecure: bool = False
+    tls_only: bool = False
 
     @property
     def is_loopback(self) -> bool:
@@ -122,7 +124,9 @@ def endpoints(reference: Reference, tables: list[dict[str, Any]], *, insecure: b
         RegistryError: the registry is blocked.
     """
     found = _endpoints(reference, tables)
-    return found if insecure is None else [endpoint._replace(insecure=insecure) for endpoint in found]
+    if insecure is None:
+        return found
+    return [endpoint._replace(insecure=insecure, tls_only=not insecure) for endpoint in found]
 
 
 def _endpoints(reference: Reference, tables: list[dict[str, Any]]) -> list[Endpoint]:
@@ -162,10 +166,10 @@ def _endpoint(name: str, table: dict[str, Any]) -> Endpoint:
 def at(host: str, tables: list[dict[str, Any]], *, insecure: bool | None = None) -> Endpoint:
     """A registry itself, without a repository: for a login, or a search. ``insecure`` as of :func:`endpoints`."""
     host = _DOCKER_HUB.get(host, host)
+    if insecure is not None:
+        return Endpoint(host, "", insecure, tls_only=not insecure)
     places = [place for table in tables for place in (table, *table.get("mirror", []))]
-    if insecure is None:
-        insecure = any(place.get("insecure") and _host(place) == host for place in places)
-    return Endpoint(host, "", insecure)
+    return Endpoint(host, "", any(place.get("insecure") and _host(place) == host for place in places))
 
 
 def _host(table: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from urllib.parse import urljoin
 
 from pycontainer.errors import RegistryError, VerificationError
 from pycontainer.image import events
@@ -27,7 +26,7 @@ from pycontainer.image.manifest import (
 )
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint
-from pycontainer.image.transport import BUSY, CHUNK, WAIT_MAX, Call, Patience, Transport, origin
+from pycontainer.image.transport import BUSY, CHUNK, WAIT_MAX, Call, Patience, Transport, origin, web_address
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -112,8 +111,8 @@ class Registry:
 
         response, data = self._document(path, Call(), what)
         following = _next_page(response.headers.get("Link", ""))
-        there = urljoin(response.url, following) if following else ""
-        if there and origin(there) != origin(self._transport.base):
+        there = web_address(following, response.url)
+        if following and (not there or origin(there) != origin(self._transport.base)):
             raise RegistryError(f"{self._endpoint.host} continues its {what} on another host")
         try:
             return json.loads(data), there.removeprefix(self._transport.base)
@@ -215,7 +214,7 @@ class Registry:
                 if response.status_code in good:
                     return response
                 raise self._refusal(response, what)
-            last = f"answered {response.status_code} {response.reason}"
+            last = f"answered {response.status_code} {printable(response.reason)}"
             wait = retry_after(response)
             if wait and wait > WAIT_MAX:
                 said = self._error_text(response)

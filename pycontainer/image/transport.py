@@ -19,7 +19,7 @@ from pycontainer import __version__
 from pycontainer.errors import RegistryError
 from pycontainer.image import tls
 from pycontainer.image.events import Event, Listener
-from pycontainer.image.failures import Broken, Untrusted, broken, broken_proxy
+from pycontainer.image.failures import Broken, Untrusted, broken, broken_proxy, printable
 from pycontainer.image.registries_conf import Endpoint, is_loopback
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -169,14 +169,12 @@ class Transport:
         for _ in range(_REDIRECTS_MAX):
             if response.status_code not in (301, 302, 303, 307, 308):
                 return response
-            here, location = response.url, response.headers.get("Location", "")
             response.close()
-            there = urljoin(here, location)
-            self.check_redirect(here, there)
+            there = self.sent_to(response)
             response = self.send(there, call)
             if response.status_code in (401, 403) and origin(there) != origin(self.base):
                 response.close()
-                raise Broken(f"was refused by {urlsplit(there).netloc}, to which it redirects")
+                raise Broken(f"was refused by {printable(urlsplit(there).netloc)}, to which it redirects")
         response.close()
         raise RegistryError(f"{self.endpoint.host} redirects in circles")
 
@@ -185,19 +183,28 @@ class Transport:
             return path
         return f"{base}{path}" if path.startswith("/") else f"{base}/v2/{self.endpoint.repository}/{path}"
 
-    def check_redirect(self, here: str, there: str) -> None:
-        """Raises RegistryError unless one address may send us to the other: never from https to plain HTTP."""
-        old, new = urlsplit(here), urlsplit(there)
-        if new.scheme not in ("http", "https") or not new.hostname:
-            raise RegistryError(f"{old.netloc} redirects to something that is no web address")
+    def sent_to(self, response: Response) -> str:
+        """Where an answer sends us.
+
+        Raises:
+            RegistryError: nowhere, or from https to plain HTTP.
+        """
+        there = web_address(response.headers.get("Location", ""), response.url)
+        old, new = urlsplit(response.url), urlsplit(there)
+        if not there:
+            raise RegistryError(f"{printable(old.netloc)} redirects to something that is no web address")
         plain_is_fine = old.scheme == "http" and (is_loopback(new.netloc) or self.endpoint.insecure)
         if new.scheme == "http" and not plain_is_fine:
-            raise RegistryError(f"{old.netloc} redirects to {new.netloc} over plain HTTP, which is refused")
+            raise RegistryError(
+                f"{printable(old.netloc)} redirects to {printable(new.netloc)} over plain HTTP, which is refused"
+            )
+        return there
 
     def _first(self, path: str, call: Call) -> Response:
         """The first request, which finds out how to talk to the registry."""
         host, insecure = self.endpoint.host, self.endpoint.insecure
         ways = ["http", "https"] if self.endpoint.is_loopback else ["https", "http"] if insecure else ["https"]
+        ways = ["https"] if self.endpoint.tls_only else ways
         problem: Broken | None = None
         for scheme in ways:
             base = f"{scheme}://{host}"
@@ -228,7 +235,7 @@ class Transport:
         if self.authorization and self.base and origin(url) == origin(self.base):
             headers["Authorization"] = self.authorization
         where = urlsplit(url)
-        self.listener(Event("request", text=f"{call.method} {where._replace(query='').geturl()}"))
+        self.listener(Event("request", text=f"{call.method} {printable(where._replace(query='').geturl())}"))
         timeout = self.patience.connect, self.patience.stall
         try:
             if self._brief and not call.large:
@@ -305,6 +312,16 @@ class Transport:
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """requests would send the password that ~/.netrc has for a host; a session with an ``auth`` of its own does not."""
     return request
+
+
+def web_address(text: str, below: str = "") -> str:
+    """What somebody else gives for an address, whole; it may be relative to another one. "" if it is none."""
+    try:
+        url = urljoin(below, text)
+        where = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if text and where.scheme in ("http", "https") and where.hostname else ""
 
 
 def origin(url: str) -> tuple[str, str]:

@@ -454,3 +454,40 @@ def test_a_token_server_that_fails_is_named(fake: FakeRegistry) -> None:
 )
 def test_a_challenge_is_parsed(header: str, scheme: str, fields: dict[str, str]) -> None:
     assert parse_challenge(header) == (scheme, fields)
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://", "ftp://x/", "//[", "\x1b]0;x\x07:"])
+def test_an_address_that_is_none_is_an_error_of_the_registry(fake: FakeRegistry, address: str) -> None:
+    fake.rules.append(when("manifests", answers(307, Location=address), forever=True))
+    with pytest.raises(RegistryError, match=r"no web address|circles|answered 404|Invalid IPv6 URL"):
+        client(fake.host).manifest("1")
+
+
+def test_a_next_page_that_has_no_address_is_an_error_of_the_registry(fake: FakeRegistry) -> None:
+    fake.rules.append(when("tags", answers(200, b'{"tags": ["a"]}', Link="<http://[::1>; rel=next")))
+    with pytest.raises(RegistryError, match="on another host"):
+        client(fake.host).json("tags/list", "tags")
+
+
+def test_nothing_that_a_registry_says_reaches_the_terminal_as_it_is(fake: FakeRegistry) -> None:
+    def busy(handler: Handler) -> None:
+        handler.send_response(503, "\x1b]0;pwned\x07\x9b31m")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    heard: list[Event] = []
+    fake.rules.append(when("manifests", busy, forever=True))
+    with pytest.raises(RegistryError, match="answered 503") as error:
+        client(fake.host, events=heard).manifest("1")
+    assert error.value.message.isprintable()
+    fake.rules[0] = when("manifests", answers(307, Location=f"{fake.url}/\x1b[31m"))
+    with pytest.raises(RegistryError):
+        client(fake.host, events=heard).manifest("1")
+    assert all(event.text.isprintable() for event in heard)
+
+
+def test_tls_that_is_insisted_on_is_insisted_on_here_too(fake: FakeRegistry) -> None:
+    registry = Registry(Endpoint(fake.host, "app", tls_only=True), patience=HASTY, **BRIEF)
+    with pytest.raises(RegistryError, match="TLS failed"):
+        registry.manifest("1")
+    assert not fake.requests
