@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 import click
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.errors import InvalidReference, NotFound, UsageError
+from pycontainer.errors import InvalidReference, NotFound, PycError, UsageError
+from pycontainer.image.entry import Entry, match
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING, Record
@@ -66,9 +67,8 @@ def command(
     pattern: str | None,
 ) -> None:
     """List images."""
-    everything = Store(session.roots.root).images()
     patterns = [f"reference={pattern}"] if pattern else []
-    found = select(everything, listing.Filters([*filters, *patterns], FILTERS))
+    found = select(Store(session.roots.root).images(), listing.Filters([*filters, *patterns], FILTERS))
     if tree:
         if quiet or no_trunc or digests or form:
             raise UsageError("--tree can't be used with --quiet, --no-trunc, --digests or --format")
@@ -143,16 +143,14 @@ def _familiar(pattern: str) -> str:
 
 
 def _named(everything: list[Image], text: str) -> Image:
-    for image in everything:
-        short = image.id.partition(":")[2]
-        if short.startswith(text.removeprefix("sha256:")) or text in _spellings(image):
-            return image
-    raise UsageError(f"invalid filter: no such image: {text}")
-
-
-def _spellings(image: Image) -> set[str]:
-    references = [Reference.parse(name) for name in image.names]
-    return {r.familiar for r in references} | {r.familiar_name for r in references if r.tag == "latest"}
+    """The image that a user's word means, as in every other command."""
+    entries = [Entry(name, image.id, image.digest, image.manifest) for image in everything for name in image.names]
+    entries += [Entry("", image.id, image.digest, image.manifest) for image in everything if not image.names]
+    try:
+        wanted = match(entries, text)[0].image_id
+    except PycError as error:
+        raise UsageError(f"invalid filter: {error.message}") from None
+    return next(image for image in everything if image.id == wanted)
 
 
 def until(text: str) -> float:

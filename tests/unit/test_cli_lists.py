@@ -121,7 +121,17 @@ def test_images_are_filtered_as_docker_filters_them(filters, result):
     assert listed(*filters) == result
 
 
-@pytest.mark.parametrize("text", ["nope=1", "dangling", "until=soon", "before=nope", "dangling=maybe"])
+def test_in_a_filter_too_a_name_comes_before_the_beginning_of_an_id():
+    two = [
+        image("a", created="2026-03-01T00:00:00Z"),
+        image("b", "docker.io/library/aa:latest", created="2026-02-01T00:00:00Z"),
+        image("c", created="2026-01-01T00:00:00Z"),
+    ]
+    found = images.select(two, listing.Filters(["before=aa"], images.FILTERS))
+    assert [name.image.id[7] for name in found] == ["c"]
+
+
+@pytest.mark.parametrize("text", ["nope=1", "dangling", "until=soon", "before=nope", "since=", "dangling=maybe"])
 def test_a_wrong_filter_of_images_is_a_usage_error(text):
     with pytest.raises(UsageError):
         listed(text)
