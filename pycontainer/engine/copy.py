@@ -9,6 +9,7 @@ CVE-2019-10152, CVE-2021-41089, CVE-2026-41567)
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -30,6 +31,7 @@ PSEUDO = frozenset(
 """Filesystems whose files are the kernel's: a copy of a tree has them as empty directories."""
 
 _NO_LIMIT = 1 << 50
+_READ_IT = "pyc exec CONTAINER cat PATH shows what it says"
 
 
 class Copied(Record):
@@ -163,6 +165,8 @@ def _find(root: int, path: bytes, follow: bool, problem: str) -> Iterator[_Found
 
 def _walk(found: _Found, called: bytes, container: Container | None = None) -> Iterator[Item]:
     kernels = _pseudo_devices(container.pid) if container and container.pid else frozenset()
+    if (status := found.place.status) and status.st_dev in kernels and stat.S_ISREG(status.st_mode):
+        raise Conflict(f"{os.fsdecode(found.called)} is the kernel's, not a file that can be copied", hint=_READ_IT)
     items = walk(found.place.parent, found.place.name, called, not_into=kernels)
     base = filesystem.base_of(container) if container else 0
     return _as_seen_inside(items, base) if base else items
