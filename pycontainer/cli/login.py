@@ -6,17 +6,15 @@ import sys
 
 import click
 
-from pycontainer.cli import Session
+from pycontainer.cli import Session, secret
 from pycontainer.cli.registry_flags import authfile_flag, insecure, registry_flags
 from pycontainer.engine.image import login as engine
 from pycontainer.errors import NotFound, RegistryError, UsageError
 
-_SECRET_MAX = 64 << 10
-
 
 @click.command("login", help="Log in to a registry; Docker Hub if none is named.")
 @click.option("-u", "--username", default="", help="User")
-@click.option("-p", "--password", help="Password or token; everybody on this host can read it while we run")
+@click.option("-p", "--password", help="Password or token; others on this host may see it")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
 @click.option("--get-login", is_flag=True, help="Only tell the user of the login that is stored")
 @registry_flags
@@ -41,13 +39,13 @@ def command(
     if password_stdin and not username:
         raise UsageError("must provide --username with --password-stdin")
     if password is not None:
-        click.echo("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", err=True)
+        secret.hide(password)
+        secret.warn("--password", "Use --password-stdin.")
     elif password_stdin:
-        password = sys.stdin.read(_SECRET_MAX).rstrip("\r\n")
+        password = sys.stdin.read(secret.MAX).rstrip("\r\n")
     elif not username and _still_good(host, anyhow):
         return
-    username, password = _ask(username, password)
-    saved = engine.login(host, engine.Login(username, password), insecure=anyhow)
+    saved = engine.login(host, _ask(username, password), insecure=anyhow)
     if not saved.helper:
         click.echo(f"WARNING! Your login is stored unencrypted in '{saved.path}', readable by you alone.", err=True)
     click.echo("Login Succeeded")
@@ -77,21 +75,13 @@ def _still_good(host: str, anyhow: bool | None) -> bool:
     return True
 
 
-def _ask(username: str, password: str | None) -> tuple[str, str]:
+def _ask(username: str, password: str | None) -> engine.Login:
     """Ask for what is missing, on a terminal; the password without showing it."""
     if (not username or password is None) and not sys.stdin.isatty():
         raise UsageError("can't ask for user and password: standard input is no terminal", hint="-u, --password-stdin")
     if not username:
         username = input("Username: ").strip()
-    if password is None:
-        from getpass import getpass  # 2 ms
-
-        password = getpass("Password: ")
-    if not username or not password:
-        raise UsageError(f"{'password' if username else 'user'} is missing")
-    if ":" in username or not (username + password).isprintable():
-        raise UsageError("a user must have no colon, and neither user nor password a control character")
-    return username, password
+    return secret.login(username, secret.ask() if password is None else password)
 
 
 @click.command("logout", help="Log out from a registry; from Docker Hub if none is named.")

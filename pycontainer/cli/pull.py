@@ -8,7 +8,7 @@ import click
 
 from pycontainer.cli import Session, progress
 from pycontainer.cli.listing import for_each
-from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.engine import events
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
@@ -17,6 +17,8 @@ from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.image.credentials import Login
+    from pycontainer.image.registry import Credentials
     from pycontainer.image.store import Image
 
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is here")
 @click.option("--explain", is_flag=True, help="Say what happens while it happens")
 @registry_flags
+@creds_flag
 @click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
 @click.argument("names", metavar="NAME[:TAG|@DIGEST]...", nargs=-1, required=True)
 @click.pass_obj
@@ -38,14 +41,18 @@ def command(
     quiet: bool,
     explain: bool,
     tls_verify: bool | None,
+    creds: Login | None,
 ) -> int:
     """Download images."""
+    from pycontainer.engine.image.login import for_registry_of
+
     wanted = Platform.parse(platform) if platform else None
     anyhow = insecure(tls_verify)
 
     def one(name: str) -> None:
-        for tagged in _all_tags(name, anyhow) if all_tags else [name]:
-            _pull(session, tagged, wanted, quiet=quiet, explain=explain, anyhow=anyhow)
+        known = for_registry_of(name, creds)
+        for tagged in _all_tags(name, anyhow, known) if all_tags else [name]:
+            _pull(session, tagged, wanted, known, quiet=quiet, explain=explain, anyhow=anyhow)
 
     if len(names) > 1:
         return for_each(names, one)
@@ -53,18 +60,26 @@ def command(
     return 0
 
 
-def _all_tags(name: str, anyhow: bool | None) -> list[str]:
+def _all_tags(name: str, anyhow: bool | None, known: Credentials | None) -> list[str]:
+    from pycontainer.engine.image.obtain import REGISTRY
     from pycontainer.engine.image.search import tags  # requests: +80 ms
     from pycontainer.image.shortnames import candidates
 
-    reference = candidates(name)[0]
+    reference = candidates(name.removeprefix(REGISTRY))[0]
     if reference.digest or ":" in name.rpartition("/")[2]:
         raise UsageError("a tag can't be used with --all-tags")
-    return [f"{reference.name}:{tag}" for tag in tags(reference, insecure=anyhow)]
+    return [f"{reference.name}:{tag}" for tag in tags(reference, insecure=anyhow, credentials=known)]
 
 
 def _pull(
-    session: Session, name: str, wanted: Platform | None, *, quiet: bool, explain: bool, anyhow: bool | None
+    session: Session,
+    name: str,
+    wanted: Platform | None,
+    known: Credentials | None,
+    *,
+    quiet: bool,
+    explain: bool,
+    anyhow: bool | None,
 ) -> None:
     from pycontainer.engine.image.obtain import of_candidates
     from pycontainer.engine.image.pull import pull  # requests: +80 ms
@@ -84,7 +99,7 @@ def _pull(
             if reference.tag == "latest" and ":latest" not in name:
                 click.echo("Using default tag: latest")
             click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
-        image = pull(store, reference, platform=wanted, progress=told, insecure=anyhow)
+        image = pull(store, reference, platform=wanted, progress=told, insecure=anyhow, credentials=known)
         listener.close()
         events.tell(session.roots, "image", "pull", reference.familiar, name=reference.familiar_name)
         return _tell(image, reference, before, quiet=quiet)

@@ -7,7 +7,7 @@ import sys
 import click
 
 from pycontainer.cli import Session, progress
-from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.engine import events
 from pycontainer.errors import StoreError
 from pycontainer.image.platform import Platform
@@ -16,7 +16,9 @@ from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.image.credentials import Login
     from pycontainer.image.events import Listener
+    from pycontainer.image.registry import Credentials
 
 
 @click.command("push", help="Send an image to the registry that its name says.")
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is there")
 @click.option("--digestfile", default="", metavar="FILE", help="Write the digest of what was sent there")
 @registry_flags
+@creds_flag
 @click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
 @click.argument("name", metavar="NAME[:TAG]")
 @click.pass_obj
@@ -37,8 +40,10 @@ def command(
     quiet: bool,
     digestfile: str,
     tls_verify: bool | None,
+    creds: Login | None,
 ) -> None:
     """Send an image."""
+    from pycontainer.engine.image.login import for_registry_of
     from pycontainer.engine.image.push import tags_of  # requests: +80 ms
 
     store = Store(session.roots.root)
@@ -48,7 +53,8 @@ def command(
         if not all_tags and references[0].tag == "latest" and ":latest" not in name:
             click.echo("Using default tag: latest")
         click.echo(f"The push refers to repository [{references[0].name}]")
-    digests = [_push(store, reference, wanted, insecure(tls_verify), quiet=quiet) for reference in references]
+    known, anyhow = for_registry_of(str(references[0]), creds), insecure(tls_verify)
+    digests = [_push(store, reference, wanted, known, anyhow, quiet=quiet) for reference in references]
     for reference in references:
         events.tell(session.roots, "image", "push", reference.familiar, name=reference.familiar_name)
     if digestfile:
@@ -63,13 +69,21 @@ def _write(path: str, text: str) -> None:
         raise StoreError(f"can't write {path}: {(error.strerror or '').lower()}") from None
 
 
-def _push(store: Store, reference: Reference, platform: Platform | None, anyhow: bool | None, *, quiet: bool) -> str:
+def _push(
+    store: Store,
+    reference: Reference,
+    platform: Platform | None,
+    known: Credentials | None,
+    anyhow: bool | None,
+    *,
+    quiet: bool,
+) -> str:
     from pycontainer.engine.image.push import push
 
     bars = progress.for_stream(sys.stdout, progress.PUSH)
     listener: Listener | None = None if quiet else bars
     try:
-        pushed = push(store, reference, platform=platform, progress=listener, insecure=anyhow)
+        pushed = push(store, reference, platform=platform, progress=listener, credentials=known, insecure=anyhow)
     finally:
         bars.close()
     if quiet:

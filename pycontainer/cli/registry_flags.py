@@ -1,4 +1,4 @@
-"""The flags of all commands that speak with a registry: podman's ``--authfile`` and ``--tls-verify``."""
+"""The flags of all commands that speak with a registry: podman's ``--authfile``, ``--creds`` and ``--tls-verify``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from pycontainer.image.credentials import Login
 
 
 def authfile_flag(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,9 +32,27 @@ def registry_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return authfile_flag(click.option("--tls-verify/--no-tls-verify", default=None, help=verify)(command))
 
 
+def creds_flag(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--creds`` as its argument ``creds``: a login for this time, or None."""
+    about = "Show this login to the registry; the password is asked for, or a line of stdin"
+    return click.option("--creds", metavar="USER", callback=_login, help=about)(command)
+
+
 def _use(context: click.Context, option: click.Parameter, path: str | None) -> None:
     if path:
         os.environ["REGISTRY_AUTH_FILE"] = os.path.join(os.getcwd(), path)
+
+
+def _login(context: click.Context, option: click.Parameter, text: str | None) -> Login | None:
+    if text is None:
+        return None
+    from pycontainer.cli import secret
+
+    user, colon, password = text.partition(":")
+    if colon:
+        secret.hide(password)
+        secret.warn("--creds", f"Use '--creds {user}': it is asked for, or read from stdin.")
+    return secret.login(user, password if colon else secret.ask())
 
 
 def insecure(tls_verify: bool | None) -> bool | None:

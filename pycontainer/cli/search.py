@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from pycontainer.cli import Session, listing
-from pycontainer.cli.registry_flags import insecure, registry_flags
+from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.words import boolean
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.image.credentials import Login
 
 HEADERS = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
 TAG_HEADERS = {"Name": "NAME", "Tag": "TAG"}
@@ -23,6 +27,7 @@ _NEVER = 1 << 62
 @click.option("--list-tags", is_flag=True, help="Show the tags of the repository TERM")
 @click.option("--no-trunc", is_flag=True, help="Don't shorten")
 @registry_flags
+@creds_flag
 @click.argument("term")
 @click.pass_obj
 def command(
@@ -34,6 +39,7 @@ def command(
     list_tags: bool,
     no_trunc: bool,
     tls_verify: bool | None,
+    creds: Login | None,
     term: str,
 ) -> None:
     """Search."""
@@ -43,12 +49,13 @@ def command(
         raise UsageError(f"limit must be 1 to 100, not {limit}")
     chosen = listing.Filters(filters, () if list_tags else ("is-automated", "is-official", "stars"))
     if list_tags:
+        from pycontainer.engine.image.login import for_registry_of
         from pycontainer.image.shortnames import candidates
 
-        reference = candidates(term)[0]
+        reference, known = candidates(term)[0], for_registry_of(term, creds)
         tags = [
             {"Name": reference.familiar_name, "Tag": tag}
-            for tag in search.tags(reference, insecure=insecure(tls_verify))[:limit]
+            for tag in search.tags(reference, credentials=known, insecure=insecure(tls_verify))[:limit]
         ]
         return listing.write(tags, TAG_HEADERS, "{{.Name}}\t{{.Tag}}", form)
     stars = max([0, *map(_number, chosen.get("stars"))])
@@ -56,7 +63,8 @@ def command(
     if any(_truths(chosen, "is-automated")):  # nothing is any more; docker says the same
         limit, stars = 1, _NEVER
     rows = []
-    for each in search.search(term, limit=limit or _LIMIT, insecure=insecure(tls_verify)):
+    show = (lambda host: creds) if creds else None
+    for each in search.search(term, limit=limit or _LIMIT, credentials=show, insecure=insecure(tls_verify)):
         if each.stars < stars or (official and each.official not in official):
             continue
         text = each.description

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pycontainer import jsontext
 from pycontainer.core.directories import entries
-from pycontainer.errors import ImageError, NotFound
+from pycontainer.errors import ImageError, NotFound, PycError
 from pycontainer.image import staging
 from pycontainer.image.manifest import DOCUMENT_MAX, Index, parse_config, parse_document
 from pycontainer.image.store import read_small
@@ -48,6 +48,13 @@ def collect(store: Store) -> tuple[str, ...]:
                 staging.unlink(f"{store.summaries}/{name}")
     staging.sweep(store)
     return tuple(filter(None, deleted))
+
+
+def make_room(store: Store) -> None:
+    """After something found no room: delete what no image needs, even what the next pull would continue."""
+    with suppress(PycError):
+        collect(store)
+        staging.sweep(store, partial_blob_life=0)
 
 
 def _reachable(store: Store) -> tuple[set[str], set[str]]:

@@ -299,8 +299,10 @@ def test_import_applies_changes_and_notes_the_message(pyc: Pyc, root_tar: bytes)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["http://registry.example.com/root.tar"], "import from http://registry.example.com is not supported"),
-        (["ftp://127.0.0.1/root.tar"], "import from ftp://127.0.0.1 is not supported"),
+        (["http://registry.example.com/root.tar"], "import from registry.example.com over plain HTTP is refused"),
+        (["ftp://127.0.0.1/root.tar"], "is no web address"),
+        (["http://[127.0.0.1/root.tar"], "is no web address"),
+        (["http://127.0.0.1:1/root.tar"], "connection refused"),
         (["/nonexistent.tar"], "can't open /nonexistent.tar"),
         (["/etc"], "a directory can't be imported"),
         (["--change", "RUN true", "-"], "RUN is not an instruction"),
@@ -317,11 +319,13 @@ def test_a_mistake_of_import_is_one_line_and_makes_nothing(pyc: Pyc, arguments: 
     assert pyc("images", "-q").ok().stdout == ""
 
 
-def test_import_fetches_from_this_machine_only(pyc: Pyc, root_tar: bytes):
+def test_import_fetches_what_is_whole_and_no_plain_http_from_elsewhere(pyc: Pyc, root_tar: bytes):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/root.tar" else 302)
+            self.send_response(200 if self.path.endswith(".tar") else 302)
             self.send_header("Location", "http://example.com/")
+            if self.path == "/cut.tar":
+                self.send_header("Content-Length", str(len(root_tar) + 1024))
             self.end_headers()
             self.wfile.write(root_tar)
 
@@ -333,8 +337,12 @@ def test_import_fetches_from_this_machine_only(pyc: Pyc, root_tar: bytes):
         base = f"http://127.0.0.1:{server.server_address[1]}"
         pyc("import", f"{base}/root.tar", "fetched").ok()
         refused = pyc("import", f"{base}/elsewhere")
+        cut = pyc("import", f"{base}/cut.tar")
+        proxied = pyc("import", f"{base}/root.tar", env={"HTTP_PROXY": "http://127.0.0.1:1"})
         server.shutdown()
-    assert "answered 302" in refused.stderr
+    assert "redirects to example.com over plain HTTP, which is refused" in refused.stderr
+    assert cut.code == 1 and "too early" in cut.stderr and "bug" not in cut.stderr
+    proxied.ok()
     pyc("run", "--rm", "fetched", "/bin/sh", "-c", "true").ok()
 
 

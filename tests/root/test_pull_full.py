@@ -98,6 +98,28 @@ def test_a_disk_that_runs_out_anywhere_in_a_pull_is_one_line_and_nothing_stays(
 
 
 @pytest.mark.parametrize("resource", ["inodes", "bytes"])
+def test_a_load_an_import_and_a_run_that_find_no_room_give_back_what_they_took(
+    place: Path, pyc: Pyc, fake: FakeRegistry, resource: str
+) -> None:
+    other = Pyc.beneath(f"{pyc.scratch}/other")
+    other("pull", "-q", f"{fake.host}/app:1").ok()
+    other("save", "-o", f"{pyc.scratch}/app.tar", f"{fake.host}/app:1").ok()
+    Path(f"{pyc.scratch}/root.tar").write_bytes(MANY)
+    small = Pyc(str(place / "root"), pyc.runroot, pyc.scratch)
+    leave(place, resource, {"inodes": 40, "bytes": 400}[resource])
+    for words in (
+        ("load", "-i", f"{pyc.scratch}/app.tar"),
+        ("import", f"{pyc.scratch}/root.tar"),
+        ("run", "--rm", f"{fake.host}/app:1"),
+    ):
+        failed = small(*words)
+        assert failed.code in (1, 125) and re.search(SAID[resource], failed.stderr), failed
+        for left in ("tmp", "layers", "oci/blobs/sha256"):
+            assert os.listdir(place / "root" / left) == [], (words, left)
+    empty(place)
+
+
+@pytest.mark.parametrize("resource", ["inodes", "bytes"])
 def test_the_command_says_what_is_out_and_what_to_do(place: Path, pyc: Pyc, fake: FakeRegistry, resource: str) -> None:
     pyc = Pyc(str(place / "root"), pyc.runroot, pyc.scratch)
     leave(place, resource, 40)

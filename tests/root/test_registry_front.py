@@ -258,6 +258,17 @@ def test_a_login_works_through_tls(pyc: Pyc, front: Front, private: Registry) ->
     pyc("pull", "-q", f"{nginx.host}/library/busybox").ok()
 
 
+def test_a_root_is_imported_over_tls_from_who_is_trusted(pyc: Pyc, front: Front, registry: Registry) -> None:
+    nginx = front()
+    pyc("pull", f"{registry.address}/library/busybox").ok()
+    layer = pyc("manifest", "inspect", f"{registry.address}/library/busybox").ok().stdout.rpartition('"digest": "')[2]
+    url = f"https://{nginx.host}/v2/library/busybox/blobs/{layer.partition(chr(34))[0]}"
+    assert "its certificate is not trusted" in pyc("import", url, "mine").stderr
+    trust(pyc, nginx)
+    pyc("import", url, "mine").ok()
+    assert pyc("run", "--rm", "mine", "/bin/busybox", "echo", "hi").ok().stdout == "hi\n"
+
+
 def test_all_tags_and_the_catalog(pyc: Pyc, registry: Registry) -> None:
     pyc("pull", "-q", "--all-tags", f"{registry.address}/library/busybox").ok()
     tags = pyc("images", "--format", "{{.Tag}}").ok().lines

@@ -10,12 +10,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pycontainer.engine.image.fetch import fetch
+from pycontainer.engine.image.fetch import arriving, fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import docker_archive, events, flat_directory, oci_archive, staging
 from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, blob_name, open_tar
 from pycontainer.image.events import Event, Listener
-from pycontainer.image.manifest import Descriptor, Manifest
+from pycontainer.image.manifest import Descriptor, Index, Manifest, parse_document
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Image, Store
@@ -30,6 +30,10 @@ DOCKER, OCI = "docker-archive", "oci-archive"
 
 DIRECTORY = "dir"
 """A format that is only read."""
+
+
+_DOCUMENTS_MAX = 1000
+"""Manifests and indexes that are read to compare two lists of one archive."""
 
 
 class Loaded(Record):
@@ -66,6 +70,9 @@ def open_archive(store: Store, fd: int, what: str, form: str = "") -> Iterator[A
             archive = flat_directory.open_flat_directory(files)
         elif form not in (DOCKER, DIRECTORY) and oci_archive.is_layout(files):
             archive = oci_archive.open_layout(files)
+            if not form and docker_archive.is_docker_archive(files):
+                listed = docker_archive.open_docker_archive(files)
+                archive = archive if _has_all(archive, listed) else listed
         elif form in ("", DOCKER) and (docker_archive.is_docker_archive(files) or files.has("repositories")):
             archive = docker_archive.open_docker_archive(files)
         else:
@@ -82,6 +89,29 @@ def open_archive(store: Store, fd: int, what: str, form: str = "") -> Iterator[A
         raise
     with archive:
         yield archive
+
+
+def _has_all(layout: Archive, listed: Archive) -> bool:
+    """Whether a layout has all images of docker's own list, with all their layers.
+
+    Layouts of docker 25 and later may lack layers or images that have no name (moby#47065, #47210, #51389).
+    """
+    there: set[tuple[str, int]] = set()
+    pending = [offer.descriptor for offer in layout.offers]
+    for _ in range(_DOCUMENTS_MAX):
+        if not pending:
+            break
+        descriptor = pending.pop()
+        try:
+            parsed = parse_document(layout.manifest(descriptor.digest).data, descriptor.media_type)
+        except ImageError:  # of an index, not all platforms need be there
+            continue
+        if isinstance(parsed, Index):
+            pending += parsed.manifests
+        else:
+            there.add((parsed.config.digest, len(parsed.layers)))
+    wanted = [parse_document(listed.manifest(offer.descriptor.digest).data) for offer in listed.offers]
+    return all((each.config.digest, len(each.layers)) in there for each in wanted if isinstance(each, Manifest))
 
 
 def load(
@@ -108,7 +138,7 @@ def load(
         StoreError: the disk is full.
     """
     listener = progress or events.nobody
-    with all_or_nothing(store), open_archive(store, fd, what) as archive:
+    with arriving(store), open_archive(store, fd, what) as archive:
         if not archive.offers:
             raise ImageError(f"{what} has no images")
         named = [(offer, _references(offer, what)) for offer in archive.offers]
@@ -126,22 +156,6 @@ def load(
             listener(Event("image", image.id, text=f"image {image.id[7:19]} is loaded"))
             loaded.append(Loaded(image, names))
     return loaded
-
-
-@contextmanager
-def all_or_nothing(store: Store) -> Iterator[None]:
-    """Hold the store; after an image that can't be used, delete what was fetched of it."""
-    store.prepare()
-    staging.drop_unsynced(store)
-    try:
-        with store.hold():
-            yield
-    except ImageError:
-        store.collect()
-        raise
-    finally:
-        if os.listdir(staging.unsynced(store)):
-            staging.settle_later(store)
 
 
 def _references(offer: Offer, what: str) -> tuple[Reference, ...]:
@@ -177,7 +191,7 @@ def take(
         NotFound: the archive has no such image, or several and none was named. ImageError: as :func:`load`.
     """
     listener = progress or events.nobody
-    with all_or_nothing(store):
+    with arriving(store):
         digest = _choose(archive, wanted).descriptor.digest
         found = fetch(store, archive, digest, archive.what, platform=platform, listener=listener, jobs=jobs)
         image = store.add(name, found.image_id, found.manifest, found.source)

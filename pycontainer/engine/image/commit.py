@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 
 from pycontainer.engine import containers, events, filesystem
-from pycontainer.engine.image.fetch import fetch
+from pycontainer.engine.image.fetch import arriving, fetch
 from pycontainer.engine.inspect import rfc3339
 from pycontainer.errors import InvalidReference
-from pycontainer.image import changes, derive, staging
+from pycontainer.image import changes, derive
 from pycontainer.image.docker_archive import manifest_bytes
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest, load_object
 from pycontainer.image.store import Store
@@ -57,18 +57,14 @@ def commit(
     image = store.find(container.image_id)
     config: dict[str, Any] = load_object(store.read_blob(image.id), "the image's config")
     config["config"] = instructions.apply_all(_as_run(config.get("config") or {}, container), change)
-    try:
-        with store.hold():
-            with filesystem.upper(roots, container) as written, _still(container, pause):
-                has_written = bool(os.listdir(f"/proc/self/fd/{written}"))
-                layer = derive.write_layer(store, changes.layer(written)) if has_written else None
-            _add_history(config, container, layer, author, message)
-            made = _enter(store, image, config, layer, name)
-        events.write(roots, "commit", container, imageID=made.id)
-        return made
-    finally:
-        if os.listdir(staging.unsynced(store)):
-            staging.settle_later(store)
+    with arriving(store):
+        with filesystem.upper(roots, container) as written, _still(container, pause):
+            has_written = bool(os.listdir(f"/proc/self/fd/{written}"))
+            layer = derive.write_layer(store, changes.layer(written)) if has_written else None
+        _add_history(config, container, layer, author, message)
+        made = _enter(store, image, config, layer, name)
+    events.write(roots, "commit", container, imageID=made.id)
+    return made
 
 
 def _as_run(config: dict[str, Any], container: Container) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from pycontainer.engine.image import team
 from pycontainer.engine.image.blob import Blob, Source, waiter
 from pycontainer.engine.image.pipeline import in_thread
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
-from pycontainer.image import events, staging
+from pycontainer.image import events, garbage, staging
 from pycontainer.image.compression import UNPACKED_MAX, decompress
 from pycontainer.image.digest import verified
 from pycontainer.image.events import Event, Listener
@@ -66,6 +67,31 @@ class Fetched(Record):
     image_id: str
     manifest: Descriptor
     source: str
+
+
+@contextmanager
+def arriving(store: Store, *, resumable: bool = False) -> Iterator[None]:
+    """Hold the store while images come; afterwards, see that they reach the disk.
+
+    If one can't be used, or there is no room, what came is deleted; but what came of one that is ``resumable`` is
+    deleted only for lack of room.
+    """
+    store.prepare()
+    staging.drop_unsynced(store)
+    staging.sweep(store)
+    try:
+        with store.hold():
+            yield
+    except StoreError:
+        garbage.make_room(store)
+        raise
+    except ImageError:
+        if not resumable:
+            store.collect()
+        raise
+    finally:
+        if os.listdir(staging.unsynced(store)):
+            staging.settle_later(store)
 
 
 def fetch(

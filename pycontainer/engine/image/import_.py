@@ -11,11 +11,11 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from urllib.parse import urlsplit
 
-from pycontainer.engine.image.archives import all_or_nothing
-from pycontainer.engine.image.fetch import fetch
-from pycontainer.errors import InvalidReference, NotFound, StoreError, Unsupported, UsageError
+from pycontainer.engine.image.fetch import arriving, fetch
+from pycontainer.errors import InvalidReference, NotFound, RegistryError, UsageError
 from pycontainer.image import derive, events, staging
 from pycontainer.image.archive import (
     chunks,
@@ -29,11 +29,13 @@ from pycontainer.image.archive import (
 )
 from pycontainer.image.docker_archive import LAYER, manifest_bytes
 from pycontainer.image.events import Event, Listener
+from pycontainer.image.failures import Broken
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
-from pycontainer.image.registries_conf import is_loopback
+from pycontainer.image.registries_conf import Endpoint, is_loopback
 from pycontainer.image.store import Image, Store
+from pycontainer.image.transport import Call, Patience, Transport, web_address
 from pycontainer.oci import instructions
 from pycontainer.record import TYPE_CHECKING
 
@@ -82,7 +84,7 @@ def import_root(
     listener, platform = progress or events.nobody, platform or host()
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise UsageError("a directory can't be imported", hint="pack it: tar -C DIRECTORY -c . | pyc import - NAME")
-    with all_or_nothing(store):
+    with arriving(store):
         layer = _layer(store, chunks(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else from_pipe(fd))
         comment = message or f"Imported from {what}"
         data = _config(config, layer.diff_id, platform, created or time.strftime("%FT%TZ", time.gmtime()), comment)
@@ -117,27 +119,33 @@ def _config(config: dict[str, Any], diff_id: str, platform: Platform, created: s
 
 
 def download(store: Store, url: str) -> int:
-    """What is at a web address on this machine, in a file that is open; it has no name, and space of the store.
+    """What is at a web address, in a file that is open; it has no name, and space of the store.
 
     Raises:
-        Unsupported: any other address: nobody would know whether what came is what was meant.
-        NotFound: it is not there.
+        UsageError: not an address of the web, or one of plain HTTP elsewhere: what came might be anybody's.
+        NotFound: it is not there. RegistryError: the server failed. StoreError: the disk is full.
     """
-    where = urlsplit(url)
-    if where.scheme not in ("http", "https") or not is_loopback(where.netloc):
-        raise Unsupported(
-            f"import from {where.scheme}://{where.hostname} is not supported",
-            hint="download it first, check it, and import the file",
-        )
-    import requests  # 70 ms, and only for this
-
+    address = web_address(url)
+    where = urlsplit(address)
+    if not address:
+        raise UsageError(f"can't import from {url}: it is no web address")
+    if where.scheme == "http" and not is_loopback(where.netloc):
+        raise UsageError(f"import from {where.netloc} over plain HTTP is refused", hint="use https, or import a file")
+    transport = Transport(Endpoint(where.netloc, ""), events.nobody, Patience(), is_brief=False)
+    transport.base = f"{where.scheme}://{where.netloc}"
+    store.prepare()
+    file = spool(staging.directory(store))
     try:
-        with requests.get(url, stream=True, timeout=(10, 30), allow_redirects=False) as response:
+        with closing(transport), transport.request(address, Call(large=True)) as response:
             if response.status_code != 200:
                 raise NotFound(f"{where.netloc} answered {response.status_code} for {where.path}")
-            store.prepare()
-            file = spool(staging.directory(store))
-            write_all(file, response.iter_content(1 << 20))
+            write_all(file, transport.body(response))
+            promised = response.headers.get("Content-Length", "")
+            if promised.isdigit() and int(promised) != os.fstat(file).st_size:
+                raise Broken("the answer ended early")
             return file
-    except requests.RequestException as error:
-        raise StoreError(f"download from {where.netloc} failed: {type(error).__name__}") from None
+    except BaseException as error:
+        os.close(file)
+        if isinstance(error, Broken):
+            raise RegistryError(f"download from {where.netloc} failed: {error}", hint=error.hint) from None
+        raise

@@ -8,7 +8,7 @@ from pycontainer.errors import UsageError
 from pycontainer.image import credentials
 from pycontainer.image.credentials import HUB, Login, Saved
 from pycontainer.image.registries_conf import at, load
-from pycontainer.image.registry import Patience, Registry
+from pycontainer.image.registry import Credentials, Patience, Registry
 
 __all__ = ["Login", "Saved", "login", "logout", "logout_everywhere", "registry_name", "stored"]
 
@@ -71,6 +71,25 @@ def check(
         return registry.authorization.identity
     finally:
         registry.close()
+
+
+def for_registry_of(name: str, who: Login | None) -> Credentials | None:
+    """Credentials that show a login to the registry of an image, and to its mirrors what is stored for them.
+
+    Raises:
+        UsageError: the name may be that of several registries.
+    """
+    if who is None:
+        return None
+    from pycontainer.engine.image.obtain import REGISTRY
+    from pycontainer.engine.image.push import destination
+    from pycontainer.image.shortnames import candidates
+
+    found = candidates(name.removeprefix(REGISTRY))
+    if len(found) > 1:
+        raise UsageError(f"{name} may be in several registries: which one is the login for?", hint="write all of it")
+    home = destination(found[0]).host
+    return lambda host: who if host == home else credentials.find(host)
 
 
 def logout(host: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.engine import events
-from pycontainer.errors import NotFound, RegistryError
+from pycontainer.errors import NotFound, RegistryError, StoreError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 from pycontainer.light import contextmanager, lru_cache
@@ -13,11 +13,14 @@ from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
     from pycontainer.engine.options import Roots, RunOptions
     from pycontainer.image.events import Event
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Image
+
+    Answer = TypeVar("Answer")
 
 REGISTRY = "docker://"
 """How skopeo and podman say that a name is one of a registry."""
@@ -33,8 +36,14 @@ def obtained(roots: Roots, options: RunOptions, progress: Callable[[Event], None
     store = Store(roots.root)
     if not os.path.isdir(roots.root):
         store.prepare()
-    with store.hold():
-        yield _obtain(roots, store, options, progress)
+    try:
+        with store.hold():
+            yield _obtain(roots, store, options, progress)
+    except StoreError:  # a pull that was short of room could delete nothing while we held the store
+        from pycontainer.image import garbage
+
+        garbage.make_room(store)
+        raise
 
 
 def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[[Event], None] | None) -> Image:
@@ -61,13 +70,13 @@ def _obtain(roots: Roots, store: Store, options: RunOptions, progress: Callable[
 
 
 def of_candidates(
-    text: str, attempt: Callable[[Reference], Image], progress: Callable[[Event], None] | None = None
-) -> Image:
+    text: str, attempt: Callable[[Reference], Answer], progress: Callable[[Event], None] | None = None
+) -> Answer:
     """Try what a name may mean, in order, until a registry has it.
 
     Args:
         text: what the user calls it.
-        attempt: pulls one reference.
+        attempt: pulls one reference, or asks about it.
         progress: hears of those that failed.
 
     Raises:

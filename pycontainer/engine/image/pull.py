@@ -9,12 +9,9 @@ Here the name becomes a registry that has the manifest; fetch.py brings what tha
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-
-from pycontainer.engine.image.fetch import Found, fetch_content, find_manifest
-from pycontainer.errors import PycError, RegistryError, StoreError
-from pycontainer.image import events, staging
+from pycontainer.engine.image.fetch import Found, arriving, fetch_content, find_manifest
+from pycontainer.engine.image.mirrors import first_answer
+from pycontainer.image import events
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
@@ -55,52 +52,21 @@ def pull(
         StoreError: the disk is full.
     """
     listener = progress or events.nobody
-    store.prepare()
-    staging.drop_unsynced(store)
-    staging.sweep(store)
-    try:
-        with store.hold():
-            where = endpoints(reference, load(), insecure=insecure)
-            found, registry = _resolve(store, reference, where, platform, listener, credentials, patience)
-            try:
-                image_id = fetch_content(store, registry, found, platform, listener, jobs)
-            finally:
-                registry.close()
-            image = store.add(reference, image_id, found.descriptor, found.source)
-    except StoreError:  # most likely the disk is full: give back what no image needs
-        with suppress(PycError):
-            store.collect()
-            staging.sweep(store, partial_blob_life=0)
-        raise
-    finally:
-        if os.listdir(staging.unsynced(store)):
-            staging.settle_later(store)
+
+    def connect(place: Endpoint) -> Registry:
+        known = store.has(reference)  # then there is most likely nothing new to fetch
+        return Registry(place, credentials=credentials, listener=listener, patience=patience, is_brief=known)
+
+    def ask(registry: Registry) -> Found:
+        wanted = reference.digest or reference.tag
+        return find_manifest(store, registry, wanted, reference.familiar, platform, listener)
+
+    with arriving(store, resumable=True):
+        found, registry = first_answer(endpoints(reference, load(), insecure=insecure), connect, ask, listener)
+        try:
+            image_id = fetch_content(store, registry, found, platform, listener, jobs)
+        finally:
+            registry.close()
+        image = store.add(reference, image_id, found.descriptor, found.source)
     listener(Event("image", image.id, text=f"{reference.familiar} is image {image.id[7:19]}"))
     return image
-
-
-def _resolve(
-    store: Store,
-    reference: Reference,
-    candidates: list[Endpoint],
-    platform: Platform | None,
-    listener: Listener,
-    credentials: Credentials | None,
-    patience: Patience,
-) -> tuple[Found, Registry]:
-    """Ask the mirrors and then the registry for the manifest. The one that had it will be asked for the blobs."""
-    known = store.has(reference)  # then there is most likely nothing new to fetch
-    for number, endpoint in enumerate(candidates, 1):
-        registry = Registry(endpoint, credentials=credentials, listener=listener, patience=patience, is_brief=known)
-        try:
-            wanted = reference.digest or reference.tag
-            return find_manifest(store, registry, wanted, reference.familiar, platform, listener), registry
-        except RegistryError as error:
-            registry.close()
-            if number == len(candidates):
-                raise
-            listener(Event("warning", text=f"mirror {endpoint.host} failed: {error.message}"))
-        except BaseException:
-            registry.close()
-            raise
-    raise AssertionError

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
+from pycontainer.engine.image.mirrors import first_answer
 from pycontainer.errors import RegistryError
 from pycontainer.image.credentials import HUB
 from pycontainer.image.reference import Reference
@@ -24,6 +25,7 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._/-]+[a-z0-9]+)*")
 _PAGE = 1000
 _PAGES_MAX = 100
+_NAMES_MAX = 200_000
 _FOUND_MAX = 100
 
 
@@ -55,17 +57,17 @@ def tags(
     Raises:
         RegistryError: it can't be reached, refuses, or has no such repository.
     """
-    candidates = endpoints(reference._replace(tag="", digest=""), load(), insecure=insecure)
-    for number, endpoint in enumerate(candidates, 1):
-        registry = Registry(endpoint, credentials=credentials, patience=patience)
-        try:
-            return sorted(_listed(registry, f"tags/list?n={_PAGE}", "tags", f"list of tags of {reference.name}", _TAG))
-        except RegistryError:
-            if number == len(candidates):
-                raise
-        finally:
-            registry.close()
-    raise AssertionError
+
+    def connect(place: Endpoint) -> Registry:
+        return Registry(place, credentials=credentials, patience=patience)
+
+    def ask(registry: Registry) -> list[str]:
+        return _listed(registry, f"tags/list?n={_PAGE}", "tags", f"list of tags of {reference.name}", _TAG)
+
+    places = endpoints(reference._replace(tag="", digest=""), load(), insecure=insecure)
+    found, registry = first_answer(places, connect, ask)
+    registry.close()
+    return sorted(found)
 
 
 def search(
@@ -92,30 +94,32 @@ def search(
     limit = max(1, min(limit, _FOUND_MAX))
     endpoint = Endpoint("index.docker.io", "") if host == HUB else at(host, load(), insecure=insecure)
     registry = Registry(endpoint, credentials=credentials, patience=patience)
-    prefix = "" if host == HUB else f"{host}/"
     try:
-        query = urlencode({"q": word, "n": limit})
-        with_v1, error = True, None
-        try:
-            document, _ = registry.json(f"/v1/search?{query}", "search")
-        except RegistryError as refusal:
-            with_v1, error = False, refusal
-        if with_v1:
-            return _results(document, host, prefix)[:limit]
-        try:
-            names = _listed(registry, f"/v2/_catalog?n={_PAGE}", "repositories", "catalog", _REPOSITORY)
-        except RegistryError:
-            raise RegistryError(
-                f"{host} can't be searched: {error}",
-                hint=f"pyc search --list-tags {prefix}NAME asks for one repository",
-            ) from None
-        return [Found(prefix + name) for name in names if word in name][:limit]
+        return _searched(registry, word, host, limit)[:limit]
     finally:
         registry.close()
 
 
+def _searched(registry: Registry, word: str, host: str, limit: int) -> list[Found]:
+    """What the search of the first protocol finds, else what of the catalog fits."""
+    prefix = "" if host == HUB else f"{host}/"
+    try:
+        document, _ = registry.json(f"/v1/search?{urlencode({'q': word, 'n': limit})}", "search")
+    except RegistryError as refusal:
+        try:
+            names = _listed(registry, f"/v2/_catalog?n={_PAGE}", "repositories", "catalog", _REPOSITORY)
+        except RegistryError:
+            hint = f"pyc search --list-tags {prefix}NAME asks for one repository"
+            raise RegistryError(f"{host} can't be searched: {refusal}", hint=hint) from None
+        return [Found(prefix + name) for name in names if word in name]
+    return _results(document, host, prefix)
+
+
 def _listed(registry: Registry, path: str, key: str, what: str, pattern: re.Pattern[str]) -> list[str]:
-    """The names under ``key`` on all pages; those that can't be names are left out."""
+    """The names under ``key`` on all pages; those that can't be names are left out.
+
+    Raises RegistryError: none came, or more than anybody reads.
+    """
     found: dict[str, None] = {}
     for _ in range(_PAGES_MAX):
         document, path = registry.json(path, what)
@@ -123,6 +127,8 @@ def _listed(registry: Registry, path: str, key: str, what: str, pattern: re.Patt
         if not isinstance(names, list | None):
             raise RegistryError(f"the registry sent no {what}")
         found.update((name, None) for name in names or () if isinstance(name, str) and pattern.fullmatch(name))
+        if len(found) > _NAMES_MAX:
+            raise RegistryError(f"the registry's {what} has more than {_NAMES_MAX} names")
         if not path:
             break
     return list(found)
