@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import http.server
 import io
 import json
@@ -264,6 +265,34 @@ def test_a_layout_with_links_is_not_followed(pyc: Pyc, tmp_path):
     os.mkfifo(f"{layout}/fifo")
     os.rename(f"{layout}/fifo", f"{layout}/index.json")
     assert pyc("pull", f"oci:{layout}:latest", timeout=10).code == 1
+
+
+@pytest.mark.parametrize("wrong", ["no layers", "no list", "one image only"])
+def test_a_layout_of_docker_25_that_lacks_something_is_passed_over_for_its_list(box: Pyc, tmp_path, wrong: str):
+    """As in moby#47065, #47210 and #51389; the list has all in each of them."""
+    box("pull", "-q", f"oci:{build.layout('alpine')}:latest").ok()
+    names = ["localhost/busybox", "localhost/alpine"]
+    ids = [image_id(box, name) for name in names]
+    files = members(saved(box, *names))
+    index = json.loads(files["index.json"])
+    if wrong == "no layers":
+        entry = index["manifests"][0]
+        manifest = json.loads(files[f"blobs/sha256/{entry['digest'][7:]}"])
+        data = json.dumps({**manifest, "layers": None}).encode()
+        entry |= {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
+        files[f"blobs/sha256/{entry['digest'][7:]}"] = data
+    else:
+        index["manifests"] = None if wrong == "no list" else index["manifests"][:1]
+    files["index.json"] = json.dumps(index).encode()
+    with tarfile.open(f"{tmp_path}/25.tar", "w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    fresh = Pyc.beneath(f"{tmp_path}/fresh")
+    assert len(fresh("load", "-i", f"{tmp_path}/25.tar").ok().lines) == 2
+    assert [image_id(fresh, name) for name in names] == ids
+    assert fresh("run", "--rm", names[1], "echo", "hi").ok().stdout == "hi\n"
 
 
 # ---- import

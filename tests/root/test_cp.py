@@ -154,6 +154,9 @@ def test_the_kernels_own_files_are_not_copied(box: Pyc) -> None:
         names = archive.getnames()
     assert "proc" in names and "sys" in names and "d/one" in names
     assert [name for name in names if name.startswith(("proc/", "sys/"))] == []
+    one = box("cp", "box:/proc/version", "-")
+    assert one.code == 1  # never a file of no bytes: in a container that has ended there is none
+    assert "is the kernel's" in one.stderr or "could not find the file" in one.stderr
 
 
 # --- into a container -----------------------------------------------------------------------------------------------

@@ -67,6 +67,14 @@ def test_rmi_of_another_platform_removes_nothing(full: Pyc) -> None:
     full("rmi", "--platform", "linux/s390x,linux/amd64", "one:1").ok()
 
 
+def test_a_name_with_a_digest_goes_without_the_tags_that_have_it(full: Pyc, image: str) -> None:
+    digest = full("images", "--digests", "--format", "{{.Digest}}", image).ok().lines[0]
+    full("pull", "-q", f"{image}@{digest}").ok()
+    removed = full("rmi", f"{image}@{digest}").ok().lines
+    assert removed == [f"Untagged: {image}@{digest}"]
+    assert f"{image}:latest" in names(full)
+
+
 def test_missing_images_are_told_and_the_others_removed(full: Pyc) -> None:
     result = full("rmi", "nothing:1", "one:1")
     assert result.code == 1 and "no such image: nothing:1" in result.stderr and "one:1" not in names(full)

@@ -79,3 +79,22 @@ def test_inspect_shows_what_a_registry_has(pyc: Pyc, image: str):
         f"{image}@{entry['digest']}" for entry in raw(f"{image}:multi")["manifests"]
     ]
     assert verbose[0]["OCIManifest"]["config"]
+
+
+def test_images_are_found_by_mirrors_short_names_and_ids(pyc: Pyc, registry: Registry, image: str, tmp_path):
+    mirror, short = registry.mirror(), f"{tmp_path}/short.conf"
+    with open(short, "w") as file:
+        file.write(f'unqualified-search-registries = ["127.0.0.1:1", "{registry.address}/library"]')
+    for name, conf in (("busybox", mirror), ("busybox:multi", short)):
+        there = {"CONTAINERS_REGISTRIES_CONF": conf}
+        shown = json.loads(pyc("manifest", "inspect", name, env=there).ok().stdout)
+        tag = name.partition(":")[2] or "latest"
+        assert shown == raw(f"{image}:{tag}")
+    made = f"{registry.address}/lists/by-id:v1"
+    pyc("manifest", "create", made, "busybox", env={"CONTAINERS_REGISTRIES_CONF": mirror}).ok()
+    pyc("manifest", "push", made, env={"CONTAINERS_REGISTRIES_CONF": mirror}).ok()  # its blobs come by the mirror
+    assert raw(made)["manifests"][0]["digest"]
+    pyc("pull", "-q", image).ok()
+    found = pyc("images", "-q").ok().lines[0]
+    pyc("manifest", "create", "--amend", made, found).ok()
+    assert len(json.loads(pyc("manifest", "inspect", made).ok().stdout)["manifests"]) == 1  # it is the same image

@@ -7,6 +7,9 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -14,6 +17,7 @@ import pytest
 
 from images.registry import Registry, free_port
 from tests.support.cli import Pyc
+from tests.support.fake_registry import FakeRegistry, when
 from tests.support.host import needs_command
 from tests.support.nginx import Nginx, certificates
 
@@ -249,6 +253,53 @@ def test_nothing_that_is_printed_or_run_has_the_password(pyc: Pyc, private: Regi
     broken = pyc("--debug", "pull", "--explain", f"{name}:none")
     said = login.stdout + login.stderr + pulled.stdout + pulled.stderr + broken.stdout + broken.stderr
     assert not re.search(r"sec:ret|bWU6|Basic |Bearer ", said)
+
+
+def test_a_login_for_one_command_is_shown_to_one_registry_and_kept_nowhere(
+    pyc: Pyc, front: Front, private: Registry, registry: Registry
+) -> None:
+    nginx, name = front(private.address), f"{private.address}/library/busybox"
+    creds = ("--creds", "me")
+    pyc("pull", "-q", *creds, name, stdin=f"{PASSWORD}\n").ok()
+    pyc("tag", name, f"{private.address}/mine/app").ok()
+    pyc("push", "-q", *creds, f"{private.address}/mine/app", stdin=PASSWORD).ok()
+    tags = pyc("search", "--list-tags", *creds, f"{private.address}/mine/app", "--format={{.Tag}}", stdin=PASSWORD)
+    assert tags.ok().lines == ["latest"]
+    assert "mine/app" in pyc("search", *creds, f"{private.address}/mine", stdin=PASSWORD).ok().stdout
+    pyc("manifest", "create", f"{private.address}/mine/list", f"{private.address}/mine/app").ok()
+    pyc("manifest", "push", *creds, f"{private.address}/mine/list", stdin=PASSWORD).ok()
+    shown = pyc("manifest", "inspect", *creds, f"{private.address}/mine/app", stdin=PASSWORD).ok()
+    assert '"layers"' in shown.stdout
+    warned = pyc("pull", "-q", f"--creds=me:{PASSWORD}", name).ok()
+    assert "--creds me" in warned.stderr and PASSWORD not in warned.stderr
+    for words, said in (("me:wrong", "refuses user or password"), ("me:", "password is missing"), (":x", "user is")):
+        refused = pyc("pull", "-q", "--creds", words, name)
+        assert refused.code in (1, 125) and said in refused.stderr
+    assert not os.path.exists(f"{pyc.scratch}/home/.docker/config.json")
+    mirror = f'[[registry]]\nprefix="{registry.address}"\n[[registry.mirror]]\nlocation="{nginx.host}"\ninsecure=true'
+    pyc("pull", "-q", *creds, f"{registry.address}/library/busybox", stdin=PASSWORD, env=registries(pyc, mirror)).ok()
+    assert not any("Basic" in line for line in nginx.log())
+    several = registries(pyc, f'unqualified-search-registries = ["{private.address}", "{registry.address}"]')
+    assert "which one is the login for" in pyc("pull", *creds, "busybox", stdin=PASSWORD, env=several).stderr
+
+
+def test_a_password_among_the_arguments_is_overwritten_at_once(pyc: Pyc) -> None:
+    with FakeRegistry() as slow:
+        asked = threading.Event()
+        slow.rules.append(when("/v2/", lambda handler: (asked.set(), time.sleep(2), handler.answer(404)), forever=True))
+        for words in (
+            ["pull", "--creds", f"me:{PASSWORD}", f"{slow.host}/app"],
+            ["login", "-u", "me", f"--password={PASSWORD}", slow.host],
+            ["login", "-u", "me", "-p", PASSWORD, slow.host],
+        ):
+            asked.clear()
+            with subprocess.Popen(pyc.argv(*words), env=pyc.env(), stderr=subprocess.DEVNULL) as process:
+                assert asked.wait(20)
+                with open(f"/proc/{process.pid}/cmdline", "rb") as file:
+                    shown = file.read()
+                process.kill()
+            assert PASSWORD.encode() not in shown
+            assert slow.host.encode() in shown and b"*" * len(PASSWORD.encode()) in shown
 
 
 def test_a_login_works_through_tls(pyc: Pyc, front: Front, private: Registry) -> None:
