@@ -88,6 +88,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     starting: _Starting | None = None
     try:
         group = group_of(path, spec)
+        make_room(group)
         with open(f"{where}/config.json", "w") as file:
             file.write(document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
@@ -137,7 +138,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
         if starting:
             starting.give_up()
         if group and starting:
-            group.remove_now(kill=True)
+            group.remove_now(kill=not is_anothers(error))
         home.remove(name)
         if isinstance(error, PlanFailed):
             raise failure(error, spec["process"]) from None
@@ -184,6 +185,22 @@ def group_of(path: str, spec: Spec) -> cgroups.Group:
     if resources.get("devices"):
         resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
     return cgroups.detect().group(path, resources, also=EVERYWHERE)
+
+
+def make_room(group: cgroups.Group) -> None:
+    """Remove an empty cgroup that is in the way. Raises Conflict where somebody is in it: it is another container's."""
+    for directory in group.directories:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            raise Conflict(f"linux.cgroupsPath: {directory} is in use, by another container perhaps") from None
+
+
+def is_anothers(error: BaseException) -> bool:
+    """Whether a start failed because somebody else has made the cgroup: nobody in it is ours to kill."""
+    return isinstance(error, PlanFailed) and error.call.name == "mkdirat" and error.record.error == errno.EEXIST
 
 
 # Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.engines import RUNTIME, wait_until
+from tests.support.host import cgroup_version
 from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
@@ -71,6 +72,22 @@ def test_a_created_container_can_be_deleted_without_ever_running(oci: Oci) -> No
     assert oci("delete", "test").code == 0
     wait_until(lambda: not os.path.exists(f"/proc/{pid}") or "Z" in open_text(f"/proc/{pid}/stat"))
     assert not os.path.exists(f"{oci.rootfs}/tmp/ran")
+
+
+def test_a_cgroup_that_is_another_container_s_is_refused_and_nobody_in_it_harmed(oci: Oci) -> None:
+    spec = oci.spec("sleep", "100")
+    spec["linux"]["cgroupsPath"] = f"/pyc/same{os.getpid()}"
+    oci.create(spec)
+    assert oci("start", "test").code == 0
+    for command in ("create", "run"):
+        refused = oci(command, "--bundle", oci.bundle(spec, "two"), "two")
+        assert (refused.code, refused.err.count("\n")) == (1, 1) and "linux.cgroupsPath: " in refused.err
+        assert "is in use" in refused.err
+    assert oci.status() == "running" and "does not exist" in oci("state", "two").err
+    assert oci("delete", "--force", "test").code == 0
+    top = "/sys/fs/cgroup" if cgroup_version() == 2 else "/sys/fs/cgroup/memory"
+    os.makedirs(f"{top}/pyc/same{os.getpid()}")  # an empty one, that an engine has made beforehand, is in order
+    assert oci("run", "--bundle", oci.bundle(oci.spec("true") | {"linux": spec["linux"]}, "two"), "two").code == 0
 
 
 def test_delete_force_of_nothing_is_no_error(oci: Oci) -> None:
