@@ -13,6 +13,7 @@ from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from pycontainer.oci.inside import Wanted
     from pycontainer.oci.runtime import Asked
@@ -33,6 +34,17 @@ def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
         finally:
             if not keep:
                 control.delete(home, name, force=True)
+
+
+def restore(home: Home, name: str, asked: Asked, options: dict[str, Any]) -> int:
+    """The same for a container that is made from files."""
+    from pycontainer.oci import checkpoint
+
+    state = checkpoint.restore(home, name, asked, options)
+    try:
+        return wait(state.pid, None)
+    finally:
+        control.delete(home, name, force=True)
 
 
 def execute(home: Home, name: str, process: Process, wanted: Wanted) -> int:

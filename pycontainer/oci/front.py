@@ -348,10 +348,21 @@ def _features(home: Home, options: Options, words: list[str]) -> int:
     return 0
 
 
-def _through_criu(home: Home, options: Options, words: list[str]) -> int:
-    from pycontainer.errors import Unsupported
+def _checkpoint(home: Home, options: Options, words: list[str]) -> int:
+    from pycontainer.oci import checkpoint
 
-    raise Unsupported("checkpoint and restore: not implemented (they need CRIU)")
+    checkpoint.checkpoint(home, words[0], options)
+    return 0
+
+
+def _restore(home: Home, options: Options, words: list[str]) -> int:
+    from pycontainer.oci import checkpoint, foreground
+
+    asked = _asked(options)
+    if options.get("detach"):
+        checkpoint.restore(home, words[0], asked, options)
+        return 0
+    return foreground.restore(home, words[0], asked, options)
 
 
 _MADE = {
@@ -419,25 +430,30 @@ _SHORT: dict[str, dict[str, str]] = {
     "create": {"b": "bundle"},
     "run": {"b": "bundle", "d": "detach"},
     "spec": {"b": "bundle"},
+    "restore": {"b": "bundle", "d": "detach"},
 }
-_CRIU = {
+_THROUGH_CRIU = {
     "image-path": "TEXT",
     "work-path": "TEXT",
-    "parent-path": "TEXT",
     "manage-cgroups-mode": "TEXT",
+    "empty-ns": "TEXT",
+    "status-fd": "TEXT",
+    **dict.fromkeys("tcp-established tcp-close ext-unix-sk shell-job lazy-pages file-locks auto-dedup".split(), ""),
+}
+_CHECKPOINT = {
+    **_THROUGH_CRIU,
+    "parent-path": "TEXT",
+    "page-server": "TEXT",
+    **dict.fromkeys("leave-running pre-dump tcp-skip-in-flight link-remap".split(), ""),
+}
+_RESTORE = {
+    **_THROUGH_CRIU,
     "bundle": "TEXT",
     "pid-file": "TEXT",
     "console-socket": "TEXT",
-    "status-fd": "TEXT",
-    "page-server": "TEXT",
-    "empty-ns": "TEXT",
     "lsm-profile": "TEXT",
     "lsm-mount-context": "TEXT",
-    **dict.fromkeys(
-        "leave-running tcp-established tcp-skip-in-flight link-remap ext-unix-sk shell-job lazy-pages file-locks"
-        " pre-dump auto-dedup detach no-subreaper no-pivot".split(),
-        "",
-    ),
+    **dict.fromkeys("detach no-subreaper no-pivot".split(), ""),
 }
 
 COMMANDS: dict[str, Command] = {
@@ -458,8 +474,8 @@ COMMANDS: dict[str, Command] = {
     "events": Command("Show what a container uses", "ID", {"interval": "TEXT", "stats": ""}, (1, 1), _events),
     "spec": Command("Write an example config.json", "", {"bundle": "TEXT", "rootless": ""}, (0, 0), _spec),
     "features": Command("Show what this runtime can do", "", {}, (0, 0), _features),
-    "checkpoint": Command("Not implemented", "ID", _CRIU, (1, 1), _through_criu),
-    "restore": Command("Not implemented", "ID", _CRIU, (1, 1), _through_criu),
+    "checkpoint": Command("Write a running container to files, through CRIU", "ID", _CHECKPOINT, (1, 1), _checkpoint),
+    "restore": Command("Make a container again from such files", "ID", _RESTORE, (1, 1), _restore),
 }
 
 

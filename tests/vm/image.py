@@ -25,7 +25,7 @@ CACHE = os.path.join(SOURCE, ".cache", "vm")
 SYSTEM = (
     "linux-image-cloud-amd64 initramfs-tools systemd-sysv libpam-systemd dbus udev kmod openssh-server sudo e2fsprogs"
 )
-TESTS = "busybox-static docker-registry iproute2 python3-pip rsync skopeo strace util-linux"
+TESTS = "busybox-static criu docker-registry iproute2 python3-pip rsync skopeo strace util-linux"
 SIZE = 6 << 30  # of the disk; what is not written takes no place
 
 # Relative to the root. DHCP is QEMU's own; the daemon of Debian's registry is started by the tests, not by the machine.

@@ -14,7 +14,7 @@ PYTHON = "/opt/pycontainer/bin/python"
 # What another kernel, cgroup v2 or systemd can break. The rest tests registries, archives and our own words: the same
 # code everywhere, and software emulation makes a test many times as long as it is.
 KERNEL_FACING = (
-    "run users attacks escapes exec exec_attacks cgroups cgroup_v2 systemd cp narration restart health view "
+    "run users attacks checkpoint escapes exec exec_attacks cgroups cgroup_v2 systemd cp narration restart health view "
     "network volumes_binds top_stats_update"
 )
 CHOSEN = " ".join(f"tests/root/test_{name}.py" for name in KERNEL_FACING.split())
