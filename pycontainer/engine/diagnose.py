@@ -135,6 +135,8 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
         return "this process does not have CAP_SYS_ADMIN"
     if number == errno.ENOSPC:
         return _no_space(bundle)
+    if number == errno.EINVAL and call.name == "mount" and call.args[1] == "/" and not _is_root_mounted():
+        return "this process's / is a plain directory (a chroot), not a mount; bind it to itself before chroot"
     if number == errno.EPROTO and call.name == "read":
         return "the kernel did not take the message that was written before"
     if number == errno.ENODEV and call.name == "fsopen":
@@ -166,6 +168,12 @@ def _may_administer() -> bool:
     import prctl  # +3 ms: only for a failure
 
     return bool(prctl.cap_effective.sys_admin)
+
+
+def _is_root_mounted() -> bool:
+    """Whether / is a mount point (proc_pid_mountinfo(5)), as it is not after chroot(2) to a directory."""
+    with open("/proc/self/mountinfo") as file:
+        return any(line.split(" ")[4] == "/" for line in file)
 
 
 def _no_space(bundle: Bundle) -> str:

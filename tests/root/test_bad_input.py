@@ -116,6 +116,22 @@ def test_without_root(stocked: Pyc, image: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_in_a_chroot(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """Whose / is no mount, so that what spreads from it can't be stopped."""
+    script = """
+        mount -t tmpfs x $0 && mkdir $0/root && cd $0/root
+        for name in /*; do
+            if [ -L $name ]; then cp -P $name .; elif [ -d $name ]; then mkdir .$name && mount --rbind $name .$name; fi
+        done
+        exec chroot . "$@"
+    """
+    argv = stocked.argv("run", "--rm", image, "true")
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, str(tmp_path), *argv], env=stocked.env(), capture_output=True, text=True
+    )
+    says(Result(tuple(argv), done.returncode, done.stdout, done.stderr), 125, "is a plain directory (a chroot)")
+
+
 def test_a_root_on_a_full_disk(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """The upper directory fills: the program sees ENOSPC, and the container is removed all the same."""
     script = """
