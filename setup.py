@@ -2,12 +2,14 @@
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from setuptools import Distribution, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = Path("pycontainer/core")
+MODULES = Path(f"pycontainer/modules.{sys.implementation.cache_tag}")
 SOURCES = [CORE / name for name in ("performer.c", "monitor.c", "init.c")]
 FLAGS = shlex.split(
     "-std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie"
@@ -16,7 +18,10 @@ FLAGS = shlex.split(
 
 
 class BuildCore(build_ext):
-    """Compile the performer beside the extension modules and ship it as a file of the package."""
+    """Compile the performer beside the extension modules and ship it as a file of the package.
+
+    With it goes an empty file for pycontainer/modules.py, so that who uninstalls the package removes it.
+    """
 
     def run(self) -> None:
         super().run()
@@ -24,9 +29,11 @@ class BuildCore(build_ext):
         target.mkdir(parents=True, exist_ok=True)
         compiler = shlex.split(os.environ.get("CC", "cc"))
         self.spawn([*compiler, *FLAGS, "-o", str(target / "performer"), *map(str, SOURCES)])
+        if not self.inplace:
+            (Path(self.build_lib) / MODULES).touch()
 
     def get_outputs(self) -> list[str]:
-        return [*super().get_outputs(), str(Path(self.build_lib) / CORE / "performer")]
+        return [*super().get_outputs(), *(str(Path(self.build_lib) / path) for path in (CORE / "performer", MODULES))]
 
 
 class BinaryDistribution(Distribution):

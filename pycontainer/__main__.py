@@ -8,6 +8,9 @@ def main() -> None:
     """Load the command line and hand over."""
     signal(SIGINT, SIG_DFL)
     gc.set_threshold(100_000)  # loading makes no garbage: looking for it would take 3 ms
+    from pycontainer import modules
+
+    modules.use()
     from pycontainer.cli import interrupt
     from pycontainer.cli import main as command_line
 

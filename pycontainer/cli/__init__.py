@@ -12,7 +12,7 @@ import sys
 import time
 from _thread import start_new_thread  # `threading` itself takes 2 ms to load
 
-from pycontainer import __version__
+from pycontainer import __version__, modules
 from pycontainer.cli.flags import Flag, Flags, switch
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError, UsageError
@@ -71,7 +71,9 @@ def main() -> NoReturn:
         from pycontainer.cli.front import complete
 
         complete()
-    os._exit(call(sys.argv[1:]))
+    status = call(sys.argv[1:])
+    modules.keep()
+    os._exit(status)
 
 
 _interrupted: list[int] = []

@@ -6,6 +6,9 @@ import gc
 def main() -> None:
     """Load the command line and hand over."""
     gc.disable()  # a process that lives for milliseconds makes no garbage: looking for it would take 3 ms
+    from pycontainer import modules
+
+    modules.use()
     from pycontainer.oci.front import main as command_line
 
     command_line()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pycontainer import __version__
+from pycontainer import __version__, modules
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci.state import VERSION, Home
 from pycontainer.record import TYPE_CHECKING, Record
@@ -492,6 +492,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except OSError:
         code = code or 1
+    modules.keep()
     os._exit(code)
 
 

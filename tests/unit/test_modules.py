@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pycontainer
+
+SHOW = """
+import sys
+from pycontainer import modules
+modules.use()
+from pycontainer.cli import human
+from pycontainer.core import _core
+import pycontainer.engine.life as life
+how = type(human.__spec__.loader).__name__
+print(how, human.__file__ == human.__spec__.origin, life.__name__, life.__package__, getattr(human, "MARK", ""))
+modules.keep()
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package, with no file yet."""
+    here = tmp_path / "pycontainer"
+    shutil.copytree(os.path.dirname(pycontainer.__file__), here, ignore=shutil.ignore_patterns("modules.c*"))
+    return here
+
+
+def shown(package: Path, code: str = SHOW, **env: str) -> list[str]:
+    environment = {"PYTHONPATH": str(package.parent), "PATH": os.environ["PATH"], **env}
+    argv = [sys.executable, "-P", "-c", code]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+
+def kept(package: Path) -> list[Path]:
+    return list(package.glob("modules.c*"))
+
+
+USUAL = ["SourceFileLoader", "True", "pycontainer.engine.life", "pycontainer.engine"]
+KEPT = ["Modules", *USUAL[1:]]
+
+
+def test_the_second_command_takes_what_the_first_has_kept(package):
+    assert shown(package) == USUAL
+    (file,) = kept(package)
+    before = file.stat()
+    assert shown(package) == KEPT
+    assert file.stat().st_ino == before.st_ino  # there was nothing to add
+
+
+def test_a_command_that_needs_others_adds_them(package):
+    shown(package)
+    before = kept(package)[0].stat().st_size
+    more = SHOW.replace("engine.life", "engine.keys")
+    assert shown(package, more)[0] == "Modules"
+    assert kept(package)[0].stat().st_size > before
+    assert shown(package) == KEPT
+
+
+def test_a_changed_source_counts_at_once(package):
+    shown(package)
+    with open(package / "cli/human.py", "a") as file:
+        file.write("\nMARK = 'changed'\n")
+    assert shown(package) == [*USUAL, "changed"]
+    assert shown(package) == [*KEPT, "changed"]
+    (package / "cli/human.py").unlink()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        shown(package)
+    assert "ImportError: cannot import name 'human'" in failed.value.stderr
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 5000, b"x" * 5000, None])
+def test_a_damaged_file_is_ignored_and_written_anew(package, damage):
+    shown(package)
+    (file,) = kept(package)
+    file.write_bytes(file.read_bytes()[:-1] if damage is None else damage)
+    assert shown(package) == USUAL
+    assert shown(package) == KEPT
+
+
+def test_nothing_is_written_where_python_is_to_write_nothing(package):
+    assert shown(package, PYTHONDONTWRITEBYTECODE="1") == USUAL
+    assert kept(package) == []
+
+
+def test_where_no_file_can_be_made_all_is_as_ever(package):
+    (package / f"modules.{sys.implementation.cache_tag}").mkdir()
+    assert shown(package) == USUAL
+    assert [path.name for path in kept(package)] == [f"modules.{sys.implementation.cache_tag}"]
+
+
+def test_other_code_than_usual_is_neither_taken_nor_kept(package):
+    shown(package)
+    code = SHOW.replace("modules.keep()", "assert False; modules.keep()")
+    assert shown(package, code, PYTHONOPTIMIZE="1") == USUAL
+
+
+@pytest.mark.parametrize("command", ["pycontainer", "pycontainer.oci"])
+def test_the_commands_keep_what_they_import(package, command):
+    env = {"PYTHONPATH": str(package.parent), "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-P", "-m", command, "--version"]
+    assert b"version" in subprocess.run(argv, env=env, capture_output=True, check=True).stdout
+    assert len(kept(package)) == 1
+
+
+def test_who_imports_the_package_imports_as_ever():
+    code = "import sys, pycontainer.containers; print(*[type(finder).__name__ for finder in sys.meta_path])"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert "Modules" not in done.stdout
