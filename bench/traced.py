@@ -99,6 +99,9 @@ def tell_steps() -> None:
 def command_line(how: str, arguments: list[str]) -> None:
     """What `pyc` does, from its first line."""
     gc.set_threshold(100_000)  # as pycontainer/__main__.py
+    from pycontainer import modules
+
+    modules.use()
     import pycontainer.engine.run
     from pycontainer.cli import call
 
