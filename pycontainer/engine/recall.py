@@ -22,8 +22,22 @@ def recalled(record: Mapping[str, Any]) -> ContainerOptions:
     """The options again; whatever else is in the record is left out."""
     from typing import get_type_hints  # not on the way of `run`
 
-    hints = get_type_hints(ContainerOptions)
+    hints = get_type_hints(ContainerOptions, localns=_names())
     return ContainerOptions(**{name: _typed(hints[name], record[name]) for name in hints if name in record})
+
+
+def _names() -> dict[str, Any]:
+    """What the annotations of the options speak of, and their module loads for type checkers only."""
+    from collections.abc import Mapping
+
+    from pycontainer.oci.grammar.devices import DeviceMapping, DeviceRate, DeviceRule
+    from pycontainer.oci.grammar.limits import Rlimit
+    from pycontainer.oci.grammar.mounts import Mount
+    from pycontainer.oci.grammar.networks import Endpoint
+    from pycontainer.oci.grammar.ports import Publication
+
+    named = (Mapping, DeviceMapping, DeviceRate, DeviceRule, Rlimit, Mount, Endpoint, Publication)
+    return {kind.__name__: kind for kind in named}
 
 
 def _typed(hint: Any, value: Any) -> Any:
