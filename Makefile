@@ -47,7 +47,7 @@ vagrant-test: setup ## `vagrant up` with libvirt, in namespaces of its own, on a
 	@.ci/packages vm vagrant
 	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_vagrant.py
 
-fuzz: setup ## feed the performer's loader what no encoder made, for SECONDS=60, under the sanitizers
+fuzz: setup ## feed what reads plans, layers and a registry's words what nobody would write, for SECONDS=60 each
 	@.ci/packages check
 	@$(PY) -m tests.fuzz $(or $(SECONDS),60)
 

@@ -76,7 +76,7 @@ def command(
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise UsageError(f"invalid filter: stars={text} is no number")
     return int(text)
 

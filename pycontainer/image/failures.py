@@ -33,11 +33,16 @@ class Untrusted(Broken):
     """A certificate that does not convince: at least, TLS is what they speak."""
 
 
+def number_in(text: str) -> int | None:
+    """The number that a header is, or None: str.isdigit() is true of "²", too, and int() takes no 5,000 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
 def retry_after(response: Response) -> float | None:
     """Seconds that the server asks us to wait (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit() and len(text) < 10:
-        return float(text)
+    if (seconds := number_in(text)) is not None:
+        return float(min(seconds, 1 << 30))
     if text:
         from email.utils import parsedate_to_datetime
 

@@ -275,7 +275,10 @@ def _check_printable(value: object) -> None:
     """Half a surrogate pair is JSON, but no text: it can't be printed, nor be an argument of a program."""
     import json  # 6 ms, and only for what looks like it
 
-    json.dumps(value, ensure_ascii=False).encode()
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:  # just shallow enough to be read
+        raise ValueError("nested too deeply") from None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from pycontainer.errors import RegistryError, StoreError, VerificationError
 from pycontainer.image import events
 from pycontainer.image.events import Event, Listener
-from pycontainer.image.failures import Broken, retry_after
+from pycontainer.image.failures import Broken, number_in, retry_after
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.reference import is_digest
 from pycontainer.image.registries_conf import Endpoint
@@ -127,7 +127,7 @@ class Pusher(Registry):
         what = f"blob {descriptor.digest}"
         with self._answer(f"blobs/{descriptor.digest}", Call("HEAD"), what, (200, 404)) as response:
             length = response.headers.get("Content-Length", "")
-            if response.status_code == 200 and length.isdigit() and int(length) != descriptor.size:
+            if response.status_code == 200 and number_in(length) not in (None, descriptor.size):
                 raise VerificationError(f"{self._endpoint.host} has {what} with {length} bytes, not {descriptor.size}")
             return response.status_code == 200
 
@@ -253,9 +253,9 @@ class Pusher(Registry):
     def _note(self, upload: _Upload, response: Response) -> None:
         """Where to go on, and the smallest chunk that the registry wants."""
         upload.location = self._location(response)
-        least = response.headers.get("OCI-Chunk-Min-Length", "")
-        if upload.chunk and least.isdigit() and len(least) < 12:
-            upload.chunk = max(upload.chunk, int(least))
+        least = number_in(response.headers.get("OCI-Chunk-Min-Length", "")) or 0
+        if upload.chunk and least < 10**11:
+            upload.chunk = max(upload.chunk, least)
 
     def _location(self, response: Response) -> str:
         """The address that an answer names, checked as a redirect is."""
@@ -271,9 +271,10 @@ class Pusher(Registry):
         with suppress(Broken, RegistryError), self._authorized(location, Call()) as response:
             self._drain(response)
             start, _, last = response.headers.get("Range", "").removeprefix("bytes=").partition("-")
-            if response.status_code == 204 and start == "0" and last.isdigit() and len(last) < 16:
+            end = number_in(last)
+            if response.status_code == 204 and start == "0" and end is not None:
                 # a registry that has nothing says 0-0, which could also be one byte: sending that again is an error
-                arrived = int(last) + 1 if int(last) else 0
+                arrived = end + 1 if end else 0
                 if arrived <= upload.descriptor.size and response.headers.get("Location"):
                     upload.location, upload.offset = self._location(response), arrived
                     return

@@ -60,10 +60,10 @@ class Reference(Record):
             InvalidReference: not an image name; the hint says what is wrong with it.
         """
         if "://" in text:
-            raise _invalid(text, f"write it without {text[: text.index('://') + 3]}")
+            raise _invalid(text, f"write it without {_shown(text[: text.index('://') + 3])}")
         name, at, digest = text.partition("@")
         if at and not is_digest(digest):
-            raise _invalid(text, f"{digest!r} is not a digest: sha256: and 64 hex digits")
+            raise _invalid(text, f"{_shown(digest)} is not a digest: sha256: and 64 hex digits")
         registry, path = _split_registry(name)
         repository, colon, tag = path.partition(":")
         if colon and not _is_tag(tag):
@@ -74,7 +74,7 @@ class Reference(Record):
         if registry == DEFAULT_REGISTRY and "/" not in repository:
             repository = "library/" + repository
         if not _is_registry(registry):
-            raise _invalid(text, f"{registry!r} is not a host name with an optional port")
+            raise _invalid(text, f"{_shown(registry)} is not a host name with an optional port")
         if len(registry) + 1 + len(repository) > _NAME_MAX:
             raise _invalid(text, f"the name is longer than {_NAME_MAX} characters")
         return cls(registry, repository, tag or ("" if digest else DEFAULT_TAG), digest)
@@ -106,7 +106,12 @@ class Reference(Record):
 
 
 def _invalid(text: str, why: str) -> InvalidReference:
-    return InvalidReference(f"invalid image name {text!r}: {why}")
+    return InvalidReference(f"invalid image name {_shown(text)}: {why}")
+
+
+def _shown(text: str) -> str:
+    """In quotes, without what a terminal would obey, and not much longer than a name can be."""
+    return repr(text if len(text) <= _NAME_MAX else text[:_NAME_MAX] + "...")
 
 
 def _split_registry(name: str) -> tuple[str, str]:
@@ -130,7 +135,9 @@ def _check_repository(text: str, repository: str) -> None:
         raise _invalid(text, "the repository must be lower case")
     for component in repository.split("/"):
         if not _is_component(component):
-            raise _invalid(text, f"{component!r} must be letters and digits, with single . or _, __ or dashes between")
+            raise _invalid(
+                text, f"{_shown(component)} must be letters and digits, with single . or _, __ or dashes between"
+            )
 
 
 def _is_component(text: str) -> bool:

@@ -13,7 +13,7 @@ from pycontainer.image import events
 from pycontainer.image.authorization import Authorization, Credentials
 from pycontainer.image.digest import digest_of
 from pycontainer.image.events import Listener
-from pycontainer.image.failures import Broken, printable, retry_after
+from pycontainer.image.failures import Broken, number_in, printable, retry_after
 from pycontainer.image.manifest import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
@@ -304,5 +304,5 @@ def _check_range(response: Response, descriptor: Descriptor, offset: int) -> Non
 
 def _check_length(response: Response, descriptor: Descriptor) -> None:
     length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) != descriptor.size:
+    if number_in(length) not in (None, descriptor.size):
         raise VerificationError(f"blob {descriptor.digest} has {length} bytes, not the {descriptor.size} promised")

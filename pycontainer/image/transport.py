@@ -19,7 +19,7 @@ from pycontainer import __version__
 from pycontainer.errors import RegistryError
 from pycontainer.image import tls
 from pycontainer.image.events import Event, Listener
-from pycontainer.image.failures import Broken, Untrusted, broken, broken_proxy, printable
+from pycontainer.image.failures import Broken, Untrusted, broken, broken_proxy, number_in, printable
 from pycontainer.image.registries_conf import Endpoint, is_loopback
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -303,8 +303,7 @@ class Transport:
             data += chunk
             if len(data) > limit:
                 raise RegistryError(f"{self.endpoint.host} sent a {what} larger than {limit >> 10} KiB")
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and len(data) < int(length):  # read1 of urllib3 does not tell
+        if len(data) < (number_in(response.headers.get("Content-Length", "")) or 0):  # read1 of urllib3 does not tell
             raise Broken("the answer ended early")
         return data
 

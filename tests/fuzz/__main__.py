@@ -1,7 +1,11 @@
-"""``python -m tests.fuzz [SECONDS]``: feed the performer's loader what no encoder made (``make fuzz``).
+"""``python -m tests.fuzz [SECONDS]``: feed what reads hostile bytes with what nobody would write (``make fuzz``).
 
-clang's libFuzzer changes the seeds and keeps what reaches new code, under the address and undefined-behaviour
-sanitizers. ``--seeds`` writes the seeds anew, which a change of the encoding needs.
+    plan       the performer's loader, in C, under the address and undefined-behaviour sanitizers
+    layer      the reader of tar archives, behind the decompressors
+    registry   documents, challenges and headers of a registry
+
+libFuzzer changes the seeds, and keeps what reaches new code: clang's in C, atheris's in Python. What it finds becomes a
+seed. ``--seeds`` writes the seeds anew, which a change of the encoding of plans needs.
 """
 
 from __future__ import annotations
@@ -16,44 +20,45 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SEEDS = HERE / "seeds"
 CORE = HERE.parents[1] / "pycontainer" / "core"
-LARGEST = 4096  # bytes; a small input is changed, and run, more often
+LARGEST = {"plan": 4096, "layer": 8192, "registry": 8192}
+"""Target -> bytes of an input: a small one is changed, and run, more often."""
 
 
-def build(program: str) -> None:
-    """Compile the fuzzer. Raises CalledProcessError."""
+def program(target: str, scratch: str) -> list[str]:
+    """What fuzzes the target. Raises CalledProcessError where it can't be compiled."""
+    if target != "plan":
+        return [sys.executable, "-m", "tests.fuzz.python", target]
     sources = [CORE / name for name in ("performer.c", "monitor.c", "init.c")]
     sanitizers = "-fsanitize=fuzzer,address,undefined"
     flags = ["-g", "-O1", "-DPYC_FUZZ", sanitizers, "-fno-sanitize-recover=all", "-Wno-unused", f"-I{CORE}"]
-    subprocess.run(["clang", *flags, "-o", program, *sources, HERE / "load_plan.c"], check=True)
+    subprocess.run(["clang", *flags, "-o", f"{scratch}/fuzz", *sources, HERE / "load_plan.c"], check=True)
+    return [f"{scratch}/fuzz"]
 
 
-def fuzz(seconds: int, scratch: str) -> subprocess.CompletedProcess[str]:
+def fuzz(target: str, seconds: int, scratch: str) -> subprocess.CompletedProcess[str]:
     """Fuzz for that long; what it found is in the result, and the input that did it in ``scratch``."""
-    program, corpus = scratch + "/fuzz", scratch + "/corpus"
+    corpus = scratch + "/corpus"
     os.makedirs(corpus)
-    build(program)
     options = [
         f"-max_total_time={seconds}",
-        f"-max_len={LARGEST}",
+        f"-max_len={LARGEST[target]}",
         f"-artifact_prefix={scratch}/",
         "-print_final_stats=1",
+        "-timeout=10",
+        "-rss_limit_mb=1024",
     ]
-    return subprocess.run([program, *options, corpus, SEEDS], capture_output=True, text=True, check=False)
+    argv = [*program(target, scratch), *options, corpus, str(SEEDS / target)]
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, cwd=HERE.parents[1])
 
 
 def write_seeds() -> None:
-    """One plan of each kind of call, and damaged ones that once reached something."""
-    from pycontainer.core import wire
-    from tests.unit.test_wire import SOCKET, sample
+    """Good ones of every kind; what once did damage is kept beside them."""
+    from tests.fuzz import good
 
-    SEEDS.mkdir(exist_ok=True)
-    whole = wire.encode(sample(), (SOCKET,))
-    for name, data in {
-        "whole": whole,
-        "cut": whole[: len(whole) // 2],
-        "one-step": wire.encode(sample()[:1], (SOCKET,)),
-    }.items():
-        (SEEDS / f"{name}.plan").write_bytes(data)
+    for target, made in good.all_of_them().items():
+        (SEEDS / target).mkdir(parents=True, exist_ok=True)
+        for name, data in made.items():
+            (SEEDS / target / name).write_bytes(data)
 
 
 def main(words: list[str]) -> int:
@@ -63,14 +68,16 @@ def main(words: list[str]) -> int:
     if not shutil.which("clang"):
         print("fuzz: needs clang: apt-get install clang", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as scratch:
-        done = fuzz(int(words[0]) if words else 60, scratch)
-        if done.returncode:
-            for found in Path(scratch).glob("crash-*"):
-                shutil.copy(found, SEEDS)
-                print(f"fuzz: what did it is now {SEEDS / found.name}")
-        print("\n".join(done.stderr.splitlines()[-12:]))
-    return done.returncode
+    code = 0
+    for target in LARGEST:
+        with tempfile.TemporaryDirectory() as scratch:
+            done = fuzz(target, int(words[0]) if words else 60, scratch)
+            for found in (*Path(scratch).glob("crash-*"), *Path(scratch).glob("timeout-*")) if done.returncode else ():
+                shutil.copy(found, SEEDS / target)
+                print(f"fuzz: what did it is now {SEEDS / target / found.name}")
+            print(f"--- {target}", *(done.stderr + done.stdout).splitlines()[-12:], sep="\n")
+            code = code or done.returncode
+    return code
 
 
 if __name__ == "__main__":

@@ -77,5 +77,5 @@ def test_a_digest_is_an_algorithm_we_know_and_its_exact_hex(text: str, good: boo
 
 
 def test_the_address_of_a_web_page_is_told_from_a_name() -> None:
-    with pytest.raises(InvalidReference, match="write it without https://"):
+    with pytest.raises(InvalidReference, match="write it without 'https://'"):
         Reference.parse("https://registry.example/team/app")

@@ -29,7 +29,7 @@ from pycontainer.image.archive import (
 )
 from pycontainer.image.docker_archive import LAYER, manifest_bytes
 from pycontainer.image.events import Event, Listener
-from pycontainer.image.failures import Broken
+from pycontainer.image.failures import Broken, number_in
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
@@ -140,8 +140,8 @@ def download(store: Store, url: str) -> int:
             if response.status_code != 200:
                 raise NotFound(f"{where.netloc} answered {response.status_code} for {where.path}")
             write_all(file, transport.body(response))
-            promised = response.headers.get("Content-Length", "")
-            if promised.isdigit() and int(promised) != os.fstat(file).st_size:
+            promised = number_in(response.headers.get("Content-Length", ""))
+            if promised not in (None, os.fstat(file).st_size):
                 raise Broken("the answer ended early")
             return file
     except BaseException as error:
