@@ -7,7 +7,6 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.verbs import detach_keys, name
 from pycontainer.engine import containers
-from pycontainer.engine.again import ALIVE
 from pycontainer.engine.visit import visit
 from pycontainer.errors import Conflict
 
@@ -21,6 +20,6 @@ from pycontainer.errors import Conflict
 def command(session: Session, /, name: str, keys: bytes, no_stdin: bool, sig_proxy: bool) -> int:
     """Stay until it ends or the detach keys are pressed."""
     container = containers.find(session.roots, name)
-    if container.state not in ALIVE:
+    if not container.runs:
         raise Conflict(f"container {container.name} is not running", hint=f"pyc start -a {container.name}")
     return visit(session.roots, container, stdin=not no_stdin, sig_proxy=sig_proxy, keys=keys)

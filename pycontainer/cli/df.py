@@ -11,7 +11,7 @@ from pycontainer.cli.images import moment, names
 from pycontainer.cli.ps import status
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import disk_usage, volumes
-from pycontainer.engine.disk_usage import ALIVE, Usage
+from pycontainer.engine.disk_usage import Usage
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def command(session: Session, /, form: str, verbose: bool) -> None:
 def summary(found: Usage, volume_rows: list[Row]) -> list[Row]:
     """One line for each kind of thing."""
     sizes = {usage.container.id: usage.size for usage in found.containers}
-    alive = [usage.container.id for usage in found.containers if usage.container.state in ALIVE]
+    alive = [usage.container.id for usage in found.containers if usage.container.is_up]
     held, used = sum(row["bytes"] for row in volume_rows), [row for row in volume_rows if row["Links"] != "0"]
     containers, volume_bytes = sum(sizes.values()), sum(row["bytes"] for row in used)
     return [

@@ -43,7 +43,6 @@ FILTERS = frozenset(
         *("network", "publish", "since", "status", "volume"),
     }
 )
-RUNNING = frozenset(["running", "paused", "restarting"])
 STATES = frozenset(["created", "restarting", "running", "removing", "paused", "exited", "dead"])
 
 
@@ -106,7 +105,7 @@ def select(
             raise UsageError(f"invalid filter status={state}", hint="states: " + ", ".join(sorted(STATES)))
     every = every or "status" in filters or "exited" in filters
     tests = _tests(everything, filters, roots)
-    return [c for c in everything if (every or c.state in RUNNING) and all(test(c) for test in tests)]
+    return [c for c in everything if (every or c.is_up) and all(test(c) for test in tests)]
 
 
 def _tests(
@@ -202,7 +201,7 @@ def _network(roots: Roots | None, container: Container) -> tuple[list[str], list
     """The networks that it was made for, and the ports that lead into it now."""
     mode, asked = container.options.get("network", "bridge"), container.options.get("endpoints") or [["bridge"]]
     named = [endpoint[0] for endpoint in asked] if mode == "bridge" else [mode]
-    if roots is None or mode != "bridge" or container.state not in ("running", "paused"):
+    if roots is None or mode != "bridge" or not container.runs:
         return named, []
     from pycontainer.engine.network.attachments import attachment_of  # +5 ms, where somebody has a network
 
@@ -213,7 +212,7 @@ def _network(roots: Roots | None, container: Container) -> tuple[list[str], list
 def status(roots: Roots, container: Container) -> str:
     """``Up 5 minutes (healthy)``, ``Exited (0) 3 hours ago``."""
     state, age = container.state, human.ago(container.finished)
-    if state in ("running", "paused"):
+    if container.runs:
         known = _health(roots, container)
         shown = {"none": "", "starting": "health: starting"}.get(known, known) if state == "running" else "Paused"
         return "Up " + human.ago(container.started).removesuffix(" ago") + (f" ({shown})" if shown else "")

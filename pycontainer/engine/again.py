@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pycontainer.engine.image.pull import Event
     from pycontainer.engine.options import Roots
 
-ALIVE = ("running", "paused")
 PATIENCE = 10.0  # seconds
 
 

@@ -53,7 +53,7 @@ def halt(roots: Roots, timeout: float = DEFAULT_TIMEOUT) -> None:
 
     Their monitors are told by the mark that no policy starts them again; it is taken back afterwards.
     """
-    running = [found for found in containers.listing(roots) if found.state in ("running", "paused", "restarting")]
+    running = [found for found in containers.listing(roots) if found.is_up]
     marked = [found for found in running if not life.is_asked_to_stop(roots, found.id)]
     for container in marked:
         life.ask_to_stop(roots, container.id)

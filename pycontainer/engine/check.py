@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from pycontainer.core.directories import entries
 from pycontainer.engine import containers
-from pycontainer.engine.disk_usage import ALIVE, stored
+from pycontainer.engine.disk_usage import stored
 from pycontainer.errors import ImageError, NotFound, PycError, StoreError
 from pycontainer.image import changes, derive, staging
 from pycontainer.image.compression import UNPACKED_MAX, decompress
@@ -200,7 +200,7 @@ class _Check:
     def _users(self, image_id: str) -> list[str]:
         """Names of the containers that run on an image: a layer must not be changed under them."""
         everything = containers.listing(self._roots)
-        return [c.name for c in everything if c.image_id == image_id and c.state in ALIVE]
+        return [c.name for c in everything if c.image_id == image_id and c.is_up]
 
     # ---- the rest
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from pycontainer.engine import containers, events, health, life
-from pycontainer.engine.probe import probe
+from pycontainer.engine.capture import capture
+from pycontainer.engine.exec import ExecOptions
 from pycontainer.errors import PycError
 from pycontainer.record import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+
+KEPT = 4096  # bytes of the output, as docker keeps
 
 
 def check(roots: Roots, container_id: str) -> bool:
@@ -36,13 +39,17 @@ def check(roots: Roots, container_id: str) -> bool:
 
 
 def _result(roots: Roots, container: Container, wanted: dict[str, Any]) -> dict[str, Any]:
-    """How the command went, as docker's inspect says it."""
+    """How the command went, as docker's inspect says it: -1 if it took too long, or could not begin."""
     kind, *words = wanted["test"]
     argv = ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
-    began = events.stamp()
+    began, written = events.stamp(), bytearray()
+
+    def keep(_: int, data: bytes) -> None:
+        written.extend(data[: KEPT - len(written)])
+
     try:
-        outcome = probe(roots, container, argv, wanted["timeout"])
-        code, output = outcome.code, outcome.output.decode(errors="replace")
+        ended = capture(roots, container.id, ExecOptions(argv), keep, timeout=wanted["timeout"])
+        code, output = -1 if ended.late else ended.code, written.decode(errors="replace")
     except PycError as error:
         code, output = -1, error.message
     if code < 0 and not output:

@@ -75,6 +75,16 @@ class Container(Record):
     oom_killed: bool = False
     pid: int = 0
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has processes, though they may be paused."""
+        return self.state in ("running", "paused")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, or a policy is about to start it again."""
+        return self.runs or self.state == "restarting"
+
 
 _STORED = Container._fields[: Container._fields.index("state")]
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
     from pycontainer.image.store import Image
 
-ALIVE = frozenset(["running", "paused", "restarting"])
-"""States of a container that ``prune`` leaves alone."""
-
 
 class ImageUsage(Record):
     """An image: bytes of its files and blobs, those of them that other images have too, and who uses it."""

@@ -18,6 +18,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
 from pycontainer.engine.attach import Attachment, Signals, connection, terminal_size
 from pycontainer.engine.privilege import require_root
+from pycontainer.engine.process import opened
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
 from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci.exec_process import exec_process
@@ -124,18 +125,10 @@ def target(roots: Roots, name: str) -> Iterator[Target]:
     """The container of that name, opened. Raises NotFound, or Conflict if it does not run."""
     container = containers.find(roots, name)
     check_runs(container)
-    pidfd = -1
-    try:
-        with suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(container.pid)
-        # The number can't have become another's: until its end is recorded the first process stays a zombie.
-        same = pidfd >= 0 and containers.with_state(roots, container).pid == container.pid
-        if not same or not life.is_first(roots, container.id, container.pid):
+    with opened(roots, container) as pidfd:
+        if pidfd is None:
             raise not_running(container)
         yield Target(container, pidfd, read_spec(roots, container))
-    finally:
-        if pidfd >= 0:
-            os.close(pidfd)
 
 
 def check_runs(container: Container) -> None:

@@ -40,7 +40,7 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
 
     Raises Conflict if ``write`` is asked for where the container may not write itself, or while it is being started.
     """
-    if container.state in ("running", "paused"):
+    if container.runs:
         root = _root_of_process(roots, container)
         try:
             yield root, os.fsencode(path)
@@ -100,7 +100,7 @@ def _open_source(mount: dict[str, Any]) -> int:
 
 def base_of(container: Container) -> int:
     """The host's id that its root is while it runs, as the owners in :func:`live` show (user_namespaces(7))."""
-    if container.state not in ("running", "paused"):
+    if not container.runs:
         return 0
     try:
         with open(f"/proc/{container.pid}/uid_map") as maps:

@@ -176,16 +176,6 @@ def pid_of(roots: Roots, container_id: str) -> int:
         return 0
 
 
-def is_first(roots: Roots, container_id: str, pid: int) -> bool:
-    """Whether that is the first process, whatever a file says: its parent, the monitor, works in the live directory."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            parent = file.read().rpartition(")")[2].split()[1]
-        return os.path.samestat(os.stat(f"/proc/{parent}/cwd"), os.stat(roots.live(container_id)))
-    except (OSError, IndexError):
-        return False
-
-
 def await_pid(roots: Roots, container_id: str) -> int:
     """The pid of the first process, which the monitor writes a moment after the program runs; 0 if it has ended."""
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pycontainer.engine import containers, events, removal
-from pycontainer.engine.disk_usage import ALIVE, stored, written
+from pycontainer.engine.disk_usage import stored, written
 from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.image.store import Removed, Store
@@ -66,7 +66,7 @@ def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda 
     repair(roots)
     removed, size = [], 0
     for container in containers.listing(roots):
-        if container.state in ALIVE or not wanted(container):
+        if container.is_up or not wanted(container):
             continue
         took = written(roots, container.id)
         try:

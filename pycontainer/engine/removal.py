@@ -24,7 +24,7 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
     Raises NotFound, or Conflict if it runs.
     """
     container = _found(roots, name_or_id, force=force)
-    if container.state in ("running", "paused", "restarting"):
+    if container.is_up:
         if not force:
             raise Conflict(
                 f"container {container.name} is {container.state}",

@@ -62,10 +62,12 @@ def _end(roots: Roots, container_id: str, pid: int) -> None:
     """End a container whose directory somebody has deleted: all it wrote is lost, and nobody can name it any more."""
     import signal  # such things are rare
 
+    from pycontainer.engine import process
+
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
-            if life.is_alive(roots, container_id) and life.is_first(roots, container_id, pid):
+            if life.is_alive(roots, container_id) and process.is_first(roots, container_id, pid):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
             os.close(pidfd)

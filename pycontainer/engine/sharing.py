@@ -56,7 +56,7 @@ def joined(roots: Roots, bundle: Bundle) -> Iterator[str]:
 
 def _donor(roots: Roots, name: str, kind: str) -> Container:
     other = containers.find(roots, name)
-    if other.state not in ("running", "paused"):
+    if not other.runs:
         raise Conflict(f"can't join the {kind} namespace of container {other.name}: it is {other.state}")
     if kind == "ipc" and other.options.get("ipc", "") in ("", "private", "none"):
         raise Conflict(

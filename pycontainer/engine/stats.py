@@ -7,7 +7,6 @@ import time
 from pycontainer import cgroups
 from pycontainer.cgroups.usage import usage
 from pycontainer.engine import containers
-from pycontainer.engine.again import ALIVE
 from pycontainer.errors import NotFound
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -60,7 +59,7 @@ class Sample(Record):
 
 def sample(container: Container) -> Sample:
     """What it uses now; nothing if it does not run."""
-    if container.state not in ALIVE:
+    if not container.runs:
         return Sample(container, time.monotonic())
     used = usage(cgroups.detect().existing(container.cgroup, container.pid).directories)
     received, sent = _network(container)
@@ -83,7 +82,7 @@ def chosen(roots: Roots, names: Sequence[str], *, all_: bool) -> list[Container]
     if names:
         return [containers.find(roots, name) for name in names]
     every = containers.listing(roots)
-    return every if all_ else [container for container in every if container.state in ALIVE]
+    return every if all_ else [container for container in every if container.runs]
 
 
 def again(roots: Roots, before: Sequence[Container], names: Sequence[str], *, all_: bool) -> list[Container]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
 import contextlib
-import os
 import select
 import time
-from collections.abc import Iterator
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, life
-from pycontainer.engine.again import ALIVE, begin
+from pycontainer.engine import containers, events, life, process
+from pycontainer.engine.again import begin
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar.signals import signal_number
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.engine.attach import Signals
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
@@ -24,32 +23,13 @@ DEFAULT_TIMEOUT = 10  # seconds, as docker's
 AFTER_KILL = 10
 
 
-@contextlib.contextmanager
-def process(roots: Roots, container: Container) -> Iterator[int | None]:
-    """A pidfd of the container's first process; None if it has ended.
-
-    Its number can't have become another's: until the monitor has recorded the end the process stays a zombie, and that
-    nothing is recorded is looked at after the descriptor was opened.
-    """
-    pidfd = None
-    if container.pid:
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(container.pid)
-    try:
-        same = pidfd is not None and containers.with_state(roots, container).pid == container.pid
-        yield pidfd if same and life.is_first(roots, container.id, container.pid) else None
-    finally:
-        if pidfd is not None:
-            os.close(pidfd)
-
-
 def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = None) -> None:
     """Send the stop signal, and SIGKILL if it has not ended ``timeout`` seconds later; -1 waits for ever."""
     container = containers.find(roots, name)
     life.ask_to_stop(roots, container.id)
     hit("stop.asked")
-    ran = container.state in (*ALIVE, "restarting")
-    while container.state in (*ALIVE, "restarting"):  # a policy may start it at this very moment
+    ran = container.is_up
+    while container.is_up:  # a policy may start it at this very moment
         if container.pid:
             end(roots, container, sign=sign, timeout=timeout)
         else:
@@ -59,12 +39,14 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
         events.write(roots, "stop", container)
 
 
-def restart(roots: Roots, name: str, *, sign: str = "", timeout: float | None = None) -> None:
+def restart(
+    roots: Roots, name: str, *, sign: str = "", timeout: float | None = None, signals: Signals | None = None
+) -> None:
     """Stop it if it runs, and start it."""
     container = containers.find(roots, name)
     stop(roots, container.id, sign=sign, timeout=timeout)
     hit("restart.stopped")
-    begin(roots, container.id)
+    begin(roots, container.id, signals=signals)
     events.write(roots, "restart", container)
 
 
@@ -74,7 +56,7 @@ def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | 
     if timeout is None:
         timeout = options.get("stop_timeout")
     seconds = DEFAULT_TIMEOUT if timeout is None else timeout
-    with process(roots, container) as pidfd:
+    with process.opened(roots, container) as pidfd:
         if pidfd is not None:
             _send(roots, container, pidfd, signal_number(sign or options.get("stop_signal", "SIGTERM")))
             hit("stop.signalled")
@@ -101,8 +83,8 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL", *, final: bool = True) 
     if container.state == "restarting":
         life.ask_to_stop(roots, container.id)
         return
-    with process(roots, container) as pidfd:
-        if container.state not in ALIVE or pidfd is None:
+    with process.opened(roots, container) as pidfd:
+        if not container.runs or pidfd is None:
             raise Conflict(f"container {container.name} is not running")
         if final and number in (signal.SIGKILL, signal_number(container.options.get("stop_signal", "SIGTERM"))):
             life.ask_to_stop(roots, container.id)

@@ -6,7 +6,6 @@ from pycontainer import cgroups, jsontext
 from pycontainer.cgroups.adjust import adjust
 from pycontainer.core.directories import replace_file
 from pycontainer.engine import containers, events, facts, policy, recall, removal
-from pycontainer.engine.again import ALIVE
 from pycontainer.engine.exec import read_spec
 from pycontainer.errors import UsageError
 from pycontainer.oci import options as container_options
@@ -60,11 +59,11 @@ def update(roots: Roots, name: str, changes: dict[str, Any]) -> Container:
     after = _settled(before._replace(**changes), spec, changes)
     container_options.check(after)
     new = _resources(after, spec)
-    if container.state in ALIVE:
+    if container.runs:
         _apply(roots, container, new, changes)
     _record(roots, container, after, {**spec, "linux": {**spec["linux"], "resources": new}})
     updated = containers.find(roots, container.id)
-    if container.state in ALIVE and policy.has_policy(updated) and not policy.has_policy(container):
+    if container.runs and policy.has_policy(updated) and not policy.has_policy(container):
         from pycontainer.engine.guard import guard  # only where its monitor was not told to see to that
 
         guard(roots, updated)
