@@ -4,19 +4,31 @@
 >>> pycontainer.run("alpine", ["echo", "hello"]).stdout
 b'hello\\n'
 
-Importing the package costs nothing: :mod:`pycontainer.containers` and :mod:`pycontainer.images` are loaded when they
-are used.
+Importing the package costs nothing: :mod:`pycontainer.containers`, whose functions these are, and the modules
+:mod:`~pycontainer.images`, :mod:`~pycontainer.networks` and :mod:`~pycontainer.volumes` are loaded when they are used.
 """
 
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["Container", "Result", "containers", "create", "get", "images", "list", "run"]
+__all__ = [
+    "Container",
+    "Result",
+    "containers",
+    "create",
+    "events",
+    "get",
+    "images",
+    "list",
+    "networks",
+    "run",
+    "volumes",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pycontainer import containers, images
-    from pycontainer.containers import Container, Result, create, get, list, run
+    from pycontainer import containers, images, networks, volumes
+    from pycontainer.containers import Container, Result, create, events, get, list, run
 
 
 def __getattr__(name: str) -> object:
@@ -25,7 +37,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'pycontainer' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("containers", "images"):
+    if name in ("containers", "images", "networks", "volumes"):
         return import_module("pycontainer." + name)
     value = globals()[name] = getattr(import_module("pycontainer.containers"), name)
     return value

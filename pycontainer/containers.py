@@ -17,63 +17,54 @@ from __future__ import annotations
 from typing import overload
 
 from pycontainer.light import suppress
-from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.record import TYPE_CHECKING
+from pycontainer.result import Parts, Result
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any, Literal
+    from datetime import datetime
+    from typing import Any, Literal, Unpack
 
     from pycontainer.engine.containers import Container as Record_
-    from pycontainer.engine.options import Roots, RunOptions
+    from pycontainer.engine.happened import Happening
+    from pycontainer.engine.logs import Entry
+    from pycontainer.engine.options import Roots
     from pycontainer.engine.stats import Sample
+    from pycontainer.image.changes import Change
     from pycontainer.image.events import Event
-    from pycontainer.oci.options import ContainerOptions
-
-    Command = str | Sequence[str]
-
-
-__all__ = ["Container", "Result", "create", "get", "list", "run"]
+    from pycontainer.image.store import Image
+    from pycontainer.options import Command, Limits, Options
 
 
-class Result(Record):
-    """How a program ended, and what it wrote.
-
-    Attributes:
-        code: its exit code; 128 + n after signal n.
-        stdout, stderr: what it wrote.
-        timed_out: it took longer than ``timeout``, and was killed.
-    """
-
-    code: int
-    stdout: bytes
-    stderr: bytes
-    timed_out: bool = False
-
-    @property
-    def text(self) -> str:
-        """Its stdout as text."""
-        return self.stdout.decode(errors="replace")
-
-    def check(self) -> Result:
-        """This result. Raises CommandFailed if the exit code is not 0."""
-        if self.code == 0:
-            return self
-        from pycontainer.errors import CommandFailed
-
-        lines = self.stderr.decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        what = "the command took too long" if self.timed_out else f"the command exited with {self.code}"
-        raise CommandFailed(what + (f": {last}" if last else ""), self.code, self.stderr)
+__all__ = ["Container", "Result", "create", "events", "get", "list", "run"]
 
 
 # --- making containers ------------------------------------------------------------------------------------------------
 
 
 @overload
-def run(image: str, command: Command = (), *, detach: Literal[True], **options: Any) -> Container: ...
+def run(
+    image: str,
+    command: Command = (),
+    *,
+    detach: Literal[True],
+    progress: Callable[[Event], None] | None = None,
+    roots: Roots | None = None,
+    **options: Unpack[Options],
+) -> Container: ...
 @overload
-def run(image: str, command: Command = (), *, detach: Literal[False] = False, **options: Any) -> Result: ...
+def run(
+    image: str,
+    command: Command = (),
+    *,
+    detach: Literal[False] = False,
+    input: bytes | str = b"",
+    timeout: float | None = None,
+    progress: Callable[[Event], None] | None = None,
+    roots: Roots | None = None,
+    **options: Unpack[Options],
+) -> Result: ...
 def run(
     image: str,
     command: Command = (),
@@ -83,7 +74,7 @@ def run(
     timeout: float | None = None,
     progress: Callable[[Event], None] | None = None,
     roots: Roots | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Result | Container:
     """Run a program in a new container: to its end, or with ``detach`` just begin.
 
@@ -107,18 +98,20 @@ def run(
 
     Raises PycError, with nothing left behind: NotFound, CommandNotFound, Conflict, ...
     """
-    where = _roots(roots)
     if detach:
-        container = create(image, command, progress=progress, roots=where, **{"interactive": not command, **options})
+        options.setdefault("interactive", not command)
+        container = create(image, command, progress=progress, roots=roots, **options)
         try:
             return container.start()
         except BaseException:
             container.remove(force=True)
             raise
-    asked = _run_options(image, command, {"rm": True, "interactive": bool(input), **options})
     from pycontainer.engine.capture import run_captured
+    from pycontainer.options import run_options
 
-    parts = _Parts()
+    where = _roots(roots)
+    asked = run_options(image, command, {"rm": True, "interactive": bool(input), **options}, detach=False)
+    parts = Parts()
     stdin = input.encode() if isinstance(input, str) else input
     ended = run_captured(where, asked, parts.add, stdin=stdin, timeout=timeout, progress=progress)
     return parts.result(ended.code, timed_out=ended.late)
@@ -130,7 +123,7 @@ def create(
     *,
     progress: Callable[[Event], None] | None = None,
     roots: Roots | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Container:
     """Make a container that does not run yet.
 
@@ -141,22 +134,17 @@ def create(
 
     Args:
         image, command, progress, roots: as of :func:`run`.
-        options: ``name``, ``rm``, ``pull`` (missing, always, never) and ``platform``; or what it is made of:
-
-            - ``env`` (a mapping or NAME=value), ``labels`` (a mapping), ``user``, ``workdir``, ``hostname``, ``tty``;
-            - ``volumes`` (a mapping from a source to a target, or what ``-v`` takes), ``mounts`` (``--mount``),
-              ``tmpfs``;
-            - ``network`` (a name, ``none``, ``host``, ``container:X``), ``publish`` (what ``-p`` takes);
-            - ``memory`` (bytes, or "64m"), ``cpus`` (1.5), ``pids_limit``;
-            - ``cap_add``, ``cap_drop``, ``read_only``, ``privileged``; and every other field of
-              :class:`pycontainer.oci.options.ContainerOptions`, in its own type.
+        options: those of ``pyc run`` by the names of its flags, in the types that :class:`pycontainer.options.Options`
+            lists. What may be given several times is a list, and pairs may be a mapping: ``env``, ``labels``,
+            ``volumes`` (from a source to a target), ``publish``. A text is what the flag takes: ``memory="64m"``.
 
     Raises PycError; TypeError for an option that there is not.
     """
     from pycontainer.engine.again import make
+    from pycontainer.options import run_options
 
     where = _roots(roots)
-    made = make(where, _run_options(image, command, {"detach": True, **options}), progress)
+    made = make(where, run_options(image, command, options, detach=True), progress)
     return Container(made.id, made.name, where)
 
 
@@ -186,7 +174,25 @@ def list(*, all: bool = False, roots: Roots | None = None) -> builtins.list[Cont
 
     where = _roots(roots)
     found = containers.listing(where)
-    return [Container(each.id, each.name, where) for each in found if all or each.state in ("running", "paused")]
+    return [Container(each.id, each.name, where) for each in found if all or each.is_up]
+
+
+def events(
+    *, since: datetime | str = "", until: datetime | str = "", follow: bool = False, roots: Roots | None = None
+) -> Iterator[Happening]:
+    """What happened to containers, images, networks and volumes since the host booted, the oldest first.
+
+    >>> [event.action for event in events()][:1]
+    ['pull']
+
+    Args:
+        since, until: as of :meth:`Container.logs`.
+        follow: go on with what happens, for ever or ``until`` then.
+        roots: where the state is.
+    """
+    from pycontainer.engine.happened import read
+
+    return read(_roots(roots), since=_stamp(since), until=_stamp(until), follow=follow)
 
 
 # --- one container ----------------------------------------------------------------------------------------------------
@@ -255,14 +261,31 @@ class Container:
 
         return sample(self._now())
 
-    def logs(self, *, tail: int = -1) -> Result:
-        """What its first process has written, or the last ``tail`` lines of it; ``code`` is 0."""
-        from pycontainer.engine.logs import read
+    def logs(self, *, tail: int = -1, since: datetime | str = "", until: datetime | str = "") -> Result:
+        """What its first process has written; ``code`` is 0.
 
-        parts = _Parts()
-        for entry in read(self.roots, self._now(), tail=tail):
+        Args:
+            tail: only so many lines at the end.
+            since, until: only what was written then; a text is what ``--since`` takes, as ``10m`` for ten minutes ago.
+        """
+        parts = Parts()
+        for entry in self._entries(tail, since, until, follow=False):
             parts.add(1 if entry.stream == "stdout" else 2, entry.text)
         return parts.result(0)
+
+    def follow(self, *, tail: int = -1, since: datetime | str = "") -> Iterator[Entry]:
+        """What it writes, piece by piece and until it has ended: when, on which stream, and what.
+
+        >>> with run(NAME, ["echo", "hello"], detach=True) as container:
+        ...     [(entry.stream, entry.text) for entry in container.follow()]
+        [('stdout', b'hello\\n')]
+        """
+        return self._entries(tail, since, "", follow=True)
+
+    def _entries(self, tail: int, since: datetime | str, until: datetime | str, *, follow: bool) -> Iterator[Entry]:
+        from pycontainer.engine.logs import read
+
+        return read(self.roots, self._now(), tail=tail, since=_stamp(since), until=_stamp(until), follow=follow)
 
     def top(self) -> builtins.list[dict[str, str]]:
         """Its processes, a mapping from the titles of ps(1) each."""
@@ -270,6 +293,12 @@ class Container:
 
         found = top(self.roots, self.id)
         return [dict(zip(found.titles, row, strict=True)) for row in found.rows]
+
+    def diff(self) -> builtins.list[Change]:
+        """What it has changed since it was made from its image."""
+        from pycontainer.engine.diff import diff
+
+        return diff(self.roots, self.id)
 
     # What can be done to it.
 
@@ -309,13 +338,14 @@ class Container:
         """
         from pycontainer.engine.capture import capture
         from pycontainer.engine.exec import ExecOptions, launch
+        from pycontainer.options import environment, words
 
         stdin = input.encode() if isinstance(input, str) else input
-        options = ExecOptions(_words(command), _env(env), user, workdir, tty, bool(stdin), privileged, detach)
+        options = ExecOptions(words(command), environment(env), user, workdir, tty, bool(stdin), privileged, detach)
         if detach:
             launch(self.roots, self.id, options)
             return Result(0, b"", b"")
-        parts = _Parts()
+        parts = Parts()
         ended = capture(self.roots, self.id, options, parts.add, stdin=stdin, timeout=timeout)
         return parts.result(ended.code, timed_out=ended.late)
 
@@ -330,6 +360,14 @@ class Container:
         from pycontainer.engine.stop import stop
 
         stop(self.roots, self.id, timeout=timeout)
+
+    def restart(self, timeout: float | None = None) -> Container:
+        """Stop it, if it runs, as :meth:`stop` does, and start it. Raises PycError if it can't begin."""
+        from pycontainer.engine.attach import NoSignals
+        from pycontainer.engine.stop import restart
+
+        restart(self.roots, self.id, timeout=timeout, signals=NoSignals())
+        return self
 
     def kill(self, signal: str = "SIGKILL") -> None:
         """Send a signal to its first process: ``TERM``, ``SIGTERM`` or ``15``. Raises Conflict if it does not run."""
@@ -350,11 +388,35 @@ class Container:
 
         unpause(self.roots, self.id)
 
-    def update(self, **changes: Any) -> None:
+    def rename(self, name: str) -> None:
+        """Give it another name. Raises Conflict if somebody has that."""
+        from pycontainer.engine.rename import rename
+
+        rename(self.roots, self.id, name)
+        self.name = name
+
+    def update(self, **changes: Unpack[Limits]) -> None:
         """Change ``memory``, ``cpus``, ``pids_limit``, ``restart`` and the like, now and for its next lives."""
         from pycontainer.engine.update import update
+        from pycontainer.options import limits
 
-        update(self.roots, self.id, _typed(changes))
+        update(self.roots, self.id, limits(changes))
+
+    def commit(
+        self, name: str = "", *, author: str = "", message: str = "", changes: Sequence[str] = (), pause: bool = True
+    ) -> Image:
+        """Make an image of it, called ``name``; ``changes`` are lines of a Dockerfile, as ``CMD ["sh"]``."""
+        from pycontainer.engine.image.commit import commit
+        from pycontainer.image.reference import Reference
+
+        called = Reference.parse(name) if name else None
+        return commit(self.roots, self.id, called, author=author, message=message, change=changes, pause=pause)
+
+    def export(self) -> Iterator[bytes]:
+        """Its root filesystem, without what is mounted on it, as the pieces of a tar archive."""
+        from pycontainer.engine.export import export
+
+        return export(self.roots, self.id)
 
     def get_archive(self, path: str) -> Iterator[bytes]:
         """A file or directory of it as the pieces of a tar archive."""
@@ -383,112 +445,13 @@ class Container:
         return containers.find(self.roots, self.id)
 
 
-# --- from Python's types to ours --------------------------------------------------------------------------------------
-
-
-class _Parts:
-    """What a program writes, piece by piece."""
-
-    def __init__(self) -> None:
-        self._pieces: dict[int, builtins.list[bytes]] = {1: [], 2: []}
-
-    def add(self, stream: int, data: bytes) -> None:
-        self._pieces[stream].append(data)
-
-    def result(self, code: int, *, timed_out: bool = False) -> Result:
-        return Result(code, b"".join(self._pieces[1]), b"".join(self._pieces[2]), timed_out)
-
-
 def _roots(roots: Roots | None) -> Roots:
     from pycontainer.engine.options import Roots as Default
 
     return roots or Default.default()
 
 
-def _words(command: Command) -> tuple[str, ...]:
-    if isinstance(command, str):
-        import shlex  # +3 ms, for those who want it
+def _stamp(moment: datetime | str) -> str:
+    from pycontainer.cli.moments import stamp
 
-        return tuple(shlex.split(command))
-    return tuple(command)
-
-
-def _env(env: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{name}={value}" for name, value in env.items()) if hasattr(env, "items") else tuple(env)
-
-
-def _run_options(image: str, command: Command, options: dict[str, Any]) -> RunOptions:
-    from pycontainer.engine.options import RunOptions
-    from pycontainer.errors import UsageError
-    from pycontainer.oci.options import check
-
-    around = {name: options.pop(name) for name in ("name", "rm", "pull", "platform", "detach") if name in options}
-    container = _container_options(command, options)
-    check(container)
-    if around.get("rm") and container.restart not in ("", "no"):
-        raise UsageError("restart and rm contradict each other: one keeps the container, the other removes it")
-    return RunOptions(image, container, **around)
-
-
-def _container_options(command: Command, options: dict[str, Any]) -> ContainerOptions:
-    from pycontainer.oci.options import ContainerOptions
-
-    typed = _typed(options)
-    if unknown := typed.keys() - set(ContainerOptions._fields):
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
-    network = _network(str(typed.pop("network", "")))
-    return ContainerOptions(command=_words(command), **{**network, **typed})
-
-
-def _typed(options: dict[str, Any]) -> dict[str, Any]:
-    """The options in the types that :class:`ContainerOptions` has."""
-    from pycontainer.oci import security
-    from pycontainer.oci.grammar import mounts, numbers, variables
-
-    typed: dict[str, Any] = {
-        name: tuple(value) if type(value).__name__ == "list" else value for name, value in options.items()
-    }
-    if "env" in typed:
-        typed["env"] = tuple(variables.environment(entry) for entry in _env(options["env"]))
-    mounted = [mounts.volume(text) for text in _pairs(typed.pop("volumes", ()))]
-    mounted += [mounts.mount(text) if isinstance(text, str) else text for text in typed.pop("mounts", ())]
-    mounted += [mounts.tmpfs(text) for text in typed.pop("tmpfs", ())]
-    if mounted:
-        typed["mounts"] = tuple(mounted)
-    if "publish" in typed:
-        typed["publish"] = tuple(one for text in typed["publish"] for one in _publication(text))
-    if "cpus" in typed:
-        typed["nano_cpus"] = round(float(typed.pop("cpus")) * 1e9)
-    for name in ("memory", "memory_reservation", "memory_swap", "shm_size"):
-        if isinstance(typed.get(name), str):
-            typed[name] = numbers.size_or_unlimited(typed[name])
-    for name in ("cap_add", "cap_drop"):
-        if name in typed:
-            typed[name] = tuple(security.capability(text) for text in typed[name])
-    return typed
-
-
-def _pairs(volumes: Mapping[str, str] | Sequence[str]) -> builtins.list[str]:
-    """As ``-v`` takes them."""
-    pairs = [f"{source}:{target}" for source, target in volumes.items()] if hasattr(volumes, "items") else [*volumes]
-    return pairs
-
-
-def _publication(text: Any) -> Sequence[Any]:
-    from pycontainer.oci.grammar import ports
-
-    return [ports.publish(text)] if isinstance(text, str) else [text]
-
-
-def _network(name: str) -> dict[str, Any]:
-    """The mode, or the network as an endpoint; what the configuration says if nothing is asked for."""
-    from pycontainer.oci.grammar.networks import network
-
-    if not name:
-        from pycontainer.engine import settings
-
-        name = settings.network("default_network", "bridge")
-    endpoint = network(name)
-    if endpoint.name in ("none", "host") or endpoint.name.startswith("container:"):
-        return {"network": endpoint.name}
-    return {"network": "bridge", "endpoints": (endpoint,)}
+    return stamp(moment if isinstance(moment, str) else moment.astimezone().isoformat())

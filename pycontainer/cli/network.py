@@ -12,9 +12,8 @@ from pycontainer.cli.prune import Chosen
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine.network import connect as connecting
 from pycontainer.engine.network import documents, firewall, networks
-from pycontainer.errors import NotFound, Unsupported, UsageError
-from pycontainer.network.addresses import Subnet, inside
-from pycontainer.network.design import Draft
+from pycontainer.errors import NotFound, Unsupported
+from pycontainer.network.design import Draft, subnets_of
 from pycontainer.oci.grammar.addresses import ip_address, ipv4_address, ipv6_address
 from pycontainer.oci.grammar.networks import NO_ENDPOINT_OPTIONS, Endpoint, link, network_name
 from pycontainer.oci.grammar.words import boolean, choice, host_name, key_value
@@ -65,12 +64,10 @@ DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 def create(session: Session, /, name: str, **asked: Any) -> None:
     """Make a network and print its ID."""
     _refuse(asked)
-    if ":" in network_name(name):
-        raise UsageError(f"{name!r} can't be the name of a network")
     pairs = {key: dict(map(key_value, asked[key])) for key in ("aux", "labels", "options", "ipam_options")}
     draft = Draft(
         name,
-        tuple(_subnets(asked["subnets"], asked["gateways"], asked["ranges"], pairs["aux"])),
+        subnets_of(asked["subnets"], asked["gateways"], asked["ranges"], pairs["aux"]),
         driver=asked["driver"],
         ipv4=asked["ipv4"],
         ipv6=asked["ipv6"],
@@ -86,34 +83,10 @@ def create(session: Session, /, name: str, **asked: Any) -> None:
 
 def _refuse(asked: dict[str, Any]) -> None:
     """What docker has for swarms and plugins."""
-    if asked["driver"] not in ("bridge", "macvlan", "ipvlan"):
-        raise Unsupported(f"network driver {asked['driver']!r} is not supported: there are bridge, macvlan and ipvlan")
     if asked["ipam_driver"] != "default":
         raise Unsupported(f"IPAM driver {asked['ipam_driver']!r} is not supported")
     if asked["scope"] != "local" or asked["ingress"]:
         raise Unsupported("networks of a swarm are not supported: a network is of this host")
-
-
-def _subnets(
-    subnets: tuple[str, ...], gateways: tuple[str, ...], ranges: tuple[str, ...], aux: dict[str, str]
-) -> list[Subnet]:
-    """Give each subnet what is inside of it."""
-    left = [*gateways, *ranges, *aux.values()]
-    made = []
-    for text in subnets:
-        of_it = [value for value in left if inside(value.partition("/")[0], text)]
-        left = [value for value in left if value not in of_it]
-        made.append(
-            Subnet(
-                text,
-                next((gateway for gateway in gateways if gateway in of_it), ""),
-                next((part for part in ranges if part in of_it), ""),
-                {name: address for name, address in aux.items() if address in of_it},
-            )
-        )
-    if left:
-        raise UsageError(f"{left[0]} is in none of the subnets", hint="name the subnet with --subnet")
-    return made
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------

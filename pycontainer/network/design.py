@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainer.errors import Conflict, UsageError
+from pycontainer.errors import Conflict, Unsupported, UsageError
 from pycontainer.network import addresses, store
 from pycontainer.network.addresses import Subnet
 from pycontainer.network.child import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES
@@ -13,7 +13,7 @@ from pycontainer.network.store import DEFAULT, Network
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 class Draft(Record):
@@ -40,9 +40,11 @@ def design(draft: Draft, taken: list[str], of_host: list[str] | tuple[str, ...] 
         taken: the subnets that other networks have.
         of_host: the subnets that the host knows a way to. A macvlan or ipvlan is in one of these, and may be.
 
-    Raises UsageError for what makes no sense, Conflict for a subnet that somebody has.
+    Raises UsageError for what makes no sense, Unsupported for another driver, Conflict for a subnet that somebody has.
     """
     network_id = os.urandom(32).hex()
+    if draft.driver not in _OPTIONS:
+        raise Unsupported(f"network driver {draft.driver!r} is not supported: there are bridge, macvlan and ipvlan")
     if not draft.config_only:  # what the options are for is known when somebody uses it
         _check_options(draft)
     forbidden = [*taken, *of_host] if draft.driver == "bridge" else taken
@@ -118,6 +120,28 @@ _OPTIONS: dict[str, dict[str, Callable[[str, str], None]]] = {
 
 
 # --- subnets --------------------------------------------------------------------------------------------------------
+
+
+def subnets_of(
+    subnets: Sequence[str], gateways: Sequence[str], ranges: Sequence[str], aux: Mapping[str, str]
+) -> tuple[Subnet, ...]:
+    """Each subnet with what is inside of it. Raises UsageError for what is in none."""
+    left = [*gateways, *ranges, *aux.values()]
+    made = []
+    for text in subnets:
+        of_it = [value for value in left if addresses.inside(value.partition("/")[0], text)]
+        left = [value for value in left if value not in of_it]
+        made.append(
+            Subnet(
+                text,
+                next((gateway for gateway in gateways if gateway in of_it), ""),
+                next((part for part in ranges if part in of_it), ""),
+                {name: address for name, address in aux.items() if address in of_it},
+            )
+        )
+    if left:
+        raise UsageError(f"{left[0]} is in none of the subnets", hint="name the subnet with --subnet")
+    return tuple(made)
 
 
 def _chosen(draft: Draft, made: list[Subnet], taken: list[str], network_id: str) -> Iterator[Subnet]:

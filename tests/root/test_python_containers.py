@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import pycontainer
-from pycontainer import containers
+from pycontainer import containers, networks, volumes
 from pycontainer.engine.options import Roots
 from pycontainer.errors import CommandFailed, CommandNotFound, Conflict, NotFound, UsageError
 from tests.support.cli import Pyc
+from tests.support.hosts import HostedPyc
 
 pytestmark = pytest.mark.root
 
@@ -32,11 +34,32 @@ def here(stocked: Pyc, monkeypatch: pytest.MonkeyPatch) -> Iterator[Roots]:
 
 def test_the_examples_are_right(image: str) -> None:
     names = {name: getattr(containers, name) for name in containers.__all__}
-    result = doctest.testmod(
-        containers, extraglobs={**names, "NAME": image}, optionflags=doctest.IGNORE_EXCEPTION_DETAIL
+    extra = {**names, "NAME": image, "pycontainer": pycontainer, "networks": networks, "volumes": volumes}
+    for module, least in ((containers, 10), (networks, 4), (volumes, 4)):
+        result = doctest.testmod(module, extraglobs=extra, optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+        assert result.failed == 0
+        assert result.attempted >= least
+
+
+NETWORKS = "## Networks and volumes"
+
+
+def test_the_manual_s_examples_of_networks_are_right(stocked: Pyc, net: HostedPyc, tmp_path: Path) -> None:
+    """On a host of their own; test_python_images.py runs the rest of the manual."""
+    manual = Path(__file__).parents[2] / "docs/python.md"
+    section = manual.read_text().partition(NETWORKS)[2].partition("\n## ")[0]
+    (tmp_path / "section.md").write_text(section)
+    stocked("pull", "-q", "alpine").ok()
+    code = "import doctest, pycontainer as p; print(doctest.testfile('section.md', False, globs={'pycontainer': p}))"
+    done = subprocess.run(
+        ["nsenter", f"--net={net.netns}", sys.executable, "-c", code],
+        env=net.env(PYC_ROOT=net.root, PYC_RUNROOT=net.runroot),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    assert result.failed == 0
-    assert result.attempted >= 10
+    assert "failed=0" in done.stdout and "attempted=0" not in done.stdout, done.stdout + done.stderr
 
 
 def test_importing_costs_nothing() -> None:

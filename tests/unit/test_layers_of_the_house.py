@@ -10,14 +10,16 @@ import pycontainer
 # From the top floor down: a module may import from its own floor and from those below it.
 FLOORS = (
     {"__main__"},
-    {"cli", "containers", "images"},
+    {"containers", "images", "networks", "volumes"},
+    {"options"},
+    {"cli"},
     {"engine"},
     {"explain"},
     {"oci"},
     {"plan"},
     {"cgroups", "network", "rootfs", "image"},
     {"core"},
-    {"errors", "jsontext", "light", "modules", "record"},
+    {"errors", "jsontext", "light", "modules", "record", "result"},
 )
 # Below oci, types of the runtime-spec may be named where nothing is imported when it runs.
 NAMED_BY_THOSE_BELOW = {"pycontainer.oci.spec"}

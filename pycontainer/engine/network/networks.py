@@ -12,6 +12,7 @@ from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.light import suppress
 from pycontainer.network import bridge, nftables, store
 from pycontainer.network.store import DEFAULT, Network
+from pycontainer.oci.grammar.networks import network_name
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def create(roots: Roots, draft: Draft) -> Network:
     from pycontainer.network import host
     from pycontainer.network.design import design
 
+    if ":" in network_name(draft.name):
+        raise UsageError(f"{draft.name!r} can't be the name of a network")
     if draft.name in store.MODES or (draft.name == DEFAULT and draft.driver != "bridge"):
         raise Conflict(f"network {draft.name} is there already, and not to be made")
     with locked(roots):

@@ -1,0 +1,216 @@
+"""The options of containers from Python: those of ``pyc run``, with Python's types where that is nicer.
+
+An option is what the flag of that name is, and a text is read by the same rules; so there is one table of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pycontainer.cli.flags import Flag
+    from pycontainer.engine.options import RunOptions
+    from pycontainer.oci.grammar.devices import DeviceMapping, DeviceRate, DeviceRule
+    from pycontainer.oci.grammar.limits import Rlimit
+    from pycontainer.oci.grammar.mounts import Mount
+    from pycontainer.oci.grammar.networks import Endpoint
+    from pycontainer.oci.grammar.ports import Publication
+
+    Command = str | Sequence[str]
+    Bytes = int | str
+    """A number, or as a flag has it: ``64m``."""
+    Pairs = Mapping[str, str] | Sequence[str]
+    """A mapping, or as flags have them: ``NAME=value``, ``source:target``."""
+    Rates = Sequence[str | DeviceRate]
+
+
+class Limits(TypedDict, total=False):
+    """What can be changed while a container runs (``pyc update``). Units are those of the flags."""
+
+    memory: Bytes
+    memory_reservation: Bytes
+    memory_swap: Bytes
+    cpus: float | str
+    cpu_shares: int
+    cpu_period: int
+    cpu_quota: int
+    cpu_rt_period: int
+    cpu_rt_runtime: int
+    cpuset_cpus: str
+    cpuset_mems: str
+    pids_limit: int
+    blkio_weight: int
+    restart: str
+
+
+class Options(Limits, total=False):
+    """What a container is made of; what is left out is as for ``pyc run`` without the flag. Durations are seconds."""
+
+    name: str
+    rm: bool
+    pull: Literal["missing", "always", "never"]
+    platform: str
+    # the process
+    entrypoint: str
+    env: Pairs
+    env_file: Sequence[str]
+    user: str
+    group_add: Sequence[str]
+    workdir: str
+    tty: bool
+    interactive: bool
+    init: bool
+    stop_signal: str
+    stop_timeout: int
+    ulimits: Pairs | Sequence[Rlimit]
+    oom_score_adj: int
+    # names
+    hostname: str
+    domainname: str
+    add_host: Pairs
+    dns: Sequence[str]
+    dns_option: Sequence[str]
+    dns_search: Sequence[str]
+    labels: Pairs
+    label_file: Sequence[str]
+    annotations: Pairs
+    # networks
+    network: str | Endpoint | Sequence[str | Endpoint]
+    publish: Mapping[str, str] | Sequence[str | Publication]
+    publish_all: bool
+    expose: Sequence[str]
+    ip: str
+    ip6: str
+    mac_address: str
+    network_alias: Sequence[str]
+    link: Pairs
+    link_local_ip: Sequence[str]
+    # namespaces
+    pid: str
+    ipc: str
+    uts: str
+    cgroupns: str
+    userns: str
+    # files
+    volumes: Pairs
+    mounts: Sequence[str | Mount]
+    tmpfs: Pairs
+    volumes_from: Sequence[str]
+    read_only: bool
+    shm_size: Bytes
+    devices: Pairs | Sequence[DeviceMapping]
+    sysctls: Pairs
+    # security
+    privileged: bool
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    security_opt: Sequence[str]
+    # limits that are set once
+    memory_swappiness: int
+    oom_kill_disable: bool
+    blkio_weight_device: Rates
+    device_read_bps: Rates
+    device_write_bps: Rates
+    device_read_iops: Rates
+    device_write_iops: Rates
+    device_cgroup_rule: Sequence[str | DeviceRule]
+    cgroup_parent: str
+    # its life
+    log_driver: str
+    log_opts: Pairs
+    health_cmd: str
+    no_healthcheck: bool
+    health_interval: float | str
+    health_timeout: float | str
+    health_start_period: float | str
+    health_start_interval: float | str
+    health_retries: int
+    health_on_failure: str
+
+
+PLURALS = {
+    "annotations": "annotation",
+    "devices": "device",
+    "labels": "label",
+    "log_opts": "log_opt",
+    "mounts": "mount",
+    "sysctls": "sysctl",
+    "ulimits": "ulimit",
+    "volumes": "volume",
+}
+"""Options that hold several, and what their flags are called."""
+
+_WITH_COLON = frozenset(["add_host", "devices", "link", "publish", "tmpfs", "volumes"])
+"""Where a flag has a colon between the two sides of a pair; the others have an equals sign."""
+
+_NUMBERS = frozenset(["bytes", "decimal", "int", "uint16"])
+
+
+def run_options(image: str, command: Command, options: Mapping[str, Any], *, detach: bool) -> RunOptions:
+    """What the engine makes a container of. Raises UsageError, and TypeError for an option that there is not."""
+    from pycontainer.cli.run_flags import assemble
+
+    return assemble({**values(options, Options.__annotations__), "detach": detach}, [image, *words(command)])
+
+
+def limits(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine is to change of a container; errors as of :func:`run_options`."""
+    return values(changes, Limits.__annotations__)
+
+
+def values(options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """As the parser of the command line gives them: by field, each in the engine's type."""
+    from pycontainer.cli.run_flags import FLAGS
+
+    if unknown := options.keys() - known.keys():
+        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        flag = FLAGS.by_name["--" + PLURALS.get(name, name).replace("_", "-")]
+        if flag.many:
+            found.setdefault(flag.field, []).extend(_read(flag, name, item) for item in _items(name, value))
+        elif value is not None:
+            found[flag.field] = _read(flag, name, value)
+    return found
+
+
+def _items(name: str, value: Any) -> Sequence[Any]:
+    """The values of an option that may have several; one alone need be in no list."""
+    if isinstance(value, Mapping):
+        between = ":" if name in _WITH_COLON else "="
+        return [f"{left}{between}{right}" for left, right in value.items()]
+    return [value] if isinstance(value, str) or hasattr(value, "_fields") else value
+
+
+def _read(flag: Flag, name: str, value: Any) -> Any:
+    """A text as its flag reads it, and a number, which may be too small; what has the engine's type stays as it is."""
+    from pycontainer.cli.flags import parser
+    from pycontainer.errors import UsageError
+
+    if not isinstance(value, str) and not (flag.kind in _NUMBERS and not isinstance(value, bool)):
+        return value
+    try:
+        return parser(flag)(str(value))
+    except UsageError as error:
+        raise UsageError(f"{name}={value!r}: {error.message}") from None
+
+
+def words(command: Command) -> tuple[str, ...]:
+    """The program and its arguments."""
+    if isinstance(command, str):
+        import shlex  # +3 ms, for those who want it
+
+        return tuple(shlex.split(command))
+    return tuple(command)
+
+
+def environment(env: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:
+    """Variables as ``NAME=value``, or ``NAME`` for one of ours."""
+    from pycontainer.oci.grammar.variables import environment as variable
+
+    return tuple(variable(entry) for entry in _items("env", env))
