@@ -134,7 +134,7 @@ def describe(
     ``users_of`` says which user namespace it gets, from its options with their volumes resolved.
     """
     container_options.check(options.container)
-    asked, shown = _with_volumes(roots, image, options.container, container_id)
+    asked, shown = _with_volumes(roots, image, _with_networks(roots, options.container), container_id)
     lowers = tuple(layer.path_of_fs for layer in reversed(image.stack))
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
@@ -170,6 +170,15 @@ def describe(
         exposed=image.config.exposed_ports,
         users=seen.users,
     )
+
+
+def _with_networks(roots: Roots, asked: ContainerOptions) -> ContainerOptions:
+    """The options with every network by its name, whatever it was called."""
+    if all(endpoint.name == "bridge" for endpoint in asked.endpoints):
+        return asked
+    from pycontainer.engine.network.endpoints import named  # +5 ms, which the start takes anyway
+
+    return asked._replace(endpoints=tuple(named(roots, endpoint) for endpoint in asked.endpoints))
 
 
 def _with_volumes(
@@ -220,6 +229,7 @@ def _container(
             "stop_signal": asked.stop_signal or image.config.stop_signal or "SIGTERM",
             "stdin_once": asked.interactive and not options.detach,
             "detached": options.detach,
+            "cidfile": options.cidfile,
             "sets_home": any(entry.startswith("HOME=") for entry in (*image.config.env, *asked.env)),
             "health": health.wanted(image.config.healthcheck, asked),
         },

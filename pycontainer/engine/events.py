@@ -1,8 +1,9 @@
 """What has happened, one line each in RUNROOT/events: a time, a space, and a JSON object.
 
 There is no daemon to tell it: whoever does something adds the line. That of a container's end is written by its monitor
-(core/monitor.c), which knows only the ID; the reader finds the rest in the line of its beginning. The file is lost at a
-reboot, and begins anew when it has grown to some megabytes; the one before is kept as ``events.1``.
+(core/monitor.c), which knows only the ID; the reader finds the rest in the lines of its beginning, and what it had of
+networks and volumes. The file is lost at a reboot, and begins anew when it has grown to some megabytes; the one before
+is kept as ``events.1``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.store import Removed
+    from pycontainer.network.store import Network
+    from pycontainer.oci.grammar.mounts import Mount
 
 LIMIT = 4 << 20
 
@@ -40,6 +43,18 @@ def write(roots: Roots, action: str, container: Container, **attributes: str) ->
 def tell(roots: Roots, kind: str, action: str, what: str, **attributes: str) -> None:
     """Add what happened to an ``image``, a ``network`` or a ``volume``; ``what`` is its ID, or else its name."""
     _add(roots, {"Type": kind, "Action": action, "id": what, **attributes})
+
+
+def connection(roots: Roots, action: str, network: Network, container_id: str) -> None:
+    """Add that a container was connected to a network, or disconnected."""
+    tell(roots, "network", action, network.id, container=container_id, name=network.name, type=network.driver)
+
+
+def mount(roots: Roots, made: Mount, container_id: str) -> None:
+    """Add that a container that starts has a volume."""
+    writable = str(not made.readonly).lower()
+    rest = {"container": container_id, "destination": made.target, "driver": "local", "propagation": ""}
+    tell(roots, "volume", "mount", made.source, **rest, **{"read/write": writable})
 
 
 def removed(roots: Roots, gone: Removed) -> None:

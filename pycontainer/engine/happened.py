@@ -61,13 +61,33 @@ def read(roots: Roots, *, since: str = "", until: str = "", follow: bool = False
     Without ``until`` that never ends; with it, at that time.
     """
     known: dict[str, dict[str, str]] = {}
+    held: dict[str, list[Happening]] = {}
     for line in _lines(events.path(roots), until, follow):
-        happening = _parse(roots, line, known)
-        if happening is None or happening.stamp < since:
-            continue
-        if until and happening.stamp > until:
-            return
-        yield happening
+        said = _parse(roots, line, known)
+        for happening in (said, *_given_back(said, held)) if said else ():
+            if until and happening.stamp > until:
+                return
+            if happening.stamp >= since:
+                yield happening
+
+
+_LETS_GO = {"connect": "disconnect", "mount": "unmount"}
+
+
+def _given_back(happening: Happening, held: dict[str, list[Happening]]) -> list[Happening]:
+    """What its container lets go of with this event. The end of one is the end of all it had, and nobody says more.
+
+    ``held`` is what containers have of networks and volumes, as told so far.
+    """
+    if happening.kind == "container":
+        ended = held.pop(happening.id, ()) if happening.action == "die" else ()
+        return [each._replace(stamp=happening.stamp, action=_LETS_GO[each.action]) for each in ended]
+    having = held.setdefault(happening.attributes.get("container", ""), [])
+    if happening.action in _LETS_GO:
+        having.append(happening)
+    elif happening.action in _LETS_GO.values():
+        having[:] = [each for each in having if (each.kind, each.id) != (happening.kind, happening.id)]
+    return []
 
 
 def _lines(path: str, until: str, follow: bool) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ def host_config(container: Container, spec: Document) -> Document:
     linux = spec.get("linux", {})
     return {
         "Binds": [_bind(mount) for mount in asked.mounts if mount.type in ("bind", "volume")] or None,
-        "ContainerIDFile": "",
+        "ContainerIDFile": container.options.get("cidfile", ""),
         "LogConfig": {"Type": asked.log_driver or "json-file", "Config": dict(asked.log_opts)},
         "NetworkMode": network_mode(asked),
         "PortBindings": port_bindings(asked),
@@ -44,7 +44,7 @@ def host_config(container: Container, spec: Document) -> Document:
         "GroupAdd": list(asked.group_add) or None,
         "IpcMode": asked.ipc or "private",
         "Cgroup": "",
-        "Links": None,
+        "Links": [f"/{other}:/{container.name}/{name}" for one in asked.endpoints for other, name in one.links] or None,
         "OomScoreAdj": asked.oom_score_adj,
         "PidMode": asked.pid,
         "Privileged": asked.privileged,

@@ -148,7 +148,7 @@ def _state(roots: Roots, container: Container) -> Document:
         error = error or "nobody saw how it ended: its monitor was killed, or the host went down"
     state = {
         "Status": container.state,
-        "Running": container.state in ("running", "paused", "restarting"),
+        "Running": container.is_up,
         "Paused": container.state == "paused",
         "Restarting": container.state == "restarting",
         "OOMKilled": container.oom_killed,

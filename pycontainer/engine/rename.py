@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
 from pycontainer.errors import Conflict, UsageError
@@ -9,7 +11,16 @@ from pycontainer.oci.grammar.words import container_name
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+
+
+def _neighbours_told(roots: Roots, container: Container) -> contextlib.AbstractContextManager[None]:
+    if not container.runs or container.options.get("network", "bridge") != "bridge":
+        return contextlib.nullcontext()
+    from pycontainer.engine.network.connect import renaming  # +10 ms
+
+    return renaming(roots, container)
 
 
 def rename(roots: Roots, old: str, new: str) -> None:
@@ -27,7 +38,8 @@ def rename(roots: Roots, old: str, new: str) -> None:
         if containers.owner_of(roots, new) != container.id:
             raise Conflict(f"the name {new} is already in use")  # before the record had it, it looked like remains
         try:
-            containers.write(roots, container._replace(name=new))
+            with _neighbours_told(roots, container):
+                containers.write(roots, container._replace(name=new))
         except BaseException:
             containers.free_name(roots, container.id, new)
             raise

@@ -203,6 +203,9 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         hit("start.prepared")
         performance.wait_started()
         hit("start.running")
+        for mount in bundle.asked.mounts:
+            if mount.type == "volume":
+                events.mount(roots, mount, bundle.container.id)
         events.write(roots, "start", bundle.container)
     except BaseException as error:
         os.close(client)

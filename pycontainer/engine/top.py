@@ -11,7 +11,7 @@ import time
 
 from pycontainer import cgroups
 from pycontainer.cgroups.usage import pids
-from pycontainer.engine import containers
+from pycontainer.engine import containers, events
 from pycontainer.engine.exec import not_running
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.record import TYPE_CHECKING, Record
@@ -46,8 +46,9 @@ def top(roots: Roots, name: str, options: Sequence[str] = ()) -> Processes:
         UsageError: ps does not take the options, or does not show pids.
     """
     container = containers.find(roots, name)
-    if container.state not in ("running", "paused"):
+    if not container.runs:
         raise not_running(container)
+    events.write(roots, "top", container)
     members = members_of(container)
     if options and list(options) != ["-ef"]:
         return _of_ps(options, members)

@@ -17,9 +17,11 @@ from pycontainer.engine.network.networks import network_called
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
-from pycontainer.errors import Conflict, KernelError, NotFound, UsageError
+from pycontainer.errors import Conflict, KernelError, NotFound, StoreError, UsageError
 from pycontainer.network import addresses, bridge, store
-from pycontainer.network.connection import host_end
+from pycontainer.errors import Conflict, KernelError, NotFound, StoreError, UsageError
+from pycontainer.network import addresses, bridge, store
+from pycontainer.network.connection import Attachment, host_end
 from pycontainer.oci.grammar.networks import Endpoint
 from pycontainer.plan import network as steps
 from pycontainer.record import TYPE_CHECKING
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
-    from pycontainer.network.connection import Attachment, Connection
+    from pycontainer.network.connection import Connection
 
-ALIVE = ("running", "paused")
 NAMESPACE = Slot("network namespace")
 
 
@@ -48,11 +49,12 @@ def connect(roots: Roots, name: str, endpoint: Endpoint) -> None:
     if network.name == store.DEFAULT and endpoint.aliases:
         raise UsageError("aliases are for networks that you have made: in the default one nobody knows anybody")
     with _undone_if_it_fails(roots, container):
-        if container.state in ALIVE:
+        if container.runs:
             _plug(roots, container, endpoint, {one.name: one.gw_priority for one in (*asked, endpoint)})
         hit("connect.plugged")
         _remember(roots, container, (*asked, endpoint))
-    _tell(roots, "connect", network.name, container)
+    if container.runs:
+        events.connection(roots, "connect", network, container.id)
 
 
 @contextlib.contextmanager
@@ -62,7 +64,7 @@ def _undone_if_it_fails(roots: Roots, container: Container) -> Iterator[None]:
     The record of its networks and that of the container do not change at once: what is in the file says that they may
     differ, whoever finds it so.
     """
-    if container.state not in ALIVE:
+    if not container.runs:
         yield
         return
     with _locked(roots, container.id) as lock:
@@ -89,7 +91,8 @@ def _locked(roots: Roots, container_id: str, how: int = 0) -> Iterator[int]:
 
 def mend(roots: Roots, container_id: str) -> None:
     """Put right what somebody has left who was killed while connecting a container, which runs."""
-    with contextlib.suppress(BlockingIOError), _locked(roots, container_id, fcntl.LOCK_NB) as lock:
+    unsure = contextlib.suppress(BlockingIOError, NotFound, StoreError)  # somebody is at it, or its record is damaged
+    with unsure, _locked(roots, container_id, fcntl.LOCK_NB) as lock:
         _settle(roots, containers.load(roots, container_id), lock)
 
 
@@ -102,6 +105,7 @@ def _settle(roots: Roots, container: Container, lock: int) -> None:
         wanted = {endpoint.name for endpoint in _asked(containers.load(roots, container.id), "connect")}
         kept = attachment._replace(connections=tuple(c for c in attachment.connections if c.network in wanted))
         kept = kept._replace(ports=tuple(port for port in attachment.ports if port.target in kept.addresses))
+        kept = _called_as_now(containers.load(roots, container.id), kept)
         attachments.write_record(roots, kept)
         gone = tuple(connection for connection in attachment.connections if connection not in kept.connections)
         ports = tuple(port for port in attachment.ports if port not in kept.ports)
@@ -114,10 +118,34 @@ def _settle(roots: Roots, container: Container, lock: int) -> None:
     os.ftruncate(lock, 0)
 
 
+def _called_as_now(container: Container, attachment: Attachment) -> Attachment:
+    """With the names that follow from what the container is called."""
+    asked = {endpoint.name: endpoint for endpoint in _asked(container, "connect")}
+    hostname = container.options.get("hostname", "")
+    connections = [
+        each._replace(names=endpoints.names_of(container, asked[each.network], hostname))
+        for each in attachment.connections
+    ]
+    return attachment._replace(connections=tuple(connections))
+
+
+@contextlib.contextmanager
+def renaming(roots: Roots, container: Container) -> Iterator[None]:
+    """Tell its neighbours of the new name that a container gets meanwhile; should we be killed, others will."""
+    if not container.runs or attachments.attachment_of(roots, container.id) is None:
+        yield
+        return
+    with _locked(roots, container.id) as lock:
+        os.write(lock, b"!")
+        try:
+            yield
+        finally:
+            _settle(roots, container, lock)
+
+
 def _plug(roots: Roots, container: Container, endpoint: Endpoint, priorities: Mapping[str, int]) -> None:
-    before = attachments.attachment_of(roots, container.id)
-    if before is None:
-        raise Conflict(f"container {container.name} has no network of its own")
+    nothing = Attachment(container.id, attachments.table_of(roots), attachments.directory(roots))
+    before = attachments.attachment_of(roots, container.id) or nothing
     after = endpoints.extend(roots, container, before, endpoint, priorities)
     pairs = zip(after.connections, before.connections, strict=False)
     moved = [(now, then.metric) for now, then in pairs if now.metric != then.metric]
@@ -177,11 +205,12 @@ def disconnect(roots: Roots, name: str, network_name: str) -> None:
     if len(left) == len(asked):
         raise NotFound(f"container {container.name} is not connected to network {network.name}")
     with _undone_if_it_fails(roots, container):
-        if container.state in ALIVE:
+        if container.runs:
             _unplug(roots, container, network.name)
         hit("disconnect.named")
         _remember(roots, container, left)
-    _tell(roots, "disconnect", network.name, container)
+    if container.runs:
+        events.connection(roots, "disconnect", network, container.id)
 
 
 def _unplug(roots: Roots, container: Container, name: str) -> None:
@@ -198,10 +227,6 @@ def _unplug(roots: Roots, container: Container, name: str) -> None:
     _let_go(attachment._replace(connections=gone, ports=ports), container.pid)
     hit("disconnect.pulled")
     neighbours.refresh_names(roots, {connection.network for connection in attachment.connections})
-
-
-def _tell(roots: Roots, action: str, network: str, container: Container) -> None:
-    events.tell(roots, "network", action, network, name=network, type="bridge", container=container.id)
 
 
 def _let_go(attachment: Attachment, pid: int) -> None:
@@ -223,12 +248,17 @@ def _let_go(attachment: Attachment, pid: int) -> None:
 
 def _asked(container: Container, verb: str) -> tuple[Endpoint, ...]:
     options = recalled(container.options)
+    if container.options.get(_LEFT):
+        return ()
     if options.network != "bridge":
         raise Conflict(f"can't {verb}: container {container.name} was made with --network {options.network}")
     return endpoints.wanted(options)
 
 
+_LEFT = "left all networks"
+
+
 def _remember(roots: Roots, container: Container, left: tuple[Endpoint, ...]) -> None:
-    """What it is connected to when it starts again. No network at all is the mode `none`."""
-    options = {**container.options, "endpoints": left, "network": "bridge" if left else "none"}
+    """What it is connected to when it starts again. No network at all is the mode `none`, but not for ever."""
+    options = {**container.options, "endpoints": left, "network": "bridge" if left else "none", _LEFT: not left}
     containers.write(roots, container._replace(options=options))

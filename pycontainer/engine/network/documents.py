@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pycontainer.engine import containers
 from pycontainer.engine.network.attachments import attachment_of
+from pycontainer.engine.network.endpoints import wanted
 from pycontainer.engine.network.networks import BUILT_IN, members
-from pycontainer.errors import NotFound
+from pycontainer.engine.recall import recalled
+from pycontainer.errors import NotFound, StoreError
 from pycontainer.network import store
 from pycontainer.network.connection import Attachment, Connection
 from pycontainer.network.store import DEFAULT, Network
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.network.addresses import Subnet
+    from pycontainer.oci.grammar.networks import Endpoint
 
 
 def documents(roots: Roots) -> list[dict[str, Any]]:
@@ -89,11 +92,11 @@ def _endpoint(roots: Roots, attachment: Attachment, name: str) -> dict[str, Any]
     connection = next(c for c in attachment.connections if c.network == name)
     try:
         called = containers.find(roots, attachment.container).name
-    except NotFound:
+    except (NotFound, StoreError):
         called = ""
     return {
         "Name": called,
-        "EndpointID": f"{attachment.container[:32]}{connection.number:032x}",
+        "EndpointID": _endpoint_id(attachment, connection),
         "MacAddress": connection.mac,
         "IPv4Address": connection.ipv4,
         "IPv6Address": connection.ipv6,
@@ -102,13 +105,16 @@ def _endpoint(roots: Roots, attachment: Attachment, name: str) -> dict[str, Any]
 
 def settings_document(roots: Roots, container: Container) -> dict[str, Any]:
     """The part ``NetworkSettings`` of what ``docker inspect`` says of a container."""
-    alive = container.state in ("running", "paused")
+    alive = container.runs
     attachment = (attachment_of(roots, container.id) if alive else None) or Attachment(container.id)
     ports: dict[str, Any] = {}
     for port in attachment.ports:
         bound = ports.setdefault(f"{port.target_port}/{port.protocol}", [])
         bound.append({"HostIp": port.host, "HostPort": str(port.port)})
-    every = {connection.network: _settings(roots, attachment, connection) for connection in attachment.connections}
+    options = recalled(container.options)
+    asked = wanted(options) if options.network == "bridge" else ()
+    have = {connection.network: connection for connection in attachment.connections}
+    every = {each.name: _settings(roots, attachment, each, have.get(each.name)) for each in asked}
     of_default = every.get(DEFAULT) or _NOWHERE
     return {
         "Bridge": "",
@@ -137,24 +143,37 @@ def _of_mode(mode: str) -> dict[str, Any]:
     return {mode: {"IPAMConfig": None, "Links": None, "Aliases": None, **_NOWHERE}} if mode in ("none", "host") else {}
 
 
-def _settings(roots: Roots, attachment: Attachment, connection: Connection) -> dict[str, Any]:
-    four, _, prefix = connection.ipv4.partition("/")
-    six, _, length = connection.ipv6.partition("/")
-    gateways = {":" in gateway: gateway for gateway in connection.gateways}
-    return {
-        "IPAMConfig": None,
-        "Links": [f"{container[:12]}:{name}" for container, name in connection.known] or None,
-        "Aliases": list(connection.names) or None,
-        "MacAddress": connection.mac,
+def _settings(roots: Roots, attachment: Attachment, asked: Endpoint, have: Connection | None) -> dict[str, Any]:
+    """One network: what was asked of it, and what the container has of it while it runs."""
+    addresses = {"IPv4Address": asked.ip, "IPv6Address": asked.ip6, "LinkLocalIPs": list(asked.link_local)}
+    settings: dict[str, Any] = {
+        "IPAMConfig": {name: value for name, value in addresses.items() if value} or None,
+        "Links": [f"{container}:{name}" for container, name in asked.links] or None,
+        "Aliases": list(asked.aliases) or None,
         "DriverOpts": None,
-        "GwPriority": 0,
-        "NetworkID": store.load(roots.root, connection.network).id,
-        "EndpointID": f"{attachment.container[:32]}{connection.number:032x}",
+        "GwPriority": asked.gw_priority,
+        "NetworkID": "",
+        **_NOWHERE,
+        "DNSNames": None,
+    }
+    if have is None:
+        return settings
+    four, _, prefix = have.ipv4.partition("/")
+    six, _, length = have.ipv6.partition("/")
+    gateways = {":" in gateway: gateway for gateway in have.gateways}
+    return settings | {
+        "MacAddress": have.mac,
+        "NetworkID": store.load(roots.root, have.network).id,
+        "EndpointID": _endpoint_id(attachment, have),
         "Gateway": gateways.get(False, ""),
         "IPAddress": four,
         "IPPrefixLen": int(prefix or 0),
         "IPv6Gateway": gateways.get(True, ""),
         "GlobalIPv6Address": six,
         "GlobalIPv6PrefixLen": int(length or 0),
-        "DNSNames": list(connection.names) or None,
+        "DNSNames": list(have.names) or None,
     }
+
+
+def _endpoint_id(attachment: Attachment, connection: Connection) -> str:
+    return f"{attachment.container[:32]}{connection.number:032x}"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, life
+from pycontainer.engine import containers, events, life
 from pycontainer.engine.network import attachments, firewall, neighbours
 from pycontainer.engine.network.attachments import directory, table_of
 from pycontainer.engine.network.networks import network_called
-from pycontainer.errors import Conflict, UsageError
+from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.light import suppress
-from pycontainer.network import addresses, bridge, links, nftables
+from pycontainer.network import addresses, bridge, links, nftables, store
 from pycontainer.network.connection import Attachment, Connection
 from pycontainer.network.store import DEFAULT
 from pycontainer.record import TYPE_CHECKING
@@ -68,7 +68,16 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     neighbours.introduce(roots, bundle, attachment, [network for _, network in asked])
     hit("attach.named")
     neighbours.follow_resolver(roots)
+    for _, network in asked:
+        events.connection(roots, "connect", network, container_id)
     return attachment
+
+
+def named(roots: Roots, endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the network's name, though it may have been called by its ID; one that is not there stays."""
+    with suppress(NotFound):
+        return endpoint._replace(name=store.find(roots.root, endpoint.name).name)
+    return endpoint
 
 
 def wanted(options: ContainerOptions) -> tuple[Endpoint, ...]:
@@ -95,7 +104,7 @@ def _connection(
         f"{six}/{network.ipv6.prefix}" if network.ipv6 else "",
         _gateways(network),
         tuple(f"{address}/{16 if ':' not in address else 64}" for address in endpoint.link_local),
-        _names(container, network, endpoint, hostname),
+        names_of(container, endpoint, hostname),
         driver=network.driver,
         mode=_mode(network)[0],
         flags=_mode(network)[1],
@@ -134,9 +143,9 @@ def _mode(network: Network) -> tuple[int, int]:
     return child.mode_of(network)
 
 
-def _names(container: Container, network: Network, endpoint: Endpoint, hostname: str) -> tuple[str, ...]:
-    """What the others call it; in the default network nobody knows anybody."""
-    if network.name == DEFAULT:
+def names_of(container: Container, endpoint: Endpoint, hostname: str) -> tuple[str, ...]:
+    """What the others of a network call it; in the default one nobody knows anybody."""
+    if endpoint.name == DEFAULT:
         return endpoint.aliases
     called = (container.name, *endpoint.aliases, container.id[:12], *([hostname] if hostname else []))
     return tuple(dict.fromkeys(called))
@@ -147,7 +156,7 @@ def _known(roots: Roots, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
     known = []
     for name, alias in endpoint.links:
         other = containers.find(roots, name)
-        if other.state not in ("running", "paused"):
+        if not other.runs:
             raise Conflict(f"can't link to container {other.name}: it is {other.state}")
         theirs = attachments.attachment_of(roots, other.id)
         if not theirs or endpoint.name not in [connection.network for connection in theirs.connections]:
