@@ -19,8 +19,6 @@ from pycontainer.engine.recall import recalled
 from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, KernelError, NotFound, StoreError, UsageError
 from pycontainer.network import addresses, bridge, store
-from pycontainer.errors import Conflict, KernelError, NotFound, StoreError, UsageError
-from pycontainer.network import addresses, bridge, store
 from pycontainer.network.connection import Attachment, host_end
 from pycontainer.oci.grammar.networks import Endpoint
 from pycontainer.plan import network as steps
