@@ -26,15 +26,23 @@ FILTERS = frozenset(
 def command(session: Session, /, filters: tuple[str, ...], form: str, since: str, until: str) -> None:
     """Show them."""
     chosen = Filters(filters, FILTERS)
+    form = {"{{json .}}": "json"}.get(form, form)
     template = Template(form.replace("\\t", "\t").replace("\\n", "\n")) if form not in ("", "json") else None
     begin = stamp(since) if since or until else stamp("0s")
     for happening in read(session.roots, since=begin, until=stamp(until), follow=True):
         if not fits(happening, chosen):
             continue
         if template:
-            click.echo(template.render(happening.document()))
+            click.echo(template.render(in_go(happening)))
         else:
             click.echo(to_json(happening.document()) if form == "json" else text(happening))
+
+
+def in_go(happening: Happening) -> dict[str, object]:
+    """The document under the names that its fields have in Go, which are those of docker's templates."""
+    document = happening.document()
+    names = {"status": "Status", "id": "ID", "from": "From", "scope": "Scope", "time": "Time", "timeNano": "TimeNano"}
+    return {"Status": "", "ID": "", "From": "", **{names.get(name, name): document[name] for name in document}}
 
 
 def fits(happening: Happening, filters: Filters) -> bool:

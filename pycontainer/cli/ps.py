@@ -6,17 +6,18 @@ from pycontainer.cli import Session, human, listing
 from pycontainer.cli.flags import Flag, Flags, each, switch
 from pycontainer.engine import containers, health, removal
 from pycontainer.engine.repair import repair
-from pycontainer.errors import NotFound, UsageError
+from pycontainer.errors import NotFound, StoreError, UsageError
 from pycontainer.light import suppress
 from pycontainer.oci.grammar.numbers import integer
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+    from pycontainer.network.connection import Port
 
 HEADERS = {
     "ID": "CONTAINER ID",
@@ -125,30 +126,37 @@ def _tests(
         lambda c: filters.any("status", lambda text: text == c.state),
         lambda c: not exited or (c.state == "exited" and c.exit_code in exited),
         lambda c: filters.any("ancestor", lambda text: _is_image(c, text)),
-        lambda c: filters.any("volume", lambda text: text in c.mounts),
+        lambda c: filters.any("volume", lambda text: text in (*c.mounts, *_mount_points(c))),
         lambda c: filters.any("health", lambda text: text == _health(roots, c)),
         lambda c: filters.any("is-task", lambda text: text in ("false", "0")),
         lambda c: filters.labels(c.labels),
         lambda c: all(c.created < moment for moment in before) and all(c.created > moment for moment in since),
         lambda c: "isolation" not in filters,  # that is for Windows
-        lambda c: filters.any("network", lambda text: text in _network(roots, c)[0]),
-        lambda c: filters.any("publish", lambda text: _leads(text, _network(roots, c)[1], outer=True)),
-        lambda c: filters.any("expose", lambda text: _leads(text, _network(roots, c)[1], outer=False)),
+        lambda c: filters.any("network", lambda text: text in _networks(c)),
+        lambda c: filters.any("publish", lambda text: _is_among(text, _outer_ports(roots, c))),
+        lambda c: filters.any("expose", lambda text: _is_among(text, _inner_ports(roots, c))),
     ]
 
 
-def _leads(text: str, ports: list[str], *, outer: bool) -> bool:
-    """Whether ``8080``, ``8080/udp`` or ``8000-8010`` is among the ports of the host, or of the container."""
-    from pycontainer.oci.grammar.ports import expose  # only for this filter
+def _mount_points(container: Container) -> list[str]:
+    return [mount[2] for mount in container.options.get("mounts", ())]
 
-    wanted = expose(text)
-    for port in ports:
-        address, _, inner = port.partition("->")
-        number, _, protocol = inner.partition("/")
-        number = address.rpartition(":")[2] if outer else number
-        if any((one.first, one.protocol) == (int(number), protocol) for one in wanted):
-            return True
-    return False
+
+def _is_among(text: str, ports: Iterable[tuple[int, str]]) -> bool:
+    """Whether ``8080``, ``8080/udp`` or one of ``8000-8010`` is among the ports."""
+    from pycontainer.oci.grammar.ports import expose  # where somebody filters by port
+
+    return not {(one.first, one.protocol) for one in expose(text)}.isdisjoint(ports)
+
+
+def _outer_ports(roots: Roots | None, container: Container) -> set[tuple[int, str]]:
+    return {(port.port, port.protocol) for port in _ports(roots, container)}
+
+
+def _inner_ports(roots: Roots | None, container: Container) -> set[tuple[int, str]]:
+    """The ports of the container that the host leads to, or that are only spoken of."""
+    spoken_of = {(int(number), protocol) for number, _, protocol in (text.partition("/") for text in container.ports)}
+    return spoken_of | {(port.target_port, port.protocol) for port in _ports(roots, container)}
 
 
 def _is_called(container: Container, text: str) -> bool:
@@ -176,8 +184,7 @@ def _created(everything: list[Container], name: str) -> float:
 
 def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[str, Any]:
     """One container as the fields of ``--format``."""
-    words = " ".join(container.command)
-    mode, ports = _network(roots, container)
+    words = " ".join(f"'{word}'" if " " in word else word for word in container.command)
     return {
         "ID": container.id[:12] if short else container.id,
         "Image": container.image,
@@ -186,27 +193,40 @@ def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[
         "RunningFor": human.ago(container.created),
         "Status": status(roots, container),
         "State": container.state,
-        "Ports": ", ".join(ports),
+        "Ports": _shown_ports(roots, container),
         "Names": container.name,
-        "Size": human.size(_written(roots, container)) if size else "0B",
+        "Size": _size(roots, container) if size else "0B",
         "Labels": listing.join_labels(container.labels),
         "Mounts": ",".join(human.ellipsis(mount, 15) if short else mount for mount in container.mounts),
         "LocalVolumes": str(sum(mount[0] == "volume" for mount in container.options.get("mounts", ()))),
-        "Networks": ",".join(mode),
+        "Networks": ",".join(_networks(container)),
         "Label": lambda name: container.labels.get(name, ""),
     }
 
 
-def _network(roots: Roots | None, container: Container) -> tuple[list[str], list[str]]:
-    """The networks that it was made for, and the ports that lead into it now."""
+def _networks(container: Container) -> list[str]:
+    """The networks that it was made for, or the mode that is none."""
     mode, asked = container.options.get("network", "bridge"), container.options.get("endpoints") or [["bridge"]]
-    named = [endpoint[0] for endpoint in asked] if mode == "bridge" else [mode]
-    if roots is None or mode != "bridge" or not container.runs:
-        return named, []
+    return [endpoint[0] for endpoint in asked] if mode == "bridge" else [mode]
+
+
+def _ports(roots: Roots | None, container: Container) -> tuple[Port, ...]:
+    """The ports that lead into it now."""
+    if roots is None or container.options.get("network", "bridge") != "bridge" or not container.runs:
+        return ()
     from pycontainer.engine.network.attachments import attachment_of  # +5 ms, where somebody has a network
 
     attachment = attachment_of(roots, container.id)
-    return named, [str(port) for port in attachment.ports] if attachment else []
+    return attachment.ports if attachment else ()
+
+
+def _shown_ports(roots: Roots, container: Container) -> str:
+    published = _ports(roots, container)
+    if not published and not (container.ports and container.runs):
+        return ""
+    from pycontainer.cli.ports import shown  # most have none
+
+    return shown(published, container.ports)
 
 
 def status(roots: Roots, container: Container) -> str:
@@ -227,7 +247,12 @@ def _health(roots: Roots | None, container: Container) -> str:
     return str(health.read(roots, container.id)["Status"])
 
 
-def _written(roots: Roots, container: Container) -> int:
+def _size(roots: Roots, container: Container) -> str:
+    """What it has written; and in brackets that, and its image."""
     from pycontainer.engine.disk_usage import written
+    from pycontainer.image.store import Store
 
-    return written(roots, container.id)
+    own, image = written(roots, container.id), 0
+    with suppress(NotFound, StoreError):  # the image may have been removed by force
+        image = Store(roots.root).find(container.image_id).size
+    return f"{human.size(own)} (virtual {human.size(own + image)})"

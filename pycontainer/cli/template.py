@@ -339,15 +339,20 @@ def _field(expression: Expression, name: str) -> Expression:
     def get(data: Any, scope: Scope) -> Any:
         value = expression(data, scope)
         if isinstance(value, Mapping):
-            if name not in value:
+            if name not in value and not _is_map(value):
                 known = ", ".join(map(str, value)) if len(value) <= 40 else ""
                 raise TemplateError(f"no field {name!r}" + (f"; there are {known}" if known else ""))
-            return value[name]
+            return value.get(name)
         if value is None:
             raise TemplateError(f"nil has no field {name!r}")
         raise TemplateError(f"can't evaluate field {name!r} in {show(value)!r}")
 
     return get
+
+
+def _is_map(value: Mapping[Any, Any]) -> bool:
+    """Whether it stands for a map of Go's, as of labels, and no struct, whose fields have a capital or are known."""
+    return not all(str(key)[:1].isupper() for key in value) or not value
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -389,7 +394,7 @@ def _plain(value: Any) -> Any:
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         if isinstance(value, Mapping):
-            value = value.get(key)
+            value = value.get(key, "" if all(isinstance(each, str) for each in value.values()) else None)
         elif isinstance(value, list | tuple | str):
             if not isinstance(key, int) or not 0 <= key < len(value):
                 raise TemplateError(f"index out of range: {show(key)}")

@@ -50,7 +50,8 @@ class Container(Record):
         exit_code: as a shell gives it; 128 + n after signal n; UNSEEN if nobody saw how it ended.
         oom_killed: the kernel killed one of its processes for memory.
         pid: of its first process in this pid namespace, while it runs.
-        labels, mounts, ports: as docker shows them.
+        labels, mounts: as docker shows them.
+        ports: those that it is said to listen on, as ``80/tcp``.
         rm: it is removed when it ends.
         cgroup: where its cgroup is, or will be.
         options: the options it was made with, for ``inspect``.

@@ -214,6 +214,7 @@ def _container(
         created=containers.now(),
         labels={**image.config.labels, **asked.labels},
         mounts=tuple(mount.source or mount.target for mount in asked.mounts),
+        ports=_spoken_of(image.config.exposed_ports, asked.expose),
         rm=options.rm,
         cgroup=spec["linux"]["cgroupsPath"],
         options={
@@ -234,6 +235,16 @@ def _container(
             "health": health.wanted(image.config.healthcheck, asked),
         },
     )
+
+
+def _spoken_of(of_image: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The ports that somebody listens on, as ``80/tcp``; only ``-p`` and ``-P`` let others in."""
+    if not (of_image or asked):
+        return ()
+    from pycontainer.oci.grammar.ports import expose  # most speak of none
+
+    found = [one for text in (*of_image, *asked) for one in expose(text)]
+    return tuple(dict.fromkeys(f"{one.first}/{one.protocol}" for one in found))
 
 
 def make_sources(asked: ContainerOptions) -> None:

@@ -17,6 +17,8 @@ from pycontainer.image.reference import Reference
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.manifest import ImageConfig
@@ -105,9 +107,9 @@ def container_document(roots: Roots, container: Container) -> Document:
         "Args": arguments,
         "State": _state(roots, container),
         "Image": container.image_id,
-        "ResolvConfPath": f"{where}/resolv.conf",
-        "HostnamePath": f"{where}/hostname",
-        "HostsPath": f"{where}/hosts",
+        "ResolvConfPath": f"{roots.live(container.id)}/resolv.conf",
+        "HostnamePath": f"{roots.live(container.id)}/hostname",
+        "HostsPath": f"{roots.live(container.id)}/hosts",
         "LogPath": "" if container.options.get("log_driver") == "none" else f"{where}/log",
         "Name": f"/{container.name}",
         "RestartCount": policy.tries(roots, container.id).times,
@@ -166,7 +168,7 @@ def _container_config(container: Container, made_of: Image | None, spec: Documen
     """What is the same wherever it runs (Engine API, ContainerConfig): what was asked for, and the image's own."""
     from pycontainer.image.manifest import ImageConfig
 
-    process, asked = spec.get("process", {}), recalled(container.options)
+    asked = recalled(container.options)
     image = made_of.config if made_of else ImageConfig(cmd=container.command)
     entrypoint = list(image.entrypoint) if asked.entrypoint is None else [asked.entrypoint] if asked.entrypoint else []
     command = asked.command or (image.cmd if asked.entrypoint is None else ())
@@ -184,12 +186,12 @@ def _container_config(container: Container, made_of: Image | None, spec: Documen
         "Tty": asked.tty,
         "OpenStdin": asked.interactive,
         "StdinOnce": container.options.get("stdin_once", False),
-        "Env": process.get("env", []),
+        "Env": _environment(asked.env, image.env),
         "Cmd": list(command) or None,
         **({"Healthcheck": _healthcheck(container.options["health"])} if container.options.get("health") else {}),
         "Image": container.image,
         "Volumes": {path: {} for path in image.volumes} or None,
-        "WorkingDir": asked.workdir or image.working_dir or process.get("cwd", ""),
+        "WorkingDir": asked.workdir or image.working_dir,
         "Entrypoint": entrypoint or None,
         "OnBuild": list(image.on_build) or None,
         "Labels": container.labels,
@@ -197,6 +199,13 @@ def _container_config(container: Container, made_of: Image | None, spec: Documen
         **({"StopTimeout": asked.stop_timeout} if asked.stop_timeout is not None else {}),
         **({"Shell": list(image.shell)} if image.shell else {}),
     }
+
+
+def _environment(asked: Sequence[str], of_image: Sequence[str]) -> list[str]:
+    """What was asked for, then what the image sets and nobody has changed or removed (a name without a value)."""
+    named = {entry.partition("=")[0] for entry in asked}
+    kept = [entry for entry in of_image if entry.partition("=")[0] not in named]
+    return [*(entry for entry in asked if "=" in entry), *kept]
 
 
 def _image_of(roots: Roots, container: Container) -> Image | None:

@@ -108,7 +108,7 @@ def test_columns(crowd: Pyc, image: str) -> None:
     assert job["Status"].startswith("Exited (3) ") and new["Status"] == "Created"
     assert "tier=front" in web["Labels"] and "v=1" in web["Labels"]
     assert (web["Mounts"], job["Mounts"], web["LocalVolumes"], job["LocalVolumes"]) == ("/tmp", "stuff", "0", "1")
-    assert job["Size"].startswith("6B") and new["Command"] == '"echo a very long co…"'
+    assert job["Size"].startswith("6B") and new["Command"] == '"echo \'a very long c…"'
     assert (new["Networks"], new["Ports"]) == ("none", "")
 
 

@@ -36,6 +36,7 @@ GOOD = [
     ("{{with $x := .Size}}{{$x}}{{end}}", "5"),
     ("{{$x := .Size}}{{$x}}{{$x = 6}}{{$x}}", "56"),
     ('{{index .Config.Labels "a"}}{{index .Config.Env 1}}', "1B=2"),
+    ('{{.Config.Labels.nobody}}|{{index .Config.Labels "nobody"}}', "<no value>|"),
     ("{{(index .Config.Env 0) | lower}}", "a=1"),
     ('{{join .Config.Env ","}}', "A=1,B=2"),
     ('{{split "a,b" ","}}', "[a b]"),

@@ -100,11 +100,11 @@ def _settle(roots: Roots, container: Container, lock: int) -> None:
         return
     attachment = attachments.attachment_of(roots, container.id)
     if attachment is not None:
-        wanted = {endpoint.name for endpoint in _asked(containers.load(roots, container.id), "connect")}
+        container = containers.load(roots, container.id)
+        wanted = {endpoint.name for endpoint in _asked(container, "connect")}
         kept = attachment._replace(connections=tuple(c for c in attachment.connections if c.network in wanted))
         kept = kept._replace(ports=tuple(port for port in attachment.ports if port.target in kept.addresses))
-        kept = _called_as_now(containers.load(roots, container.id), kept)
-        attachments.write_record(roots, kept)
+        attachments.write_record(roots, _called_as_now(container, kept))
         gone = tuple(connection for connection in attachment.connections if connection not in kept.connections)
         ports = tuple(port for port in attachment.ports if port not in kept.ports)
         _let_go(attachment._replace(connections=gone, ports=ports), container.pid)

@@ -152,7 +152,7 @@ def _settings(roots: Roots, attachment: Attachment, asked: Endpoint, have: Conne
         "Aliases": list(asked.aliases) or None,
         "DriverOpts": None,
         "GwPriority": asked.gw_priority,
-        "NetworkID": "",
+        "NetworkID": _id_of(roots, asked.name),
         **_NOWHERE,
         "DNSNames": None,
     }
@@ -163,7 +163,6 @@ def _settings(roots: Roots, attachment: Attachment, asked: Endpoint, have: Conne
     gateways = {":" in gateway: gateway for gateway in have.gateways}
     return settings | {
         "MacAddress": have.mac,
-        "NetworkID": store.load(roots.root, have.network).id,
         "EndpointID": _endpoint_id(attachment, have),
         "Gateway": gateways.get(False, ""),
         "IPAddress": four,
@@ -173,6 +172,13 @@ def _settings(roots: Roots, attachment: Attachment, asked: Endpoint, have: Conne
         "GlobalIPv6PrefixLen": int(length or 0),
         "DNSNames": list(have.names) or None,
     }
+
+
+def _id_of(roots: Roots, name: str) -> str:
+    try:
+        return store.load(roots.root, name).id
+    except (NotFound, StoreError):
+        return ""
 
 
 def _endpoint_id(attachment: Attachment, connection: Connection) -> str:
