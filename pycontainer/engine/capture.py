@@ -9,7 +9,7 @@ import sys
 import time
 
 from pycontainer.engine import exec as entering
-from pycontainer.engine import life
+from pycontainer.engine import events, life
 from pycontainer.engine.attach import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
@@ -64,7 +64,9 @@ def capture(
             entered.performance.kill()
             entering.finished(entered, None)
             raise
-        return Captured(entering.finished(entered, status), late)
+        code = entering.finished(entered, status)
+        events.write(roots, "exec_die", found.container, exitCode=str(code))
+        return Captured(code, late)
 
 
 def run_captured(
@@ -80,7 +82,7 @@ def run_captured(
 
     Raises PycError when it can't begin, with nothing left behind.
     """
-    from pycontainer.engine import events, foreground  # who only enters containers makes none
+    from pycontainer.engine import foreground  # who only enters containers makes none
     from pycontainer.engine.create import create
     from pycontainer.engine.image.obtain import obtained
     from pycontainer.engine.privilege import require_root

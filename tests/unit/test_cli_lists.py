@@ -222,7 +222,7 @@ def test_the_list_of_containers_has_dockers_columns(capsys):
     listing.write([{**row, "Ports": ""} for row in rows], ps.HEADERS, ps.DEFAULT, "")
     assert [re.split(r" {3,}", line) for line in capsys.readouterr().out.splitlines()] == [
         ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"],
-        ["1" * 12, "alpine", '"sh -c sleep 1000000…"', "3 minutes ago", "Up 3 minutes", "web"],
+        ["1" * 12, "alpine", '"sh -c \'sleep 100000…"', "3 minutes ago", "Up 3 minutes", "web"],
         ["2" * 12, "me/app", '"true"', "5 minutes ago", "Exited (3) About a minute ago", "job"],
         ["3" * 12, "x", '"x"', "6 minutes ago", "Created", "new"],
     ]
