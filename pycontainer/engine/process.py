@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from pycontainer.engine import containers
 from pycontainer.light import contextmanager, suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 

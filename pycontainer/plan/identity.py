@@ -48,7 +48,7 @@ def bound(spec: Spec) -> tuple[Step, ...]:
 
 
 def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
-    """In a new user namespace init is nobody, with all capabilities there; what it makes must belong to somebody."""
+    """Whoever comes into a user namespace is nobody, with all capabilities; what it makes must belong to somebody."""
     if not any(namespace["type"] == "user" for namespace in spec["linux"].get("namespaces") or ()):
         return ()
     return (

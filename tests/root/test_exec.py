@@ -178,6 +178,13 @@ def test_a_terminal_of_the_container_s_own_devpts(box: Box) -> None:
         assert terminal.wait() == 3
 
 
+@pytest.mark.parametrize("user", ["0", "1000:7"])
+def test_the_terminal_is_the_user_s_own(box: Box, user: str) -> None:
+    """To open it once more by its name one must own it, or be root of a user namespace that knows its owner."""
+    shown = box(*sh('echo opened > $(tty); stat -c %u "$(tty)"'), options=f"-t -u {user}")
+    assert shown.ok().stdout.split() == ["opened", user.partition(":")[0]]
+
+
 def test_ctrl_c_reaches_the_program_in_the_terminal(box: Box) -> None:
     with box.pyc.terminal("exec", "-it", box.id, "sh", "-c", "trap 'echo got it; exit 9' INT; echo up; sleep 100 & wait"
     ) as terminal:  # fmt: skip
