@@ -1,6 +1,6 @@
 """``make bench``: pycontainer beside what a user would pick instead.
 
-    python -m bench [SECTION...] [--rounds N] [--json FILE] [--write-docs] [--from FILE]
+    python -m bench [SECTION...] [--rounds N] [--json FILE] [--from FILE] [--write-docs]
 
 Peers are those that are installed; who is missing leaves a column empty. Daemons are started and stopped here, and
 everything happens in a mount and a network namespace of its own. Needs root.
@@ -13,28 +13,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from types import FrameType, ModuleType
 
-from bench import crowd, growth, listing, machine, report, runtime, starts, trace, traffic, transfer
+from bench import crowd, growth, images, listing, machine, pull, report, runtime, starts, trace, traffic
 from bench.measure import Failed, Table
-from bench.peers import Stage, go_apart, stage
+from bench.report import Report
+from bench.stage import Stage, go_apart, stage
 
-SECTIONS: dict[str, tuple[Callable[[Stage, int], list[Table]], str]] = {
-    "starts": (starts.measure, "run in its ways, from inside Python, and exec"),
-    "runtime": (runtime.measure, "pyc-oci beside runc and crun"),
-    "listing": (listing.measure, "ps, inspect and logs with 100 containers"),
-    "crowd": (crowd.measure, "starts per second, idle containers, 500 alive"),
-    "traffic": (traffic.measure, "log and published port"),
-    "pull": (transfer.measure_pull, "pull and unpack 502 MB"),
-    "images": (transfer.measure_images, "push, save and load"),
-    "growth": (growth.measure, "against containers, layers and mounts"),
-    "trace": (trace.measure, "where the time of one start goes"),
+SECTIONS: dict[str, ModuleType] = {
+    module.__name__.removeprefix("bench."): module
+    for module in (starts, runtime, listing, crowd, traffic, pull, images, growth, trace)
 }
+QUIET = 0.25  # load of a processor from which on figures are not to be published
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
-    listed = "\n".join(f"  {name:8}  {words}" for name, (_, words) in SECTIONS.items())
+    listed = "\n".join(f"  {name:8}  {(module.__doc__ or '').splitlines()[0]}" for name, module in SECTIONS.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=(__doc__ or "").splitlines()[0],
@@ -44,55 +40,87 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure (all)")
     parser.add_argument("--rounds", type=int, default=20, help="turns of each start; what takes long has fewer (20)")
     parser.add_argument("--json", metavar="FILE", help="write all samples there")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="what --json wrote: measure only SECTIONs anew")
     parser.add_argument("--write-docs", action="store_true", help="put the figures into docs/ and README.md")
-    parser.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: take what --json wrote")
     found = parser.parse_args(arguments)
     if unknown := [name for name in found.sections if name not in SECTIONS]:
         parser.error(f"no section {unknown[0]}: there are {', '.join(SECTIONS)}")
     if found.rounds < 1:
         parser.error("--rounds must be at least 1")
-    if not found.source and os.geteuid() != 0:
+    if found.write_docs and found.sections and not found.source:
+        parser.error(f"the documents are of whole runs: name no SECTION, or take the others --from {report.RESULTS}")
+    if (found.sections or not found.source) and os.geteuid() != 0:
         parser.error("containers need root")
     return found
 
 
-def measured(names: list[str], rounds: int) -> report.Report:
-    """Run the sections."""
-    host, tables = machine.described(), []
-    if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
-        print("bench: this machine is busy: ratios will do, the figures themselves will not", file=sys.stderr)
+def measured(names: list[str], rounds: int) -> Report:
+    """Run the sections. One that fails is told, and the others go on."""
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    if busy > QUIET:
+        tell(f"this machine is busy ({busy:.1f} a processor): ratios will do, the figures themselves will not")
+    began, host, tables = time.monotonic(), machine.described(), list[Table]()
+    failures: dict[str, str] = {}
     with stage() as shared:
-        for name in names or SECTIONS:
-            began = time.monotonic()
-            print(f"bench: {name} ...", end=" ", file=sys.stderr, flush=True)
-            try:
-                tables += SECTIONS[name][0](shared, rounds)
-            except Failed as error:
-                print(f"failed: {error}", file=sys.stderr)
-                continue
-            print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    return report.Report(host, rounds, tables)
+        for name in names:
+            _section(name, shared, rounds, tables, failures)
+    host["load"] += f", {os.getloadavg()[0]:.1f} after {(time.monotonic() - began) / 60:.0f} minutes"
+    return Report(host, rounds, tables, failures)
+
+
+def _section(name: str, shared: Stage, rounds: int, tables: list[Table], failures: dict[str, str]) -> None:
+    began = time.monotonic()
+    try:
+        for table in SECTIONS[name].measure(shared, rounds):
+            tables.append(table)
+    except Failed as error:
+        failures[name] = str(error)
+    except Exception as error:  # a mistake of ours: an hour of figures is not to be lost for it
+        failures[name] = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
+    took = f"{name:8} {time.monotonic() - began:4.0f} s"
+    tell(f"{took}  failed: {failures[name]}" if name in failures else took)
+
+
+def tell(text: str) -> None:
+    """Say what happens."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def end(number: int, _: FrameType | None) -> None:
+    """Stop all that was started: no second signal is to disturb that."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    tell("interrupted: removing what was started")
+    raise SystemExit(128 + number)
 
 
 def main(arguments: list[str]) -> int:
     """Measure, show, and write."""
     asked = options(arguments)
+    earlier = None
     if asked.source:
         try:
-            found = report.Report.read(asked.source)
+            earlier = Report.read(asked.source)
         except (OSError, ValueError, KeyError, TypeError) as error:
             print(f"bench: {asked.source} is no report of ours: {error}", file=sys.stderr)
             return 2
-    else:
+    found = earlier
+    if asked.sections or earlier is None:
         go_apart("bench", arguments)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-        found = measured(asked.sections, asked.rounds)
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup(1) asks for
+                signal.signal(each, end)
+        found = measured(asked.sections or list(SECTIONS), asked.rounds)
+        if earlier is not None:
+            found = report.merged(earlier, found)
+    assert found is not None
     report.show(found)
     if asked.json:
         found.write(asked.json)
     if asked.write_docs:
         report.write_documents(found)
-    return 0
+    return 1 if found.failures else 0
 
 
 if __name__ == "__main__":

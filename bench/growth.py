@@ -1,17 +1,17 @@
-"""How cost grows: with containers, layers and mounts. Ours alone; what grows beside a peer's cost is in the others.
-
-Columns are sizes, each with a store of its own, and all take turns.
-"""
+"""How cost grows: with containers, layers and mounts. Ours alone; columns are sizes, and all take turns."""
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
 
+from bench import peers
 from bench.crowd import monitors, pss
-from bench.measure import Case, Once, Table, milliseconds, turns
-from bench.peers import IMAGE, Engine, Stage, clear
-from bench.samples import remove
+from bench.measure import OURS, Case, Once, Table, at_once, milliseconds, turns
+from bench.peers import Engine
+from bench.stage import IMAGE, Stage
 from bench.starts import NONE, inside
 from images import build
 from images.layout import Layout
@@ -22,69 +22,58 @@ MOUNTS = (0, 10, 100)
 MEMORY = (1, 10, 100)
 
 
-def measure(stage: Stage, rounds: int) -> list[Table]:
+def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """All four."""
-    return [
-        _with_containers(stage, rounds),
-        _with_layers(stage, rounds),
-        _with_mounts(stage, rounds),
-        _memory(stage),
-    ]
+    yield _with_containers(stage, rounds)
+    yield _with_layers(stage, rounds)
+    yield _with_mounts(stage, rounds)
+    yield _memory(stage)
 
 
-def _columns(sizes: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(map(str, sizes))
+def _table(name: str, title: str, sizes: tuple[int, ...], *cases: Case) -> Table:
+    return Table(f"growth-{name}", title, tuple(map(str, sizes)), list(cases))
 
 
 # ---- containers
 
 
 def _with_containers(stage: Stage, rounds: int) -> Table:
-    """Running ones, each with a monitor and an entry in all that is looked through."""
-    engines = {str(count): stage.pyc(f"containers-{count}") for count in CONTAINERS}
-    try:
+    """Running ones, each with a monitor and an entry in all that is looked through; each size has a store."""
+    rows = {
+        "run --rm --network none": ("run", "--rm", *NONE, IMAGE, "true"),
+        "run --rm": ("run", "--rm", IMAGE, "true"),
+        "ps": ("ps",),
+        "ps --quiet": ("ps", "--quiet"),
+    }
+    with ExitStack() as stack:
+        engines = {count: stack.enter_context(stage.store(f"containers-{count}")) for count in CONTAINERS}
         for count, engine in engines.items():
-            engine("load", "-q", "-i", stage.archive)
-            _populate(engine, int(count))
-        rows = {
-            "run --rm --network none": ("run", "--rm", *NONE, IMAGE, "true"),
-            "run --rm": ("run", "--rm", IMAGE, "true"),
-            "ps": ("ps",),
-            "ps --quiet": ("ps", "--quiet"),
-        }
+            _populate(engine, count)
         cases = [
-            turns(title, "ms", {size: engine.timed(*words) for size, engine in engines.items()}, rounds)
+            turns(title, "ms", {str(count): engine.timed(*words) for count, engine in engines.items()}, rounds)
             for title, words in rows.items()
         ]
-    finally:
-        for engine in engines.values():
-            clear(engine)
-    return Table("growth-containers", "Against running containers", _columns(CONTAINERS), cases)
+    return _table("containers", "Against running containers", CONTAINERS, *cases)
 
 
 def _populate(engine: Engine, count: int) -> None:
     """By the engine in this process, which is quicker than a thousand commands."""
-    start = inside(engine, "sleep", "10000", detach=True)
-    with ThreadPoolExecutor(2) as pool:
-        for started in [pool.submit(start) for _ in range(count)]:
-            started.result()
+    at_once([inside(engine, "sleep", "10000", detach=True)] * count, 2)
 
 
 # ---- layers
 
 
 def _with_layers(stage: Stage, rounds: int) -> Table:
-    images = {str(count): _stack(stage, count) for count in LAYERS}
-    engine = stage.pyc("layers")
-    for layout in images.values():
-        engine("pull", "--quiet", layout)
-    runs = {size: engine.timed("run", "--rm", *NONE, layout, "true") for size, layout in images.items()}
-    pulls = {size: _pull(stage, size, layout) for size, layout in images.items()}
-    cases = [
-        turns("run --rm --network none", "ms", runs, rounds),
-        turns("pull from an OCI layout into an empty store", "ms", pulls, max(2, rounds // 4)),
-    ]
-    return Table("growth-layers", "Against layers of the image", _columns(LAYERS), cases)
+    layouts = {str(count): _stack(stage, count) for count in LAYERS}
+    with stage.store("layers") as engine:
+        for layout in layouts.values():
+            engine("pull", "--quiet", layout)
+        runs = {size: engine.timed("run", "--rm", *NONE, layout, "true") for size, layout in layouts.items()}
+        pulls = {size: _pull(stage, layout) for size, layout in layouts.items()}
+        started = turns("run --rm --network none", "ms", runs, rounds)
+        pulled = turns("pull from an OCI layout into an empty store", "ms", pulls, max(2, rounds // 4))
+    return _table("layers", "Against layers of the image", LAYERS, started, pulled)
 
 
 def _stack(stage: Stage, count: int) -> str:
@@ -96,27 +85,25 @@ def _stack(stage: Stage, count: int) -> str:
     return f"oci:{path}:latest"
 
 
-def _pull(stage: Stage, size: str, layout: str) -> Once:
-    store = f"pull-{size}"
-    engine = stage.pyc(store)
-    return milliseconds(engine.command("pull", "--quiet", layout), lambda: remove(f"{stage.scratch}/{store}"))
+def _pull(stage: Stage, layout: str) -> Once:
+    directory = f"{stage.scratch}/pulled"
+    pull = Engine(OURS, [peers.PYC, "--root", f"{directory}/root", "--runroot", f"{directory}/run"], {}, "")
+    return milliseconds(pull.command("pull", "--quiet", layout), lambda: shutil.rmtree(directory))
 
 
 # ---- mounts
 
 
 def _with_mounts(stage: Stage, rounds: int) -> Table:
-    source = f"{stage.scratch}/source"
+    source, engine = f"{stage.scratch}/source", stage.engines[OURS]
     os.makedirs(source, exist_ok=True)
-    engine = stage.engines["pyc"]
 
-    def words(count: int) -> tuple[str, ...]:
+    def run(count: int) -> Once:
         volumes = (f"--volume={source}:/mnt/{number}" for number in range(count))
-        return ("run", "--rm", *NONE, *volumes, IMAGE, "true")
+        return engine.timed("run", "--rm", *NONE, *volumes, IMAGE, "true")
 
-    contestants = {str(count): engine.timed(*words(count)) for count in MOUNTS}
-    case = turns("run --rm --network none, with -v", "ms", contestants, rounds)
-    return Table("growth-mounts", "Against bind mounts", _columns(MOUNTS), [case])
+    case = turns("run --rm --network none, with -v", "ms", {str(count): run(count) for count in MOUNTS}, rounds)
+    return _table("mounts", "Against bind mounts", MOUNTS, case)
 
 
 # ---- memory
@@ -124,17 +111,10 @@ def _with_mounts(stage: Stage, rounds: int) -> Table:
 
 def _memory(stage: Stage) -> Table:
     """Of all monitors together (PSS), divided by their number: what is shared is shared by more of them."""
-    engine = stage.pyc("memory")
-    engine("load", "-q", "-i", stage.archive)
     samples: dict[str, list[float]] = {}
-    try:
-        here = 0
-        for count in MEMORY:
+    with stage.store("memory") as engine:
+        for here, count in zip((0, *MEMORY), MEMORY, strict=False):
             _populate(engine, count - here)
-            here = count
-            sizes = [pss(pid) for pid in monitors(engine)]
-            samples[str(count)] = [sum(sizes) / count]
-    finally:
-        clear(engine)
+            samples[str(count)] = [sum(map(pss, monitors(engine))) / count]
     case = Case("memory of the monitors, a container (PSS)", "KiB", samples)
-    return Table("growth-memory", "Memory against containers", _columns(MEMORY), [case])
+    return _table("memory", "Memory against containers", MEMORY, case)

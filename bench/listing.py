@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 
-from bench.measure import OURS, Table, turns
-from bench.peers import IMAGE, Engine, Stage
+from bench import peers
+from bench.measure import OURS, Table, at_once, turns
+from bench.peers import Engine
+from bench.stage import IMAGE, Stage
+from bench.starts import NONE
 
 HUNDRED = 100
 ROWS = {
@@ -16,27 +19,22 @@ ROWS = {
 }
 
 
-def measure(stage: Stage, rounds: int) -> list[Table]:
+def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """All engines, each with as many containers of its own."""
     try:
         for engine in stage.engines.values():
-            populate(engine, HUNDRED)
+            at_once([_start(engine, number) for number in range(HUNDRED)], 2)
         cases = []
         for title, operands in ROWS.items():
-            words = [*title.split(), *operands]
-            contestants = {name: engine.timed(*words) for name, engine in stage.engines.items()}
+            contestants = {name: engine.timed(*title.split(), *operands) for name, engine in stage.engines.items()}
             cases.append(turns(title, "ms", contestants, rounds, absent=stage.absent))
     finally:
-        stage.clear()
-    return [Table("listing", f"With {HUNDRED} running containers", (OURS, "podman", "docker"), cases)]
+        for engine in stage.engines.values():
+            peers.clear(engine)
+    yield Table("listing", f"With {HUNDRED} running containers", (OURS, "podman", "docker"), cases)
 
 
-def populate(engine: Engine, count: int) -> None:
-    """So many containers that have said a line and sleep, named one-N."""
+def _start(engine: Engine, number: int) -> Callable[[], str]:
+    """A container that has said a line and sleeps."""
     script = ("sh", "-c", "echo a line; exec sleep 10000")
-
-    def start(number: int) -> None:
-        engine("run", "--detach", "--network", "none", "--name", f"one-{number}", IMAGE, *script)
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(start, range(count)))
+    return lambda: engine("run", "--detach", *NONE, "--name", f"one-{number}", IMAGE, *script)

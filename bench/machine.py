@@ -7,16 +7,17 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
-_VERSIONS = {
-    "podman": ("podman", "--version"),
-    "docker": ("dockerd", "--version"),
-    "containerd": ("containerd", "--version"),
-    "runc": ("runc", "--version"),
-    "crun": ("crun", "--version"),
-    "bwrap": ("bwrap", "--version"),
-    "skopeo": ("skopeo", "--version"),
+PEERS = {
+    "podman": "podman",
+    "docker": "dockerd",
+    "containerd": "containerd",
+    "runc": "runc",
+    "crun": "crun",
+    "bwrap": "bwrap",
+    "skopeo": "skopeo",
 }
 
 
@@ -25,15 +26,16 @@ def described() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     with open("/etc/os-release") as file:
         system = next((line.split("=")[1].strip().strip('"') for line in file if line.startswith("PRETTY_NAME=")), "?")
-    peers = [f"{name} {found}" for name, argv in _VERSIONS.items() if (found := _version(argv))]
+    peers = [f"{name} {version(program)}" for name, program in PEERS.items() if shutil.which(program)]
     return {
         "measured on": time.strftime("%Y-%m-%d"),
         "processor": f"{os.cpu_count()} x {_processor()}",
         "memory": f"{memory:.0f} GiB",
         "system": f"{system}, Linux {re.sub(r'-.*', '', platform.release())}, cgroup {_cgroups()}",
-        "load before": f"{os.getloadavg()[0]:.1f}",
+        "containers are stored on": _filesystem(tempfile.gettempdir()),
         "Python": platform.python_version(),
-        "peers": ", ".join(peers),
+        "peers": ", ".join(peers) or "none",
+        "load": f"{os.getloadavg()[0]:.1f} before",
     }
 
 
@@ -46,9 +48,13 @@ def _cgroups() -> str:
     return "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "v1"
 
 
-def _version(argv: tuple[str, ...]) -> str:
-    if shutil.which(argv[0]) is None:
-        return ""
-    said = subprocess.run(argv, capture_output=True, text=True).stdout
+def _filesystem(path: str) -> str:
+    found = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
+    return {"ext2/ext3": "ext4"}.get(found, found or "?")
+
+
+def version(program: str) -> str:
+    """What a program says about itself."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     found = re.search(r"\d+\.\d+(\.\d+)?", said)
-    return found.group() if found else ""
+    return found.group() if found else "?"

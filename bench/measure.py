@@ -1,23 +1,30 @@
-"""Samples of contestants that take turns, and what is read off them: medians, spread, ratios, and bars.
+"""Samples of contestants that take turns, and what is read off them: medians, spread, ratios.
 
 A contestant is a function that does a thing once and gives the figure. All contestants of a case take turns, in another
-order each round, so that what disturbs the machine disturbs them all. Ratios are of medians of one run.
+order each round, so that what disturbs the machine disturbs them all: rounds are pairs.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 OURS = "pyc"
 
 Once = Callable[[], float]
 """Does it once, and gives the figure."""
+
+Several = Callable[[], Sequence[float]]
+"""Does it once, and gives several figures."""
+
+T = TypeVar("T")
 
 
 class Failed(Exception):
@@ -31,8 +38,6 @@ class Case(NamedTuple):
         unit: of the figures: ms, s, MB/s, KiB, ...
         samples: of each contestant, one a round.
         absent: why a contestant has none.
-        bars: what share of another's median ours may be at most; at least, where ``more`` is better.
-        limit: the same for our figure itself.
         more: the higher the better.
     """
 
@@ -40,8 +45,6 @@ class Case(NamedTuple):
     unit: str
     samples: dict[str, list[float]]
     absent: Mapping[str, str] = MappingProxyType({})
-    bars: Mapping[str, float] = MappingProxyType({})
-    limit: float | None = None
     more: bool = False
 
     def median(self, name: str) -> float:
@@ -49,41 +52,27 @@ class Case(NamedTuple):
         return statistics.median(self.samples[name])
 
     def spread(self, name: str) -> tuple[float, float]:
-        """From where to where the middle eight of ten samples are; of few samples, all."""
-        found = sorted(self.samples[name])
-        if len(found) < 5:
-            return found[0], found[-1]
-        tenths = statistics.quantiles(found, n=10, method="inclusive")
-        return tenths[0], tenths[-1]
+        """Where the middle eight of ten samples of one contestant are."""
+        return spread(self.samples[name])
 
     def ratio(self, theirs: str, ours: str = OURS) -> float:
         """Our median as a share of theirs."""
         return self.median(ours) / self.median(theirs)
 
-    def verdicts(self) -> Iterator[Verdict]:
-        """What was to be reached, for all that was measured."""
-        if OURS not in self.samples:
-            return
-        if self.limit is not None:
-            yield Verdict(self.title, self.unit, self.median(OURS), self.limit, self.more)
-        for theirs, bar in self.bars.items():
-            if theirs in self.samples:
-                yield Verdict(self.title, f"x {theirs}", self.ratio(theirs), bar, self.more)
+    def ratios(self, theirs: str, ours: str = OURS) -> tuple[float, float]:
+        """Where the middle eight of ten ratios are, each of one round; without rounds, that of the medians."""
+        pairs = list(zip(self.samples[ours], self.samples[theirs], strict=False))
+        if len(self.samples[ours]) != len(self.samples[theirs]):
+            return self.ratio(theirs, ours), self.ratio(theirs, ours)
+        return spread([mine / other for mine, other in pairs])
 
 
-class Verdict(NamedTuple):
-    """One bar, and what was found."""
-
-    title: str
-    unit: str
-    found: float
-    bar: float
-    more: bool
-
-    @property
-    def met(self) -> bool:
-        """It is reached."""
-        return self.found >= self.bar if self.more else self.found <= self.bar
+def spread(figures: Sequence[float]) -> tuple[float, float]:
+    """The tenth and the ninetieth percentile; of fewer than five figures, the lowest and the highest."""
+    if len(figures) < 5:
+        return min(figures), max(figures)
+    tenths = statistics.quantiles(figures, n=10, method="inclusive")
+    return tenths[0], tenths[-1]
 
 
 class Table(NamedTuple):
@@ -104,10 +93,92 @@ class Table(NamedTuple):
         """It as JSON can hold it; figures to six digits, which is more than a clock's worth."""
         return {**self._asdict(), "cases": [_rounded(case) for case in self.cases]}
 
+    def case(self, title: str) -> Case | None:
+        """The row of that title."""
+        return next((case for case in self.cases if case.title == title), None)
+
 
 def _rounded(case: Case) -> dict[str, Any]:
     samples = {name: [float(f"{figure:.6g}") for figure in found] for name, found in case.samples.items()}
-    return {**case._asdict(), "samples": samples, "absent": dict(case.absent), "bars": dict(case.bars)}
+    return {**case._asdict(), "samples": samples, "absent": dict(case.absent)}
+
+
+# ---- turns
+
+
+def turns(
+    title: str,
+    unit: str,
+    contestants: Mapping[str, Once],
+    rounds: int,
+    *,
+    absent: Mapping[str, str] | None = None,
+    more: bool = False,
+    warm: bool = True,
+) -> Case:
+    """Let all take turns ``rounds`` times, after one turn (``warm``) that is not counted.
+
+    Who fails is left out from then on, with the reason in ``absent``.
+    """
+    several = {name: _as_several(once) for name, once in contestants.items()}
+    (case,) = turns_of({title: unit}, several, rounds, absent=absent, warm=warm)
+    return case._replace(more=more)
+
+
+def _as_several(once: Once) -> Several:
+    return lambda: (once(),)
+
+
+def turns_of(
+    figures: Mapping[str, str],
+    contestants: Mapping[str, Several],
+    rounds: int,
+    *,
+    absent: Mapping[str, str] | None = None,
+    warm: bool = True,
+) -> list[Case]:
+    """The same for contestants that give several figures: a case for each, ``figures`` its title and unit."""
+    samples: dict[str, list[Sequence[float]]] = {name: [] for name in contestants}
+    missing = dict(absent or {})
+    for number in range(-1 if warm else 0, rounds):
+        for name in random.sample(list(contestants), len(contestants)):
+            if name in missing:
+                continue
+            try:
+                found = contestants[name]()
+            except (Failed, OSError) as error:
+                missing[name] = str(error)
+                continue
+            if number >= 0:
+                samples[name].append(found)
+    whole = {name: found for name, found in samples.items() if name not in missing}
+    return [
+        Case(title, unit, {name: [one[place] for one in found] for name, found in whole.items()}, missing)
+        for place, (title, unit) in enumerate(figures.items())
+    ]
+
+
+def available(makers: Mapping[str, Callable[[], T]]) -> tuple[dict[str, T], dict[str, str]]:
+    """Those contestants that can be made here, and why others can't."""
+    here, absent = {}, {}
+    for name, make in makers.items():
+        try:
+            here[name] = make()
+        except (Failed, OSError) as error:
+            absent[name] = str(error)
+    return here, absent
+
+
+def at_once(jobs: Iterable[Callable[[], T]], threads: int) -> list[T]:
+    """What the jobs return, so many of them at a time; after a failure or an interrupt no further one begins."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return [job.result() for job in [pool.submit(job) for job in jobs]]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+# ---- one command
 
 
 def milliseconds(action: Callable[[], object], after: Callable[[], object] | None = None) -> Once:
@@ -124,42 +195,6 @@ def milliseconds(action: Callable[[], object], after: Callable[[], object] | Non
     return once
 
 
-def turns(
-    title: str,
-    unit: str,
-    contestants: Mapping[str, Once],
-    rounds: int,
-    *,
-    absent: Mapping[str, str] | None = None,
-    bars: Mapping[str, float] | None = None,
-    limit: float | None = None,
-    more: bool = False,
-    warm: bool = True,
-) -> Case:
-    """Let all take turns ``rounds`` times, after one turn (``warm``) that is not counted.
-
-    Who fails is left out from then on, with the reason in ``absent``.
-    """
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
-    missing = dict(absent or {})
-    for number in range(-1 if warm else 0, rounds):
-        for name in random.sample(list(contestants), len(contestants)):
-            if name in missing:
-                continue
-            try:
-                figure = contestants[name]()
-            except (Failed, OSError) as error:
-                missing[name] = str(error)
-                continue
-            if number >= 0:
-                samples[name].append(figure)
-    whole = {name: found for name, found in samples.items() if name not in missing}
-    return Case(title, unit, whole, missing, dict(bars or {}), limit, more)
-
-
-# ---- one command
-
-
 def command(argv: list[str], *, env: Mapping[str, str] | None = None, terminal: int = -1) -> Callable[[], None]:
     """A function that runs a program to its end, with the least that this needs here: a spawn and a wait.
 
@@ -173,11 +208,21 @@ def command(argv: list[str], *, env: Mapping[str, str] | None = None, terminal: 
 
     def run() -> None:
         pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except BaseException:  # we are interrupted: it is not to go on without us
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         if code:
             said = os.pread(errors, 4096, max(0, os.fstat(errors).st_size - 4096)).decode(errors="replace")
-            raise Failed(f"{' '.join(argv[:2])} ... exited {code}: {' '.join(said.split())[-300:]}")
+            raise Failed(f"{' '.join(argv[:2])} ... exited {code}: {last_words(said)}")
         os.ftruncate(errors, 0)
         os.lseek(errors, 0, os.SEEK_SET)
 
     return run
+
+
+def last_words(text: str) -> str:
+    """What a program said at last, on one line."""
+    return " ".join(text.split())[-300:]

@@ -1,48 +1,32 @@
-"""The engines that are measured side by side, each with its state below one directory, and where all of it happens.
+"""The engines that are measured side by side. Each is opened on a directory, in which all of its state is:
 
-Everything a bench does is in a mount and a network namespace of its own, so that no bridge and no rule of anybody stays
-behind, and Debian's crun, which refuses a host with both versions of cgroups, sees only one. Docker's daemon gets
-another network namespace, for its rules would slow down the others.
+    with peers.docker(directory) as engine:
+        engine("run", "--rm", "busybox", "true")
+
+and at the end its containers are removed, its daemon has stopped, and nothing of it is mounted.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import NamedTuple
 
-from bench.measure import Failed, Once, command, milliseconds
-from images import build
+from bench.measure import Failed, Once, command, last_words, milliseconds
 
 UNIFIED = "/sys/fs/cgroup/unified"
-ADDRESS = "198.51.100.1"  # an address of "the host" that is not loopback (RFC 5737), for published ports
+PYC = os.path.join(os.path.dirname(sys.executable), "pyc")
 ULIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n'
-_INSIDE = "PYC_BENCH_INSIDE"
-_APART = f'umount {UNIFIED} 2>/dev/null; ip link set lo up; ip address add {ADDRESS}/32 dev lo; exec "$@"'
-_READY_SECONDS = 30
-
-
-def apart(argv: list[str]) -> list[str]:
-    """The command line that runs ``argv`` in a mount and a network namespace of its own."""
-    return ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", _APART, "sh", *argv]
-
-
-def go_apart(module: str, arguments: list[str]) -> None:
-    """Replace this process by itself in there, unless that has happened."""
-    if os.environ.get(_INSIDE):
-        return
-    environment = {**os.environ, _INSIDE: "1"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or a module that has changed is compiled at each start
-    os.execvpe("unshare", apart([sys.executable, "-m", module, *arguments]), environment)
+READY_SECONDS, STOP_SECONDS = 30, 30
+LOOK = 20  # milliseconds between two looks at how much memory a process has
 
 
 class Engine(NamedTuple):
@@ -52,7 +36,7 @@ class Engine(NamedTuple):
         argv: its command, and where its state is.
         env: what its environment has more.
         monitor: what the processes are called that stay with a container.
-        daemon: the process whose network namespace its ports are in; 0 for ours.
+        daemon: who does the work, in a network namespace of its own; 0 where the command itself does.
     """
 
     name: str
@@ -64,7 +48,7 @@ class Engine(NamedTuple):
     def __call__(self, *words: str) -> str:
         done = subprocess.run([*self.argv, *words], env={**os.environ, **self.env}, capture_output=True, text=True)
         if done.returncode:
-            raise Failed(f"{self.name} {words[0]}: {' '.join(done.stderr.split())[-300:]}")
+            raise Failed(f"{self.name} {words[0]}: {last_words(done.stderr)}")
         return done.stdout.strip()
 
     def command(self, *words: str, terminal: int = -1) -> Callable[[], None]:
@@ -75,79 +59,122 @@ class Engine(NamedTuple):
         """The milliseconds of its command."""
         return milliseconds(self.command(*words, terminal=terminal))
 
+    def taken(self, *words: str) -> tuple[float, float]:
+        """Run its command: seconds, and MiB of memory at the peak of the process that does the work."""
+        environment, began = {**os.environ, **self.env}, time.perf_counter()
+        process = subprocess.Popen(
+            [*self.argv, *words],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            peak = _peak_until_end(process.pid)
+            seconds = time.perf_counter() - began
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            said = process.communicate()[1]
+        if process.returncode:
+            raise Failed(f"{self.name} {words[0]}: {last_words(said)}")
+        return seconds, (field(f"/proc/{self.daemon}/status", "VmHWM") if self.daemon else peak) / 1024
 
-IMAGE = "bench:latest"
+
+def _peak_until_end(pid: int) -> float:
+    """KiB. Not ru_maxrss of wait4(2), in which is also what the process was before it became the program."""
+    peak, end = 0.0, os.pidfd_open(pid)
+    try:
+        while not select.select([end], [], [], LOOK / 1000)[0]:
+            peak = max(peak, field(f"/proc/{pid}/status", "VmHWM"))
+    finally:
+        os.close(end)
+    return peak
 
 
-class Stage:
-    """What the sections share: a scratch directory, and the engines, each started when first asked for."""
+def field(path: str, name: str) -> float:
+    """The number after ``name`` in a file of /proc; 0 if the process has ended."""
+    try:
+        with open(path) as file:
+            return next(float(line.split()[1]) for line in file if line.startswith(name + ":"))
+    except (OSError, StopIteration):
+        return 0.0
 
-    def __init__(self, scratch: str, stack: ExitStack) -> None:
-        self.scratch, self._stack = scratch, stack
-        self.absent: dict[str, str] = {}
 
-    @cached_property
-    def archive(self) -> str:
-        """BusyBox as a docker archive, which all of them load."""
-        source, path = f"oci:{build.layout('busybox')}:latest", f"{self.scratch}/busybox.tar"
-        copy = ["skopeo", "--insecure-policy", "copy", "--quiet", source, f"docker-archive:{path}:{IMAGE}"]
-        subprocess.run(copy, check=True, capture_output=True)
-        return path
+# ---- the engines
 
-    @cached_property
-    def rootfs(self) -> str:
-        """The same image as a directory, for those that know no images."""
-        path = f"{self.scratch}/unpacked"
-        unpack = ["umoci", "unpack", "--image", f"{build.layout('busybox')}:latest", path]
-        subprocess.run(unpack, check=True, capture_output=True)
-        return path + "/rootfs"
 
-    def pyc(self, store: str = "pyc") -> Engine:
-        """Ours, with its state in ``store``."""
-        where = f"{self.scratch}/{store}"
-        path = os.path.join(os.path.dirname(sys.executable), "pyc")
-        return Engine("pyc", [path, "--root", f"{where}/root", "--runroot", f"{where}/run"], {}, "pyc-monitor")
+@contextmanager
+def pyc(directory: str) -> Iterator[Engine]:
+    """Ours."""
+    call = [PYC, "--root", f"{directory}/root", "--runroot", f"{directory}/run"]
+    with _cleared(Engine("pyc", call, {}, "pyc-monitor"), directory) as engine:
+        yield engine
 
-    @cached_property
-    def engines(self) -> dict[str, Engine]:
-        """pyc, podman and docker, with the image loaded; who is not here is in ``absent``."""
-        found = {}
-        for name, make in {"pyc": self.pyc, "podman": self._podman, "docker": self._docker}.items():
-            try:
-                engine = make()
-                engine("load", "-q", "-i", self.archive)
-                found[name] = engine
-            except Failed as error:
-                self.absent[name] = str(error)
-        return found
 
-    def _podman(self) -> Engine:
-        installed("podman")
-        settings = f"{self.scratch}/containers.conf"
-        with open(settings, "w") as file:
-            file.write(ULIMITS)  # root may lack CAP_SYS_RESOURCE, and podman's own default would then be refused
-        base = ["podman", "--root", f"{self.scratch}/podman", "--runroot", f"{self.scratch}/podman-run"]
-        return Engine("podman", [*base, "--cgroup-manager", "cgroupfs"], {"CONTAINERS_CONF": settings}, "conmon")
+@contextmanager
+def podman(directory: str) -> Iterator[Engine]:
+    """Podman, with its overlay driver; root may lack CAP_SYS_RESOURCE, which podman's own limits would need."""
+    call = [installed("podman"), "--root", f"{directory}/root", "--runroot", f"{directory}/run"]
+    call += ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]
+    os.makedirs(directory, exist_ok=True)
+    settings = f"{directory}/containers.conf"
+    with open(settings, "w") as file:
+        file.write(ULIMITS)
+    with _cleared(Engine("podman", call, {"CONTAINERS_CONF": settings}, "conmon"), directory) as engine:
+        yield engine
 
-    def _docker(self) -> Engine:
-        directory = f"{self.scratch}/docker"
-        os.mkdir(directory)
-        pid = self._stack.enter_context(dockerd(directory))
-        call = ["docker", "--host", f"unix://{directory}/docker.sock"]
-        return Engine("docker", call, {"HOME": directory}, "containerd-shim", pid)
 
-    @cached_property
-    def plain(self) -> str:
-        """The floor: bench/plain.c, compiled."""
-        binary = f"{self.scratch}/plain"
-        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), "plain.c")
-        subprocess.run([installed("cc"), "-std=c11", "-O2", "-Wall", "-o", binary, source], check=True)
-        return binary
+@contextmanager
+def docker(directory: str, *, network: bool = True) -> Iterator[Engine]:
+    """A docker daemon with its bridge, in a network namespace of its own, for its rules would slow down the others.
 
-    def clear(self) -> None:
-        """Remove all containers of all engines; in a store that pyc never had there are none."""
-        for engine in self.engines.values():
-            clear(engine)
+    Without ``network`` it shares ours, changes nothing in it, and so can speak with a registry on loopback.
+    """
+    os.makedirs(directory, exist_ok=True)
+    settings, socket = f"{directory}/daemon.json", f"unix://{directory}/docker.sock"
+    limit = {"Name": "nofile", "Soft": 1024, "Hard": 4096}
+    quiet = {} if network else {"iptables": False, "bridge": "none"}
+    with open(settings, "w") as file:
+        json.dump({"storage-driver": "overlay2", "default-ulimits": {"nofile": limit}, **quiet}, file)
+    argv = [installed("dockerd"), "--config-file", settings, "--host", socket, "--pidfile", f"{directory}/pid"]
+    argv += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+    call = [installed("docker"), "--host", socket]
+    with _daemon(apart(argv, network=network), f"{directory}/log", [*call, "version"]) as pid:
+        engine = Engine("docker", call, {"HOME": directory}, "containerd-shim", pid)
+        with _cleared(engine, directory):
+            yield engine
+
+
+@contextmanager
+def containerd(directory: str) -> Iterator[Engine]:
+    """A containerd without the plugin for Kubernetes, by its own command ``ctr``."""
+    os.makedirs(directory, exist_ok=True)
+    settings, socket = f"{directory}/config.toml", f"{directory}/containerd.sock"
+    with open(settings, "w") as file:
+        file.write(f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n')
+        file.write('disabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+        file.write(f'[grpc]\naddress = "{socket}"\n[ttrpc]\naddress = "{socket}.ttrpc"\n')
+    argv, call = [installed("containerd"), "--config", settings], [installed("ctr"), "--address", socket]
+    with _daemon(argv, f"{directory}/log", [*call, "version"]) as pid:
+        yield Engine("ctr", call, {}, "containerd-shim", pid)
+
+
+Opener = Callable[[str], AbstractContextManager[Engine]]
+
+
+def quiet_docker(directory: str) -> AbstractContextManager[Engine]:
+    """Docker for what is done with images."""
+    return docker(directory, network=False)
+
+
+def save(engine: Engine, image: str, name: str, path: str) -> None:
+    """Pull an image into an empty store of ours, give it a name, and write it as docker's archive."""
+    engine("pull", "--quiet", image)
+    engine("tag", engine("images", "--quiet"), name)
+    engine("save", "--output", path, name)
 
 
 def clear(engine: Engine) -> None:
@@ -157,45 +184,51 @@ def clear(engine: Engine) -> None:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stage whose engines have ended, and whose directory is gone, at the end."""
-    with tempfile.TemporaryDirectory(prefix="pyc-bench-", ignore_cleanup_errors=True) as scratch:
-        try:
-            with ExitStack() as stack:
-                made = Stage(scratch, stack)
-                try:
-                    yield made
-                finally:
-                    if "engines" in vars(made):  # amid a turn a container may be there
-                        made.clear()
-        finally:
-            unmount_below(scratch)
+def _cleared(engine: Engine, directory: str) -> Iterator[Engine]:
+    """An engine that has no container and no mount at the end, not even amid a turn that was interrupted."""
+    try:
+        yield engine
+    finally:
+        if os.path.isdir(directory):
+            with suppress(Failed):
+                clear(engine)
+            unmount_below(directory)
+
+
+# ---- daemons, namespaces, mounts
+
+
+def apart(argv: Sequence[str], *, network: bool = True, setup: str = "") -> list[str]:
+    """The command line that runs ``argv`` in a mount namespace of its own, and a network namespace.
+
+    Debian's crun refuses a host with both versions of cgroups: in there it sees only one.
+    """
+    namespaces = ["--mount", "--propagation", "private", *(["--net"] if network else [])]
+    script = f"umount {UNIFIED} 2>/dev/null; {'ip link set lo up; ' if network else ''}{setup}" + 'exec "$@"'
+    return ["unshare", *namespaces, "sh", "-c", script, "sh", *argv]
 
 
 @contextmanager
-def dockerd(directory: str) -> Iterator[int]:
-    """A docker daemon with a bridge, its state in ``directory``: its process ID. Raises Failed."""
-    settings = f"{directory}/daemon.json"
-    with open(settings, "w") as file:
-        limit = {"Name": "nofile", "Soft": 1024, "Hard": 4096}
-        json.dump({"storage-driver": "overlay2", "default-ulimits": {"nofile": limit}}, file)
-    socket = f"unix://{directory}/docker.sock"
-    argv = [installed("dockerd"), "--config-file", settings, "--host", socket, "--pidfile", f"{directory}/pid"]
-    argv += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
-    with open(f"{directory}/log", "wb") as log:
-        process = subprocess.Popen(apart(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+def _daemon(argv: list[str], log: str, ready: list[str]) -> Iterator[int]:
+    """A program in the background until the end, once the command ``ready`` succeeds; its process ID. Raises Failed.
+
+    It has a session of its own, as an interrupt from the keyboard is for us to handle, and ends if we are killed.
+    """
+    tied = ["setpriv", "--pdeathsig", "TERM", *argv]
+    with open(log, "wb") as file:
+        process = subprocess.Popen(tied, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
     try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while subprocess.run([installed("docker"), "--host", socket, "version"], capture_output=True).returncode:
+        deadline = time.monotonic() + READY_SECONDS
+        while subprocess.run(ready, capture_output=True).returncode:
             if process.poll() is not None or time.monotonic() > deadline:
-                with open(f"{directory}/log", errors="replace") as text:
-                    raise Failed(f"dockerd did not start: {text.read()[-300:]}")
-            time.sleep(0.1)
+                with open(log, errors="replace") as text:
+                    raise Failed(f"{ready[0]}: its daemon did not start: {last_words(text.read())}")
+            time.sleep(0.05)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -203,7 +236,7 @@ def dockerd(directory: str) -> Iterator[int]:
 
 def installed(program: str) -> str:
     """Its path. Raises Failed."""
-    path = shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+    path = shutil.which(program, path=os.environ.get("PATH", os.defpath))
     if path is None:
         raise Failed(f"{program} is not installed")
     return path

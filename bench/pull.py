@@ -1,94 +1,105 @@
-"""How long a pull takes, from an empty store to an unpacked image, beside podman and containerd.
+"""Pull and unpack, from an empty store to an image that can be run, beside podman, docker and containerd.
 
-    python -m bench.pull [--rounds N] [--images debian,big] [--places tmpfs,disk] [--json FILE]
-
-All pull the same image from one registry on this machine, in turns and in another order each round; every pull begins
-with an empty store of its own and with all earlier writes on disk. Memory is the peak of the process that does the work
-(for ``ctr`` the daemon's). Then: a pull of an image that is here and unchanged, and ten layers with one worker and with
-as many as there are processors.
+All pull from one registry on this machine. Every pull begins with an empty store of its own, on a tmpfs, so that no
+disk is measured, and with a daemon of its own, which runs before the clock does. Memory is the peak of the process
+that does the work: the daemon's where there is one.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-import tempfile
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from bench import engines
-from bench.samples import PLACES, Case, Run, measure, show, write_json
+from bench import peers
+from bench.measure import OURS, Failed, Several, Table, turns_of
+from bench.peers import Engine, Opener
+from bench.stage import Stage
+from images.build import RecipeError
 from images.registry import Registry, RegistryDown
 
-BARS = {"podman": 0.50, "ctr": 0.70}
-LIMITS = {"memory": 150.0}
-AGAIN_LIMITS = {"seconds": 0.1}
-SIZES = {"debian": "170 MB", "big": "502 MB"}
+ROOM = "/dev/shm"
+ONE_WORKER = "one worker"
+OPENERS: dict[str, Opener] = {
+    OURS: peers.pyc,
+    "podman": peers.podman,
+    "docker": peers.quiet_docker,
+    "ctr": peers.containerd,
+}
+PULL = {
+    OURS: ("pull", "--quiet"),
+    "podman": ("pull", "--quiet", "--tls-verify=false"),
+    "docker": ("pull", "--quiet"),
+    "ctr": ("images", "pull", "--plain-http"),
+}
 
 
-def pulls(image: str) -> dict[str, Run]:
-    """All who pull an image into an empty store."""
-    return {
-        "pyc": partial(engines.pull_with_pyc, image=image),
-        "podman": partial(engines.pull_with_podman, image=image),
-        "ctr": partial(engines.pull_with_ctr, image=image),
-    }
+def measure(stage: Stage, rounds: int) -> Iterator[Table]:
+    """502 MB in one layer, in ten, and 2 MB that are here already."""
+    few = max(1, rounds // 7)
+    with registry(stage) as served:
+        try:
+            big, small = served.publish("big"), served.publish("busybox")
+        except (RecipeError, RegistryDown) as error:
+            raise Failed(str(error)) from error
+        anew = {name: _pull(stage, name, f"{big}:latest") for name in OPENERS}
+        in_ten = {name: _pull(stage, name, f"{big}:ten") for name in OPENERS}
+        in_ten[ONE_WORKER] = _pull_by_one(stage, f"{big}:ten")
+        again = {name: _pull(stage, name, f"{small}:latest", twice=True) for name in OPENERS}
+        cases = [
+            *turns_of(_figures("502 MB in one layer"), anew, few, warm=False),
+            *turns_of(_figures("502 MB in ten layers"), in_ten, few, warm=False),
+            *turns_of(_figures("2 MB, here already"), again, 2 * few + 1, warm=False),
+        ]
+    yield Table("pull", "Pull and unpack (ctr: containerd)", (*OPENERS, ONE_WORKER), cases)
 
 
-def pulls_again(image: str) -> dict[str, Run]:
-    """All who find that there is nothing new."""
-    return {
-        "pyc": partial(engines.again_with_pyc, image=image),
-        "podman": partial(engines.again_with_podman, image=image),
-        "ctr": partial(engines.again_with_ctr, image=image),
-    }
+def _figures(title: str) -> dict[str, str]:
+    return {title: "s", f"{title}, memory at the peak": "MiB"}
 
 
-def crews(image: str) -> dict[str, Run]:
-    """Ours with one layer at a time, and with several."""
-    many = max(2, os.cpu_count() or 1)
-    return {
-        "pyc": partial(engines.pull_with_workers, image=image, jobs=many),
-        "1 worker": partial(engines.pull_with_workers, image=image, jobs=1),
-    }
+def _pull(stage: Stage, name: str, image: str, *, twice: bool = False) -> Several:
+    """A pull into an empty store, or the second one there."""
+
+    def once() -> tuple[float, float]:
+        with stage.fresh(ROOM) as directory, OPENERS[name](f"{directory}/{name}") as engine:
+            if twice:
+                engine(*PULL[name], image)
+            return engine.taken(*PULL[name], image)
+
+    return once
 
 
-def cases(registry: Registry, names: list[str], places: list[str], rounds: int) -> list[Case]:
-    """Measure everything."""
-    found = []
-    for place in places:
-        for name in names:
-            title = f"{name} ({SIZES.get(name, '?')}) on {place}"
-            image = registry.publish(name)
-            found.append(measure(title, pulls(image), place, rounds, bars=BARS, limits=LIMITS))
-    unchanged = pulls_again(registry.publish("busybox"))
-    found.append(measure("busybox, unchanged", unchanged, places[0], max(rounds, 7), limits=AGAIN_LIMITS))
-    for place in places:
-        ten = crews(f"{registry.publish('big')}:ten")
-        found.append(measure(f"big in ten layers on {place}", ten, place, rounds, bars={"1 worker": 1.0}))
-    return found
+_BY_ONE = """if True:
+    import sys
+    from pycontainer.engine.image.pull import pull
+    from pycontainer.image.reference import Reference
+    from pycontainer.image.store import Store
+    pull(Store(sys.argv[1]), Reference.parse(sys.argv[2]), jobs=1)
+"""
 
 
-def main(arguments: list[str]) -> int:
-    """Measure, print a table, and write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench.pull", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="how often each pulls (3, which takes some 8 minutes)")
-    parser.add_argument("--images", default="debian,big", help="recipes of images/build.py (debian,big)")
-    parser.add_argument("--places", default=",".join(PLACES), help="where the stores are (tmpfs,disk)")
-    parser.add_argument("--json", metavar="FILE", help="write all samples there too")
-    options = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="pyc-bench-registry-") as scratch, Registry(scratch) as registry:
-            names = list(filter(None, options.images.split(",")))
-            found = cases(registry, names, options.places.split(","), options.rounds)
-    except RegistryDown as error:
-        print(f"bench.pull: {error}", file=sys.stderr)
-        return 1
-    show(f"pull, medians of {options.rounds} rounds", found)
-    if options.json:
-        write_json(options.json, found)
-    return 0
+def _pull_by_one(stage: Stage, image: str) -> Several:
+    """Our Python API, one layer at a time."""
+
+    def once() -> tuple[float, float]:
+        with stage.fresh(ROOM) as directory:
+            os.mkdir(f"{directory}/store")
+            return Engine(ONE_WORKER, [sys.executable, "-c", _BY_ONE, f"{directory}/store"], {}, "").taken(image)
+
+    return once
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+@contextmanager
+def registry(stage: Stage, place: str = "") -> Iterator[Registry]:
+    """A registry on loopback that has nothing. Raises Failed."""
+    with stage.fresh(place) as directory:
+        try:
+            served = Registry(directory).__enter__()
+        except RegistryDown as error:
+            raise Failed(str(error)) from error
+        try:
+            yield served
+        finally:
+            served.stop()

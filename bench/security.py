@@ -16,8 +16,9 @@ import tarfile
 import tempfile
 from typing import NamedTuple
 
-from bench import engines
-from bench.samples import Failed
+from bench import peers
+from bench.measure import Failed
+from bench.peers import Engine
 from pycontainer.oci import security
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -65,17 +66,14 @@ def archive(scratch: str) -> bytes:
     return made.getvalue()
 
 
-def ask(command: list[str], image: bytes, *options: str, env: dict[str, str] | None = None) -> dict[str, int]:
+def ask(engine: Engine, image: bytes, *options: str) -> dict[str, int]:
     """Import the image and run the probe in it. Raises Failed."""
-    environment = {**os.environ, **(env or {})}
-    made = subprocess.run([*command, "import", "-", "probe:1"], input=image, capture_output=True, env=environment)
+    environment = {**os.environ, **engine.env}
+    made = subprocess.run([*engine.argv, "import", "-", "probe:1"], input=image, capture_output=True, env=environment)
     if made.returncode:
         raise Failed(made.stderr.decode().strip())
-    words = [*command, "run", "--rm", "--network", "none", *options, "probe:1", "/probe", *security.MASKED_PATHS]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise Failed(done.stderr.strip())
-    return _parsed(done.stdout)
+    words = ("--network", "none", *options, "probe:1", "/probe", *security.MASKED_PATHS)
+    return _parsed(engine("run", "--rm", *words))
 
 
 def _parsed(text: str) -> dict[str, int]:
@@ -99,21 +97,14 @@ def everybody(scratch: str) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
 
 
 def _ask(name: str, store: str, image: bytes) -> dict[str, int]:
-    if name == "pyc":
-        return ask(engines.pyc(store), image)
     if name == FILTER:
-        answers = ask(engines.pyc(store), image, "--security-opt", "seccomp=docker")
-        return {key: answers[key] for key in OF_THE_FILTER}
-    if name == "docker":
-        with engines.dockerd(store) as (_, call):
-            return ask(call, image, "--ulimit", "nofile=1024:4096")
-    settings = f"{store}/containers.conf"
-    with open(settings, "w") as file:
-        file.write('[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n')
-    apart = ["unshare", "-m", "--propagation", "private", "sh", "-c",
-             'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"', "sh"]  # fmt: skip
-    words = [*apart, *engines.podman(store), "--cgroup-manager", "cgroupfs"]
-    return ask(words, image, env={"CONTAINERS_CONF": settings})
+        with peers.pyc(store) as engine:
+            answers = ask(engine, image, "--security-opt", "seccomp=docker")
+            return {key: answers[key] for key in OF_THE_FILTER}
+    with {"pyc": peers.pyc, "docker": peers.docker, "podman": peers.podman}[name](store) as engine:
+        if name == "podman":  # its crun refuses a host with both versions of cgroups
+            engine = engine._replace(argv=peers.apart(engine.argv, network=False))
+        return ask(engine, image)
 
 
 def table(answers: dict[str, dict[str, int]]) -> list[str]:

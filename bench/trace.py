@@ -7,39 +7,63 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from bench.measure import OURS, Case, Failed, Table
-from bench.peers import IMAGE, Stage
+from bench.measure import OURS, Case, Failed, Table, last_words
+from bench.peers import PYC
+from bench.stage import IMAGE, Stage
 from bench.starts import NONE
 
 TRACED = os.path.join(os.path.dirname(os.path.realpath(__file__)), "traced.py")
-COMMAND, INSIDE = "pyc run", "inside Python"
-TOP = 12
+ALONE, BRIDGED, INSIDE = "pyc run, network none", "pyc run, bridge", "inside Python"
+COMMANDS = {ALONE: ("run", "--rm", *NONE, IMAGE, "true"), BRIDGED: ("run", "--rm", IMAGE, "true")}
+DEAREST = 12
+
+AVOIDED = ("requests", "pyroute2", "rich.console", "click", "asyncio", "subprocess", "dataclasses", "pathlib",
+           "socket", "typing", "json", "re", "enum", "signal", "contextlib")  # fmt: skip
+"""What programs like this one load, and most likely this one at some time did."""
+
+Samples = dict[str, dict[str, list[float]]]
+"""Row -> column -> milliseconds."""
 
 Mark = tuple[str, int, int]
 """A phase, when it ended, and how long imports had taken by then, in nanoseconds."""
 
 
-def measure(stage: Stage, rounds: int) -> list[Table]:
+def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """The phases of a start from the command line and from inside Python, its steps, and its imports."""
-    engine = stage.engines[OURS]
-    words = [*engine.argv[1:], "run", "--rm", *NONE, IMAGE, "true"]
-    phases: dict[str, dict[str, list[float]]] = {COMMAND: {}, INSIDE: {}}
-    steps: dict[str, list[float]] = {}
-    for _ in range(rounds + 1):
-        collect(phases[COMMAND], command_line(stage, words))
-        for title, spent in step_times(stage, words).items():
-            steps.setdefault(title, []).append(spent)
-    for one in inside(stage, engine.argv, rounds):
-        collect(phases[INSIDE], one)
-    return [_phases(phases), _steps(steps), _imports(words)]
+    ours = stage.engines[OURS].argv[1:]
+    phases: Samples = {}
+    steps: Samples = {}
+    for number in range(-1, rounds):
+        for name, words in COMMANDS.items():
+            one = command_line(stage, [*ours, *words])
+            told = step_times(stage, [*ours, *words])
+            if number >= 0:
+                collect(phases, name, one)
+                collect(steps, name, told)
+    for one in inside(stage, ours, rounds):
+        collect(phases, INSIDE, one)
+    phases["all of it"] = phases.pop("all of it")  # the last row
+    yield _table("trace", "One start, phase by phase", (*COMMANDS, INSIDE), phases)
+    title = "The steps of the plan in the kernel, waits and parallel work included"
+    yield _table("steps", title, tuple(COMMANDS), steps)
+    loaded = imports([*ours, *COMMANDS[ALONE]], max(2, rounds // 4))
+    yield _imports(loaded)
+    yield _avoided(loaded, max(2, rounds // 4))
 
 
-def collect(found: dict[str, list[float]], one: dict[str, float]) -> None:
-    """Add one start's phases."""
-    for phase, spent in one.items():
-        found.setdefault(phase, []).append(spent)
+def collect(found: Samples, column: str, one: Mapping[str, float]) -> None:
+    """Add what was seen in one start."""
+    for row, took in one.items():
+        found.setdefault(row, {}).setdefault(column, []).append(took)
+
+
+def _table(name: str, title: str, columns: tuple[str, ...], found: Samples) -> Table:
+    return Table(name, title, columns, [Case(row, "ms", samples) for row, samples in found.items()])
+
+
+# ---- phases and steps
 
 
 def _traced(stage: Stage, how: str, *words: str) -> list[list[str]]:
@@ -47,7 +71,7 @@ def _traced(stage: Stage, how: str, *words: str) -> list[list[str]]:
     argv = [sys.executable, "-P", TRACED, how, path, *words]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        raise Failed(f"{TRACED} {how} exited {done.returncode}: {done.stderr.strip()[-300:]}")
+        raise Failed(f"{TRACED} {how} exited {done.returncode}: {last_words(done.stderr)}")
     with open(path) as file:
         return [line.split("\t") for line in file.read().splitlines()]
 
@@ -61,9 +85,9 @@ def command_line(stage: Stage, words: list[str]) -> dict[str, float]:
     return spent(marks, began) | {"exit": (ended - marks[-1][1]) / 1e6, "all of it": (ended - began) / 1e6}
 
 
-def inside(stage: Stage, argv: list[str], count: int) -> Iterator[dict[str, float]]:
+def inside(stage: Stage, ours: list[str], count: int) -> Iterator[dict[str, float]]:
     """Phase -> milliseconds of each start in one process; the first two, which import and fill caches, are left out."""
-    rows = _traced(stage, "inside", argv[2], argv[4], IMAGE, str(count + 2))
+    rows = _traced(stage, "inside", ours[1], ours[3], IMAGE, str(count + 2))
     marks = [(phase, int(at), int(imported)) for phase, at, imported in rows]
     begins = [number for number, mark in enumerate(marks) if mark[0] == "begin"]
     for begin, end in list(zip(begins, [*begins[1:], len(marks)], strict=True))[2:]:
@@ -94,36 +118,40 @@ def step_times(stage: Stage, words: list[str]) -> dict[str, float]:
     return found
 
 
-# ---- tables
+# ---- imports
 
 
-def _phases(found: dict[str, dict[str, list[float]]]) -> Table:
-    titles = list(dict.fromkeys([*found[COMMAND], *found[INSIDE]]))
-    titles.sort(key=lambda title: title == "all of it")
-    cases = [
-        Case(title, "ms", {name: each[title] for name, each in found.items() if title in each}) for title in titles
-    ]
-    return Table("trace", "One start, phase by phase", (COMMAND, INSIDE), cases)
-
-
-def _steps(found: dict[str, list[float]]) -> Table:
-    cases = [Case(title, "ms", {COMMAND: times}) for title, times in found.items()]
-    return Table("steps", "The steps of the plan in the kernel, waits and parallel work included", (COMMAND,), cases)
-
-
-def _imports(words: list[str], rounds: int = 3) -> Table:
-    """What one command imports, each module's own time: the most expensive, and the others together."""
-    program = os.path.join(os.path.dirname(sys.executable), "pyc")
-    times: dict[str, list[float]] = {}
+def imports(words: list[str], rounds: int) -> dict[str, list[float]]:
+    """Module -> milliseconds of its own, for all that one command imports."""
+    found: dict[str, list[float]] = {}
     for _ in range(rounds):
-        argv = [sys.executable, "-X", "importtime", program, *words]
+        argv = [sys.executable, "-X", "importtime", PYC, *words]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         for line in done.stderr.splitlines():
             own, _, name = line.removeprefix("import time:").partition("|")
             if line.startswith("import time:") and own.strip().isdigit():
-                times.setdefault(name.rpartition("|")[2].strip(), []).append(int(own) / 1000)
-    ranked = sorted(times, key=lambda name: -sorted(times[name])[len(times[name]) // 2])
-    cases = [Case(f"`{name}`", "ms", {COMMAND: times[name]}) for name in ranked[:TOP]]
-    others = [sum(column) for column in zip(*(times[name] for name in ranked[TOP:]), strict=False)]
-    cases.append(Case(f"{len(ranked) - TOP} others", "ms", {COMMAND: others}))
-    return Table("imports", "What is imported, by its own time (measuring doubles it)", (COMMAND,), cases)
+                found.setdefault(name.rpartition("|")[2].strip(), []).append(int(own) / 1000)
+    return found
+
+
+def _imports(found: dict[str, list[float]]) -> Table:
+    """The dearest, and the others together."""
+    ranked = sorted(found, key=lambda name: -sorted(found[name])[len(found[name]) // 2])
+    cases = [Case(f"`{name}`", "ms", {ALONE: found[name]}) for name in ranked[:DEAREST]]
+    others = [sum(column) for column in zip(*(found[name] for name in ranked[DEAREST:]), strict=False)]
+    cases.append(Case(f"{len(ranked) - DEAREST} others", "ms", {ALONE: others}))
+    return Table("imports", "What is imported, by its own time (measuring doubles it)", (ALONE,), cases)
+
+
+def _avoided(loaded: Mapping[str, object], rounds: int) -> Table:
+    """What a start does not load, and how long a new interpreter takes for it, with all that it imports in turn."""
+    program = "import sys, time; began = time.perf_counter(); __import__(sys.argv[1]); "
+    program += "print((time.perf_counter() - began) * 1e3)"
+    found: Samples = {}
+    for name in AVOIDED:
+        for _ in range(rounds if name not in loaded else 0):
+            done = subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True)
+            if done.returncode:
+                raise Failed(f"importing {name}: {last_words(done.stderr)}")
+            collect(found, "its import", {f"`{name}`": float(done.stdout)})
+    return _table("avoided", "What is not imported", ("its import",), found)

@@ -45,34 +45,52 @@ def mark(phase: str, at: int = 0) -> None:
     lines.append(f"{phase}\t{at or perf_counter_ns()}\t{_imported}")
 
 
-def ends(owner: Any, name: str, phase: str, *, first: bool = False) -> None:
-    """``phase`` ends when the function ``owner.name`` returns, or with ``first`` when it is called."""
+def ends(owner: Any, name: str, phase: str, when: str) -> None:
+    """``phase`` ends when the function ``owner.name`` is called, or has returned."""
     function = getattr(owner, name)
 
     def wrapped(*arguments: Any, **more: Any) -> Any:
-        if first:
+        if when == CALLED:
             mark(phase)
         result = function(*arguments, **more)
-        if not first:
+        if when == RETURNED:
             mark(phase)
         return result
 
     setattr(owner, name, wrapped)
 
 
-def watch(runs: Any) -> None:
-    """Note the phases of a start; ``runs`` is the module that makes the container."""
-    from pycontainer.core import kernel, performer
-    from pycontainer.engine import foreground, start
+CALLED, RETURNED = "called", "returned"
+STATE = "state: image, name, directory, spec"
+WAIT = "wait: the program, and the monitor's end"
 
-    ends(runs, "require_root", "command line", first=True)
-    ends(runs, "create", "state: image, name, directory, spec")
-    ends(start, "plan_for", "plan: the steps")
-    ends(performer, "encode", "plan: descriptors, bytes")
-    ends(kernel, "spawn", "the performer's birth")
-    ends(performer.Performance, "wait_started", "kernel: up to execve")
-    ends(foreground, "leave", "program, and the monitor's end", first=True)
-    ends(foreground, "leave", "removal")
+PHASES = (
+    # Where it is, a function or a method, and the phase that ends when it is CALLED or has RETURNED.
+    # A command has some in its own module; inside Python they are taken from where they are made.
+    (("pycontainer.engine.run", "pycontainer.engine.privilege"), "require_root", "command line", CALLED),
+    (("pycontainer.engine.run", "pycontainer.engine.create"), "create", STATE, RETURNED),
+    (("pycontainer.engine.start",), "_network", "state: the network", RETURNED),
+    (("pycontainer.engine.start",), "plan_for", "plan: the steps", RETURNED),
+    (("pycontainer.core.performer",), "encode", "plan: descriptors, bytes", RETURNED),
+    (("pycontainer.core.kernel",), "spawn", "the performer's birth", RETURNED),
+    (("pycontainer.core.performer",), "Performance.wait_started", "kernel: up to execve", RETURNED),
+    (("pycontainer.engine.foreground",), "leave", WAIT, CALLED),
+    (("pycontainer.engine.foreground",), "leave", "removal", RETURNED),
+)
+
+
+def watch() -> None:
+    """Note the phases of a start."""
+    for modules, path, phase, when in PHASES:
+        for module in modules:
+            ends(*found(module, path), phase, when)
+
+
+def found(module: str, path: str) -> tuple[Any, str]:
+    """Whose attribute ``path`` of a module is, and what it is called there."""
+    __import__(module)
+    owner, _, name = path.rpartition(".")
+    return (getattr(sys.modules[module], owner) if owner else sys.modules[module]), name
 
 
 def tell_steps() -> None:
@@ -102,13 +120,12 @@ def command_line(how: str, arguments: list[str]) -> None:
     from pycontainer import modules
 
     modules.use()
-    import pycontainer.engine.run
     from pycontainer.cli import call
 
     if how == "steps":
         tell_steps()
     else:
-        watch(pycontainer.engine.run)
+        watch()
     if code := call(arguments):
         raise SystemExit(code)
 
@@ -116,27 +133,13 @@ def command_line(how: str, arguments: list[str]) -> None:
 def inside(root: str, runroot: str, image: str, count: str) -> None:
     """The same from Python; the first start, which imports, is one of them."""
     import pycontainer
-    from pycontainer.engine import create, privilege
     from pycontainer.engine.options import Roots
 
-    watch(_Both(privilege, create))  # run_captured takes each from its own module
+    watch()
     for _ in range(int(count)):
         mark("begin")
         pycontainer.run(image, ["true"], network="none", pull="never", roots=Roots(root, runroot))
         mark("end")
-
-
-class _Both:
-    """Two modules as one owner of what is wrapped."""
-
-    def __init__(self, *modules: Any) -> None:
-        object.__setattr__(self, "modules", modules)
-
-    def __getattr__(self, name: str) -> Any:
-        return next(getattr(module, name) for module in self.modules if hasattr(module, name))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(next(module for module in self.modules if hasattr(module, name)), name, value)
 
 
 def main(how: str, path: str, *arguments: str) -> None:
