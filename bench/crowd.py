@@ -9,7 +9,8 @@ from functools import partial
 
 from bench import peers
 from bench.measure import OURS, Case, Failed, Once, Table, at_once, available, command, turns
-from bench.peers import Engine, field
+from bench.peers import Engine
+from bench.processes import field, neighbours, pss, ticks
 from bench.stage import IMAGE, Stage
 from bench.starts import FLOOR, NONE, SLEEP, floor, inside
 
@@ -81,7 +82,7 @@ def _idle(stage: Stage) -> list[Case]:
         time.sleep(SETTLE)
         found = monitors(engine)
         memory[name] = [size for pid in found if (size := pss(pid))]
-        threads[name] = [field(f"/proc/{pid}/status", "Threads") for pid in found]
+        threads[name] = [field(pid, "status", "Threads") for pid in found]
         daemons[name] = [sum(map(pss, servants(engine))) / 1024]
         peers.clear(engine)
     return [
@@ -91,34 +92,20 @@ def _idle(stage: Stage) -> list[Case]:
     ]
 
 
-def neighbours(pid: int | str) -> Iterator[tuple[int, str]]:
-    """The processes in the mount namespace of ``pid``, each with the name of its program as it gives it."""
-    where = os.readlink(f"/proc/{pid}/ns/mnt")
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/cmdline") as file:
-                name = os.path.basename(file.read().split("\0")[0])
-            if os.readlink(f"/proc/{entry}/ns/mnt") == where:
-                yield int(entry), name
-        except OSError:
-            continue
-
-
 def monitors(engine: Engine) -> list[int]:
     """The processes that stay with the containers of ``engine``."""
-    return [pid for pid, name in neighbours(engine.daemon or "self") if name.startswith(engine.monitor)]
+    return [pid for pid, words in neighbours(engine.daemon or "self") if _is_monitor(engine, words)]
 
 
 def servants(engine: Engine) -> list[int]:
     """The daemon, and what it has started for all containers."""
     if not engine.daemon:
         return []
-    return [pid for pid, name in neighbours(engine.daemon) if not name.startswith(engine.monitor)]
+    return [pid for pid, words in neighbours(engine.daemon) if not _is_monitor(engine, words)]
 
 
-def pss(pid: int) -> float:
-    """KiB of a process, each shared page divided among those that share it; 0 if it has ended."""
-    return field(f"/proc/{pid}/smaps_rollup", "Pss")
+def _is_monitor(engine: Engine, words: list[str]) -> bool:
+    return os.path.basename(words[0]).startswith(engine.monitor)
 
 
 # ---- five hundred
@@ -149,16 +136,6 @@ def _alive(engine: Engine) -> list[Case]:
         Case("ps --quiet", "ms", {OURS: [listed_in]}),
         Case("rm --force of all", "s", {OURS: [removed_in / 1000]}),
     ]
-
-
-def ticks(pid: int) -> int:
-    """Processor time of a process so far, in clock ticks."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
 
 
 def _timed(engine: Engine, *words: str) -> tuple[float, str]:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from bench import peers
-from bench.crowd import monitors, pss
+from bench.crowd import monitors
 from bench.measure import OURS, Case, Once, Table, at_once, milliseconds, turns
 from bench.peers import Engine
+from bench.processes import pss
 from bench.stage import IMAGE, Stage
 from bench.starts import NONE, inside
 from images import build

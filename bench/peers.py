@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import NamedTuple
 
 from bench.measure import Failed, Once, command, last_words, milliseconds
+from bench.processes import field
 
 UNIFIED = "/sys/fs/cgroup/unified"
 PYC = os.path.join(os.path.dirname(sys.executable), "pyc")
@@ -59,6 +60,11 @@ class Engine(NamedTuple):
         """The milliseconds of its command."""
         return milliseconds(self.command(*words, terminal=terminal))
 
+    def remove(self, *containers: str) -> None:
+        """Kill and remove containers; podman would first wait ten seconds for each."""
+        at_once = ("--time", "0") if self.name == "podman" else ()
+        self("rm", "--force", *at_once, *containers)
+
     def taken(self, *words: str) -> tuple[float, float]:
         """Run its command: seconds, and MiB of memory at the peak of the process that does the work."""
         environment, began = {**os.environ, **self.env}, time.perf_counter()
@@ -80,7 +86,7 @@ class Engine(NamedTuple):
             said = process.communicate()[1]
         if process.returncode:
             raise Failed(f"{self.name} {words[0]}: {last_words(said)}")
-        return seconds, (field(f"/proc/{self.daemon}/status", "VmHWM") if self.daemon else peak) / 1024
+        return seconds, (field(self.daemon, "status", "VmHWM") if self.daemon else peak) / 1024
 
 
 def _peak_until_end(pid: int) -> float:
@@ -88,19 +94,10 @@ def _peak_until_end(pid: int) -> float:
     peak, end = 0.0, os.pidfd_open(pid)
     try:
         while not select.select([end], [], [], LOOK / 1000)[0]:
-            peak = max(peak, field(f"/proc/{pid}/status", "VmHWM"))
+            peak = max(peak, field(pid, "status", "VmHWM"))
     finally:
         os.close(end)
     return peak
-
-
-def field(path: str, name: str) -> float:
-    """The number after ``name`` in a file of /proc; 0 if the process has ended."""
-    try:
-        with open(path) as file:
-            return next(float(line.split()[1]) for line in file if line.startswith(name + ":"))
-    except (OSError, StopIteration):
-        return 0.0
 
 
 # ---- the engines
@@ -180,7 +177,7 @@ def save(engine: Engine, image: str, name: str, path: str) -> None:
 def clear(engine: Engine) -> None:
     """Remove all its containers."""
     if listed := engine("ps", "-aq").split():
-        engine("rm", "-f", *listed)
+        engine.remove(*listed)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from functools import cached_property, partial
 from bench import peers
 from bench.measure import OURS, Failed, available, command
 from bench.peers import Engine, installed
+from bench.processes import end_all
 from images import build
 
 IMAGE = "bench:latest"
@@ -28,7 +29,7 @@ _OVERLAYS = "".join(
     for name, path in (("run", "run"), ("lib", "var/lib"))
 )
 _SETUP = f"ip address add {ADDRESS}/32 dev lo; mount -t tmpfs tmpfs /mnt; {_OVERLAYS}"
-PARENTS = ("docker", "libpod_parent/conmon", "libpod_parent")  # cgroups that peers make for all of their containers
+PARENTS = ("docker", "libpod_parent")  # cgroups that peers make for all of their containers
 _INSIDE = "PYC_BENCH_INSIDE"
 
 
@@ -130,6 +131,7 @@ def stage() -> Iterator[Stage]:
             with ExitStack() as stack:
                 yield Stage(scratch, stack)
         finally:
+            end_all(scratch)
             peers.unmount_below(scratch)
             for path in parents():
                 if path not in earlier:
@@ -138,6 +140,6 @@ def stage() -> Iterator[Stage]:
 
 
 def parents() -> list[str]:
-    """The cgroups of peers, innermost first, in each hierarchy."""
+    """The cgroups of peers in each hierarchy, innermost first."""
     tops = ["/sys/fs/cgroup", *(entry.path for entry in os.scandir("/sys/fs/cgroup") if entry.is_dir())]
-    return [path for top in tops for name in PARENTS if os.path.isdir(path := f"{top}/{name}")]
+    return [path for top in tops for name in PARENTS for path, _, _ in os.walk(f"{top}/{name}", topdown=False)]

@@ -70,7 +70,7 @@ def _detached(stage: Stage, rounds: int) -> Case:
         def start() -> None:
             started.append(engine("run", "--detach", *NONE, *SLEEP))
 
-        return milliseconds(start, lambda: engine("rm", "--force", started.pop()))
+        return milliseconds(start, lambda: engine.remove(started.pop()))
 
     contestants = {name: contestant(engine) for name, engine in stage.engines.items()}
     return turns("run --detach --network none", "ms", contestants, rounds, absent=stage.absent)
@@ -129,4 +129,4 @@ def sleepers(stage: Stage) -> Iterator[dict[str, str]]:
         yield containers
     finally:
         for name, container in containers.items():
-            stage.engines[name]("rm", "--force", container)
+            stage.engines[name].remove(container)

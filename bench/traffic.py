@@ -75,7 +75,7 @@ def _flood(engine: Engine) -> Once:
         container = engine("run", "--detach", *options, IMAGE, "sh", "-c", SCRIPT)
         engine("wait", container)
         seconds = time.perf_counter() - began
-        engine("rm", "--force", container)
+        engine.remove(container)
         return LOG_MB / seconds
 
     return once
@@ -118,7 +118,7 @@ def _server(engine: Engine) -> Iterator[str]:
     try:
         yield container
     finally:
-        engine("rm", "--force", container)
+        engine.remove(container)
 
 
 @contextmanager
