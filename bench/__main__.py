@@ -17,9 +17,10 @@ import traceback
 from types import FrameType, ModuleType
 
 from bench import crowd, growth, images, listing, machine, pull, report, runtime, starts, trace, traffic
-from bench.measure import Failed, Table
+from bench.measure import Failed, Table, last_words
 from bench.report import Report
-from bench.stage import Stage, go_apart, stage
+from bench.stage import Stage, go_apart, is_apart, stage
+from images import build
 
 SECTIONS: dict[str, ModuleType] = {
     module.__name__.removeprefix("bench."): module
@@ -52,6 +53,17 @@ def options(arguments: list[str]) -> argparse.Namespace:
     if (found.sections or not found.source) and os.geteuid() != 0:
         parser.error("containers need root")
     return found
+
+
+def build_images(names: list[str]) -> None:
+    """Build what the sections need while there is a network; who needs what can't be built will miss it."""
+    for image in dict.fromkeys(
+        ["busybox", *(image for name in names for image in getattr(SECTIONS[name], "IMAGES", ()))]
+    ):
+        try:
+            build.layout(image)
+        except build.RecipeError as error:
+            tell(f"image {image}: {last_words(str(error))}")
 
 
 def measured(names: list[str], rounds: int) -> Report:
@@ -107,11 +119,14 @@ def main(arguments: list[str]) -> int:
             return 2
     found = earlier
     if asked.sections or earlier is None:
-        go_apart("bench", arguments)
+        names = asked.sections or list(SECTIONS)
+        if not is_apart():
+            build_images(names)
+            go_apart("bench", arguments)
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup(1) asks for
                 signal.signal(each, end)
-        found = measured(asked.sections or list(SECTIONS), asked.rounds)
+        found = measured(names, asked.rounds)
         if earlier is not None:
             found = report.merged(earlier, found)
     assert found is not None

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 
-from bench.measure import OURS, Case, Failed, Once, Table, available, turns
+from bench.measure import OURS, Case, Failed, Once, Table, available, last_words, turns
 from bench.peers import Engine, installed, save
 from bench.pull import OPENERS, ROOM, registry
 from bench.stage import Stage
 from images import build
 
+IMAGES = ("debian",)
 NAME = "localhost/bench:latest"
 SKOPEO = "skopeo"
 ENGINES = (OURS, "podman", "docker")
@@ -30,7 +31,7 @@ def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     try:
         layout = f"oci:{build.layout('debian')}:latest"
     except build.RecipeError as error:
-        raise Failed(str(error)) from error
+        raise Failed(last_words(str(error))) from error
     with ExitStack() as stack:
         directory = stack.enter_context(stage.fresh(ROOM))
         archive = _archive(directory, layout)

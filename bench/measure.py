@@ -207,7 +207,7 @@ def command(argv: list[str], *, env: Mapping[str, str] | None = None, terminal: 
     actions = [(os.POSIX_SPAWN_DUP2, each, number) for number, each in enumerate((stdio, stdio, errors))]
 
     def run() -> None:
-        pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions)
+        pid = os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=[signal.SIGPIPE])
         try:
             code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         except BaseException:  # we are interrupted: it is not to go on without us

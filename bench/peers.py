@@ -23,6 +23,7 @@ from typing import NamedTuple
 from bench.measure import Failed, Once, command, last_words, milliseconds
 from bench.processes import field
 
+ADDRESS = "198.51.100.1"  # an address of "the host" that is not loopback (RFC 5737), for published ports
 UNIFIED = "/sys/fs/cgroup/unified"
 PYC = os.path.join(os.path.dirname(sys.executable), "pyc")
 ULIMITS = '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n'
@@ -201,7 +202,8 @@ def apart(argv: Sequence[str], *, network: bool = True, setup: str = "") -> list
     Debian's crun refuses a host with both versions of cgroups: in there it sees only one.
     """
     namespaces = ["--mount", "--propagation", "private", *(["--net"] if network else [])]
-    script = f"umount {UNIFIED} 2>/dev/null; {'ip link set lo up; ' if network else ''}{setup}" + 'exec "$@"'
+    links = f"ip link set lo up; ip address add {ADDRESS}/32 dev lo; " if network else ""
+    script = f"umount {UNIFIED} 2>/dev/null; {links}{setup}" + 'exec "$@"'
     return ["unshare", *namespaces, "sh", "-c", script, "sh", *argv]
 
 

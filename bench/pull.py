@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench import peers
-from bench.measure import OURS, Failed, Several, Table, turns_of
+from bench.measure import OURS, Failed, Several, Table, last_words, turns_of
 from bench.peers import Engine, Opener
 from bench.stage import Stage
 from images.build import RecipeError
 from images.registry import Registry, RegistryDown
 
+IMAGES = ("big", "busybox")
 ROOM = "/dev/shm"
 ONE_WORKER = "one worker"
 OPENERS: dict[str, Opener] = {
@@ -42,7 +43,7 @@ def measure(stage: Stage, rounds: int) -> Iterator[Table]:
         try:
             big, small = served.publish("big"), served.publish("busybox")
         except (RecipeError, RegistryDown) as error:
-            raise Failed(str(error)) from error
+            raise Failed(last_words(str(error))) from error
         anew = {name: _pull(stage, name, f"{big}:latest") for name in OPENERS}
         in_ten = {name: _pull(stage, name, f"{big}:ten") for name in OPENERS}
         in_ten[ONE_WORKER] = _pull_by_one(stage, f"{big}:ten")
@@ -98,7 +99,7 @@ def registry(stage: Stage, place: str = "") -> Iterator[Registry]:
         try:
             served = Registry(directory).__enter__()
         except RegistryDown as error:
-            raise Failed(str(error)) from error
+            raise Failed(last_words(str(error))) from error
         try:
             yield served
         finally:

@@ -22,21 +22,23 @@ from bench.processes import end_all
 from images import build
 
 IMAGE = "bench:latest"
-ADDRESS = "198.51.100.1"  # an address of "the host" that is not loopback (RFC 5737), for published ports
 _OVERLAYS = "".join(
     f"mkdir -p /mnt/{name}/upper /mnt/{name}/work; mount -t overlay overlay "
     f"-o lowerdir=/{path},upperdir=/mnt/{name}/upper,workdir=/mnt/{name}/work /{path}; "
     for name, path in (("run", "run"), ("lib", "var/lib"))
 )
-_SETUP = f"ip address add {ADDRESS}/32 dev lo; mount -t tmpfs tmpfs /mnt; {_OVERLAYS}"
+_SETUP = f"mount -t tmpfs tmpfs /mnt; {_OVERLAYS}"
 PARENTS = ("docker", "libpod_parent")  # cgroups that peers make for all of their containers
 _INSIDE = "PYC_BENCH_INSIDE"
 
 
+def is_apart() -> bool:
+    """Whether this process is in namespaces of its own already."""
+    return _INSIDE in os.environ
+
+
 def go_apart(module: str, arguments: list[str]) -> None:
-    """Replace this process by itself in namespaces of its own, unless that has happened."""
-    if os.environ.get(_INSIDE):
-        return
+    """Replace this process by itself in namespaces of its own."""
     environment = {**os.environ, _INSIDE: "1"}
     environment["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or a module that has changed is compiled at each start

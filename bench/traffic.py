@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from bench.measure import OURS, Case, Failed, Once, Table, available, command, last_words, turns
-from bench.peers import Engine, installed
-from bench.stage import ADDRESS, IMAGE, Stage
+from bench.peers import ADDRESS, Engine, installed
+from bench.stage import IMAGE, Stage
 from bench.starts import NONE
 
 HOST = "host"
