@@ -23,8 +23,8 @@ COLOURS = {
     "host": "#4b5563",
     "one worker": "#93c5fd",
 }
-SERIES = ("#2563eb", "#9333ea", "#0d9488", "#d97706", "#db2777", "#65a30d", "#0891b2", "#b91c1c", "#7c3aed", "#ca8a04",
-          "#059669", "#4b5563", "#f472b6", "#38bdf8")  # fmt: skip
+SERIES = ("#2563eb", "#9333ea", "#0d9488", "#d97706", "#db2777", "#65a30d", "#0891b2", "#b91c1c", "#1e3a8a", "#eab308",
+          "#34d399", "#4b5563", "#f9a8d4", "#38bdf8")  # fmt: skip
 STYLE = (
     f"text{{font:13px system-ui,'Segoe UI','DejaVu Sans',sans-serif;fill:{INK}}}"
     f".h{{font-size:16px;font-weight:600}}.s{{font-size:12px;fill:{SOFT}}}.b{{font-weight:600}}"
@@ -171,7 +171,7 @@ def _factor(case: Case, name: str) -> float:
 
 def stack(title: str, explanation: str, table: Table, phases: Sequence[str]) -> str:
     """For each column of a table a bar made of its rows' medians, one after the other."""
-    canvas, left, right, thick = Canvas(title, explanation), 180.0, 80.0, 30.0
+    canvas, left, right, thick = Canvas(title, explanation), 200.0, 80.0, 30.0
     cases = [case for name in phases if (case := table.case(name)) is not None]
     totals = {name: sum(case.median(name) for case in cases if name in case.samples) for name in table.columns}
     scale = (WIDTH - left - right) / max(totals.values())
@@ -187,7 +187,7 @@ def stack(title: str, explanation: str, table: Table, phases: Sequence[str]) -> 
         canvas.text(x + 8, canvas.y + 20, f"{figure(totals[name])} ms", "s")
         canvas.y += thick + 12
     canvas.y += 10
-    columns = [left + 320 + 110 * number for number in range(len(table.columns))]
+    columns = [left + 350 + 110 * number for number in range(len(table.columns))]
     for x, name in zip(columns, table.columns, strict=True):
         canvas.text(x + 30, canvas.y, name.removeprefix("pyc run, "), "s e")
     canvas.y += 20
@@ -208,11 +208,9 @@ def curves(title: str, explanation: str, tables: Sequence[Table]) -> str:
     """A panel for each table, its columns from left to right, a curve for each of its cases; each on its own scale."""
     canvas, gap, height = Canvas(title, explanation), 56.0, 150.0
     width = (WIDTH - 40 - gap) / 2
-    for number, table in enumerate(tables):
-        x = 20 + (number % 2) * (width + gap)
-        bottom = _panel(canvas, table, x, canvas.y, width, height)
-        if number % 2 or table is tables[-1]:
-            canvas.y = bottom
+    for number in range(0, len(tables), 2):
+        pair = zip((20, 20 + width + gap), tables[number : number + 2], strict=False)
+        canvas.y = max(_panel(canvas, table, x, canvas.y, width, height) for x, table in pair)
     return canvas.drawn()
 
 

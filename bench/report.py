@@ -280,7 +280,12 @@ def phases(report: Report) -> str:
 
 def growth(report: Report) -> str:
     """How cost grows."""
-    tables = [table for table in report.tables if table.name.startswith("growth-") and table.cases]
+    tables = []
+    for table in (table for table in report.tables if table.name.startswith("growth-")):
+        pulls = [case for case in table.cases if case.title.startswith("pull")]  # of another order: a panel of its own
+        starts = [case for case in table.cases if case not in pulls]
+        tables += [table._replace(cases=starts)] if starts else []
+        tables += [table._replace(title=f"A pull {table.title.lower()}", cases=pulls)] if pulls else []
     return plot.curves("How cost grows", "Medians, and the middle eight of ten samples.", tables) if tables else ""
 
 

@@ -107,13 +107,13 @@ def inside(engine: Engine, *words: str, **options: Any) -> Callable[[], None]:
 
 def floor(stage: Stage) -> list[str]:
     """What the kernel alone takes for a container with a network namespace."""
-    return [stage.plain, "--net", stage.rootfs, "true"]
+    return [stage.plain, "--net", stage.rootfs, "/bin/true"]
 
 
 def bwrap(stage: Stage) -> list[str]:
     """What only separates, without an image, a network or a cgroup."""
     ways = ["--unshare-all", "--ro-bind", stage.rootfs, "/", "--proc", "/proc", "--dev", "/dev"]
-    return [installed("bwrap"), *ways, "true"]
+    return [installed("bwrap"), *ways, "/bin/true"]
 
 
 def one(argv: list[str]) -> Once:
