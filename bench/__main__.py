@@ -128,7 +128,7 @@ def main(arguments: list[str]) -> int:
                 signal.signal(each, end)
         found = measured(names, asked.rounds)
         if earlier is not None:
-            found = report.merged(earlier, found)
+            found = report.merged(earlier, found, names)
     assert found is not None
     report.show(found)
     if asked.json:

@@ -27,7 +27,7 @@ Push = Callable[[str], float]
 
 def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """From stores that have the image, into an empty one."""
-    few = max(1, rounds // 7)
+    few = max(1, rounds // 6)
     try:
         layout = f"oci:{build.layout('debian')}:latest"
     except build.RecipeError as error:

@@ -38,7 +38,7 @@ PULL = {
 
 def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """502 MB in one layer, in ten, and 2 MB that are here already."""
-    few = max(1, rounds // 7)
+    few = max(1, rounds // 6)
     with registry(stage) as served:
         try:
             big, small = served.publish("big"), served.publish("busybox")

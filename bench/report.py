@@ -67,13 +67,14 @@ class Report(NamedTuple):
         return found.case(title) if found else None
 
 
-def merged(old: Report, new: Report) -> Report:
-    """``new`` in the place of what ``old`` had of it, and the machine that says so."""
+def merged(old: Report, new: Report, sections: list[str]) -> Report:
+    """``new``, which is of these sections, in the place of what ``old`` had of it, and the machine that says so."""
     anew = {table.name: table for table in new.tables}
     tables = [anew.pop(table.name, table) for table in old.tables] + list(anew.values())
     names = ", ".join(table.name for table in new.tables)
     machine = {**old.machine, "measured again": f"{time.strftime('%Y-%m-%d')}, load {new.machine['load']}: {names}"}
-    return Report(machine, old.rounds, tables, new.failures)
+    failures = {name: why for name, why in old.failures.items() if name not in sections}
+    return Report(machine, old.rounds, tables, failures | dict(new.failures))
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:

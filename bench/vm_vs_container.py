@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bench.processes import pss
 from images import build
 from tests.vm.image import image
 from tests.vm.machine import accelerator
@@ -108,14 +109,8 @@ def container(pyc: list[str], name: str) -> Running:
 def measure(name: str, disk: int, more: int, start: Callable[[int], Running], count: int) -> Kind:
     """Start ``count`` of them, one after the other, and look at them while they all run."""
     running = [start(number) for number in range(count)]
-    memory = statistics.mean(sum(map(memory_of, each.pids)) for each in running)
+    memory = statistics.mean(sum(map(pss, each.pids)) * 1024 for each in running)
     return Kind(name, disk, more, memory, statistics.median(each.seconds for each in running), int(free() / memory))
-
-
-def memory_of(pid: int) -> int:
-    """Bytes, each shared page divided among those that share it (proc_pid_smaps(5))."""
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
 
 
 def free() -> int:

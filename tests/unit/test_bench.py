@@ -126,12 +126,12 @@ def test_a_report_says_who_is_missing_and_what_failed_once() -> None:
 
 
 def test_what_is_measured_again_takes_its_place_and_the_machine_says_so() -> None:
-    old = Report({}, 3, [Table("a", "old", (), []), Table("b", "old", (), [])], {"c": "failed"})
+    old = Report({}, 3, [Table("a", "old", (), []), Table("b", "old", (), [])], {"a": "failed", "c": "failed"})
     new = Report({"load": "0.1"}, 3, [Table("a", "new", (), [])], {})
-    both = report.merged(old, new)
+    both = report.merged(old, new, ["a"])
     assert [(table.name, table.title) for table in both.tables] == [("a", "new"), ("b", "old")]
     assert both.machine["measured again"].endswith("load 0.1: a")
-    assert both.failures == {}
+    assert both.failures == {"c": "failed"}
 
 
 def test_what_was_not_measured_is_not_claimed() -> None:
