@@ -20,7 +20,7 @@ COMMANDS = {ALONE: ("run", "--rm", *NONE, IMAGE, "true"), BRIDGED: ("run", "--rm
 DEAREST = 12
 
 AVOIDED = ("requests", "pyroute2", "rich.console", "click", "asyncio", "subprocess", "dataclasses", "pathlib",
-           "socket", "typing", "json", "re", "enum", "signal", "contextlib")  # fmt: skip
+           "socket", "typing", "json", "re", "enum", "signal", "contextlib", "functools", "collections")  # fmt: skip
 """What programs like this one load, and most likely this one at some time did."""
 
 Samples = dict[str, dict[str, list[float]]]
@@ -143,15 +143,31 @@ def _imports(found: dict[str, list[float]]) -> Table:
     return Table("imports", "What is imported, by its own time (measuring doubles it)", (ALONE,), cases)
 
 
+_IMPORT = """if True:
+    import sys, time
+    began = time.perf_counter()
+    exec(sys.argv[1])
+    print((time.perf_counter() - began) * 1e3)
+"""
+_ONE_FILE = "from pycontainer import modules; modules.use()"
+_OURS = "import pycontainer.cli.run, pycontainer.engine.run"
+
+
 def _avoided(loaded: Mapping[str, object], rounds: int) -> Table:
     """What a start does not load, and how long a new interpreter takes for it, with all that it imports in turn."""
-    program = "import sys, time; began = time.perf_counter(); __import__(sys.argv[1]); "
-    program += "print((time.perf_counter() - began) * 1e3)"
     found: Samples = {}
-    for name in AVOIDED:
-        for _ in range(rounds if name not in loaded else 0):
-            done = subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True)
-            if done.returncode:
-                raise Failed(f"importing {name}: {last_words(done.stderr)}")
-            collect(found, "its import", {f"`{name}`": float(done.stdout)})
-    return _table("avoided", "What is not imported", ("its import",), found)
+    for _ in range(rounds):
+        for name in (name for name in AVOIDED if name not in loaded):
+            collect(found, "takes", {f"import {name}": _taken(f"import {name}")})
+        saved = _taken(_OURS) - _taken(f"{_ONE_FILE}; {_OURS}")
+        collect(found, "takes", {"a file for each module of ours": saved})
+    return _table("avoided", "What is not imported", ("takes",), found)
+
+
+def _taken(code: str) -> float:
+    """Milliseconds that a new interpreter takes for ``code``."""
+    argv = [sys.executable, "-P", "-c", _IMPORT, code]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"{code}: {last_words(done.stderr)}")
+    return float(done.stdout)
