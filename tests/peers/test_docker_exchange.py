@@ -60,6 +60,20 @@ def test_docker_loads_what_we_save_and_we_load_it_back(two: Pyc, docker: Dockerd
     assert fresh("run", "--rm", "busybox:second", "echo", "hello").ok().stdout == "hello\n"
 
 
+def test_we_take_an_image_from_the_daemon_itself(two: Pyc, docker: Dockerd, tmp_path):
+    docker("load", stdin=saved(two, *NAMES))
+    fresh, there = Pyc.beneath(f"{tmp_path}/fresh"), {"DOCKER_HOST": docker.socket}
+    assert fresh("pull", "-q", "docker-daemon:busybox:second", env=there).ok().lines == [
+        "docker.io/library/busybox:second"
+    ]
+    assert ids(fresh, "busybox:second") == ids(two, "busybox:second")
+    said = fresh("run", "--rm", f"docker-daemon:{ids(two, NAMES[2])[0]}", "/bin/busybox", "echo", "hi", env=there)
+    assert said.stdout.endswith("hi\n")
+    assert "has no image nothing" in fresh("pull", "docker-daemon:nothing", env=there).stderr
+    assert "can't reach the docker daemon" in fresh("pull", "docker-daemon:x", env={"DOCKER_HOST": "unix:///x"}).stderr
+    assert "not on this machine" in fresh("pull", "docker-daemon:x", env={"DOCKER_HOST": "tcp://x:1"}).stderr
+
+
 def test_docker_loads_zstd_layers(pyc: Pyc, docker: Dockerd):
     pyc("pull", "-q", f"oci:{build.layout('busybox')}:zstd").ok()
     assert b"localhost/busybox:zstd" in docker("load", stdin=saved(pyc, "localhost/busybox:zstd"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REGISTRY = "docker://"
 """How skopeo and podman say that a name is one of a registry."""
 
-SOURCES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+SOURCES = ("oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "dir:")
 
 
 @contextmanager
