@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 
 from pycontainer.engine import containers, events, filesystem
 from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
-from pycontainer.image.archive import decompressed
+from pycontainer.image.archive import decompressed, of_archive
 from pycontainer.image.extract import IDS, NOBODY, Rules, extract
 from pycontainer.image.pack import Item, archive, portable, walk
 from pycontainer.record import TYPE_CHECKING, Record
@@ -126,7 +126,7 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
             users = filesystem.base_of(container)
             done = extract(root, inside, pieces, Rules(None, links_lead=True, powers=True, base=users))
         except LayerError as error:
-            raise UsageError(f"the archive can't be used: {error.message.replace('the layer', 'it')}") from None
+            raise UsageError(f"the archive can't be used: {of_archive(error)}") from None
     return Copied(pieces.size, done.left_out)
 
 

@@ -90,7 +90,7 @@ class TarFiles:
             self._index(chunks(fd) if source is None else source)
         except LayerError as error:
             self.close()
-            why = error.message.replace("the layer", "it", 1)
+            why = of_archive(error)
             raise ImageError(f"{what} is not an image archive: {why}") from None
         except BaseException:
             self.close()
@@ -310,6 +310,11 @@ class Archive:
         self._stopped = True
 
 
+def of_archive(error: LayerError) -> str:
+    """What the reader of layers says, of an archive."""
+    return error.message.replace("the layer's", "its", 1).replace("the layer", "it", 1)
+
+
 def blob_name(digest: str) -> str:
     """Where an image layout has a blob (image-spec, image-layout.md)."""
     return f"blobs/{digest.replace(':', '/')}"
@@ -370,10 +375,18 @@ def written(fd: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def write_all(fd: int, pieces: Iterator[bytes]) -> None:
-    """Write everything to a file."""
-    for _ in written(fd, pieces):
-        pass
+def write_all(fd: int, pieces: Iterator[bytes], room: int) -> None:
+    """Write everything to a file. Raises StoreError if that is more than ``room`` bytes."""
+    size = 0
+    for piece in written(fd, pieces):
+        size += len(piece)
+        if size > room:
+            raise _no_room(room)
+
+
+def _no_room(room: int) -> StoreError:
+    why = f"the archive holds more than the {room >> 20} MiB that the disk can spare"
+    return StoreError(why, hint="'pyc system prune' makes room")
 
 
 def disk_limit(path: str) -> int:
@@ -420,8 +433,7 @@ def decompressed(packed: Iterator[bytes], room: int) -> Iterator[bytes]:
     for piece in decompress(source, UNPACKED_MAX):
         result += len(piece)
         if result > room:
-            why = f"the archive holds more than the {room >> 20} MiB that the disk can spare"
-            raise StoreError(why, hint="'pyc system prune' makes room")
+            raise _no_room(room)
         if result > _EXPANSION_MAX * size + _EXPANSION_FREE:
             raise LayerError(f"the layer unpacks to more than {result >> 20} MiB, from {size >> 10} KiB")
         yield piece

@@ -104,7 +104,8 @@ def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
         doing: what failed, as in ``"can't write x"``.
     """
     if not is_full(error):
-        return StoreError(f"{doing}: {error.strerror}")
+        hint = "only root may write to this store" if isinstance(error, PermissionError) else ""
+        return StoreError(f"{doing}: {error.strerror}", hint=hint)
     disk, why = os.statvfs(root), "No space left on device"
     if error.errno == errno.EDQUOT:
         return StoreError(f"{doing}: {error.strerror}", hint="ask for a larger quota")

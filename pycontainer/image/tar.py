@@ -367,8 +367,7 @@ def _check_header(block: bytes) -> tuple[bytes, ...]:
     if len(block) < BLOCK:
         raise LayerError("the layer ends in the middle of a header")
     fields: tuple[bytes, ...] = _HEADER.unpack(block)
-    stated = _number(fields[6], "checksum")
-    if stated != sum(block) - sum(fields[6]) + 8 * 32:
+    if not _is_octal(fields[6], sum(block) - sum(fields[6]) + 8 * 32):
         raise LayerError("the layer is not a tar archive, or a header is damaged: wrong checksum")
     if fields[9] not in (_USTAR, _GNU, _V7):
         raise LayerError(f"the layer is in an unknown tar format: magic {fields[9]!r}")
@@ -392,6 +391,11 @@ def _number(field: bytes, what: str) -> int:
         if -(1 << 63) <= value < 1 << 63:
             return value
     raise LayerError(f"the layer has a {what} that is not a number: {field!r}")
+
+
+def _is_octal(field: bytes, number: int) -> bool:
+    text = field.strip(b" \0")
+    return text.isdigit() and max(text) < ord("8") and int(text, 8) == number
 
 
 def _digits(text: bytes, what: str) -> int:

@@ -139,7 +139,7 @@ def download(store: Store, url: str) -> int:
         with closing(transport), transport.request(address, Call(large=True)) as response:
             if response.status_code != 200:
                 raise NotFound(f"{where.netloc} answered {response.status_code} for {where.path}")
-            write_all(file, transport.body(response))
+            write_all(file, transport.body(response), disk_limit(store.root))
             promised = number_in(response.headers.get("Content-Length", ""))
             if promised not in (None, os.fstat(file).st_size):
                 raise Broken("the answer ended early")

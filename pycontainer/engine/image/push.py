@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pycontainer.engine.image import team
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import events, staging
-from pycontainer.image.archive import spool, write_all
+from pycontainer.image.archive import disk_limit, spool, write_all
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor, Manifest
 from pycontainer.image.platform import Platform
@@ -191,7 +191,7 @@ def _copied(store: Store, origin: Registry, blob: Descriptor, report: Listener) 
     fd = spool(staging.directory(store))
     try:
         origin.listener = report
-        write_all(fd, origin.blob(blob))
+        write_all(fd, origin.blob(blob), disk_limit(store.root))
         yield f"/proc/self/fd/{fd}"
     finally:
         os.close(fd)
