@@ -113,16 +113,24 @@ def pull(
 def push(
     name: str,
     *,
+    platform: str = "",
     progress: Listener | None = None,
     credentials: Credentials | None = None,
     insecure: bool | None = None,
     jobs: int = 0,
+    form: str = "",
+    compression: str = "",
     roots: Roots | None = None,
 ) -> Pushed:
-    """Send an image to the registry that its name says. Arguments as of :func:`pull`.
+    """Send an image to the registry that its name says. Other arguments as of :func:`pull`.
+
+    Args:
+        platform: what the image must be for; anything by default.
+        form: ``oci`` or ``docker``; by default the format that it has.
+        compression: ``gzip`` or ``zstd``, for all layers; by default as they are.
 
     Raises:
-        NotFound, InvalidReference, RegistryError, StoreError.
+        NotFound, InvalidReference, UsageError, RegistryError, StoreError.
     """
     from pycontainer.engine.image.push import push as send  # requests: 80 ms
     from pycontainer.image.reference import Reference
@@ -130,10 +138,13 @@ def push(
     return send(
         _store(roots),
         Reference.parse(name),
+        platform=_platform(platform),
         progress=progress,
         credentials=credentials,
         insecure=insecure,
         jobs=jobs,
+        form=form,
+        compression=compression,
     )
 
 

@@ -108,7 +108,7 @@ def _images(found: Usage) -> list[Row]:
             "Repository": name.repository,
             "Tag": name.tag,
             "ID": human.short_id(usage.image.id),
-            "Digest": usage.image.digest,
+            "Digest": name.digest,
             "CreatedSince": human.ago(moment(usage.image.created)),
             "CreatedAt": human.date(moment(usage.image.created)),
             "Size": human.size(usage.size),

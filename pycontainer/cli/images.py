@@ -43,6 +43,7 @@ class Name(Record):
     image: Image
     repository: str
     tag: str
+    digest: str
 
 
 @click.command("images", help="List images.")
@@ -112,11 +113,11 @@ def _passes(name: Name, filters: listing.Filters) -> bool:
 
 def names(image: Image) -> list[Name]:
     """One line for each tag; for an image without any, its repository or nothing."""
-    references = [Reference.parse(name) for name in image.names]
-    tagged = [Name(image, reference.familiar_name, reference.tag) for reference in references if reference.tag]
-    if tagged:
-        return tagged
-    return [Name(image, reference.familiar_name, NONE) for reference in references] or [Name(image, NONE, NONE)]
+    found = []
+    for name in image.names:
+        reference = Reference.parse(name)
+        found.append(Name(image, reference.familiar_name, reference.tag or NONE, image.known_by(name)))
+    return [name for name in found if name.tag != NONE] or found or [Name(image, NONE, NONE, image.digest)]
 
 
 def _matches(name: Name, pattern: str) -> bool:
@@ -190,7 +191,7 @@ def row(name: Name, *, short: bool) -> dict[str, Any]:
         "ID": human.short_id(image.id) if short else image.id,
         "Repository": name.repository,
         "Tag": name.tag,
-        "Digest": image.digest or NONE,
+        "Digest": name.digest or NONE,
         "CreatedSince": human.ago(created),
         "CreatedAt": human.date(created),
         "Size": human.size(image.size),

@@ -28,28 +28,28 @@ def show(roots: Roots, names: list[Name]) -> None:
     for name in names:
         image = name.image
         sizes = _sizes(store, image, "yes" if users(roots, image.id) else "")
-        table.append([f"{name.repository}:{name.tag}", human.short_id(image.digest), *sizes])
-        below = _platforms(store, image)
+        table.append([f"{name.repository}:{name.tag}", human.short_id(name.digest), *sizes])
+        below = _platforms(store, name)
         for number, (platform, digest) in enumerate(below, 1):
             branch = "└─" if number == len(below) else "├─"
-            here = digest == image.manifest.digest
+            here = digest in (image.manifest.digest, name.digest)
             table.append([f"{branch} {platform}", human.short_id(digest), *(sizes if here else _NOT_HERE)])
     click.echo("\n".join(tabulate(table)))
 
 
 def _sizes(store: Store, image: Image, used: str) -> tuple[str, str, str]:
-    held = parts(store, image)
+    held = parts(store, image, store.entries())
     content = sum(size for name, size in held.items() if not name.startswith("layer "))
     return human.size(sum(held.values())), human.size(content), used
 
 
-def _platforms(store: Store, image: Image) -> list[tuple[str, str]]:
+def _platforms(store: Store, name: Name) -> list[tuple[str, str]]:
     """Platform and digest of every manifest that the image's name stands for, without attestations."""
     try:
-        document = parse_document(store.read_blob(image.digest))
+        document = parse_document(store.read_blob(name.digest))
     except PycError:  # what the name stood for is not kept here
         document = None
     if not isinstance(document, Index):
-        return [(str(image.config.platform), image.manifest.digest)]
-    listed = [(str(entry.platform or image.config.platform), entry.digest) for entry in document.manifests]
+        return [(str(name.image.config.platform), name.digest if document else name.image.manifest.digest)]
+    listed = [(str(entry.platform or name.image.config.platform), entry.digest) for entry in document.manifests]
     return [(platform, digest) for platform, digest in listed if not platform.startswith("unknown")]

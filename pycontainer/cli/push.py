@@ -16,15 +16,18 @@ from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.image.credentials import Login
     from pycontainer.image.events import Listener
-    from pycontainer.image.registry import Credentials
 
 
 @click.command("push", help="Send an image to the registry that its name says.")
 @click.option("-a", "--all-tags", is_flag=True, help="Send all tags of the repository")
 @click.option("--platform", default="", metavar="OS/ARCH", help="Send only an image for this os/architecture[/variant]")
 @click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is there")
+@click.option("-f", "--format", "form", default="", metavar="FORMAT", help="In this format: oci or docker (or v2s2)")
+@click.option("--compression-format", "compression", default="", metavar="NAME", help="All layers so: gzip or zstd")
 @click.option("--digestfile", default="", metavar="FILE", help="Write the digest of what was sent there")
 @registry_flags
 @creds_flag
@@ -38,6 +41,8 @@ def command(
     all_tags: bool,
     platform: str,
     quiet: bool,
+    form: str,
+    compression: str,
     digestfile: str,
     tls_verify: bool | None,
     creds: Login | None,
@@ -54,7 +59,8 @@ def command(
             click.echo("Using default tag: latest")
         click.echo(f"The push refers to repository [{references[0].name}]")
     known, anyhow = for_registry_of(str(references[0]), creds), insecure(tls_verify)
-    digests = [_push(store, reference, wanted, known, anyhow, quiet=quiet) for reference in references]
+    how = {"platform": wanted, "credentials": known, "insecure": anyhow, "form": form, "compression": compression}
+    digests = [_push(store, reference, quiet=quiet, **how) for reference in references]
     for reference in references:
         events.tell(session.roots, "image", "push", reference.familiar, name=reference.familiar_name)
     if digestfile:
@@ -69,21 +75,13 @@ def _write(path: str, text: str) -> None:
         raise StoreError(f"can't write {path}: {(error.strerror or '').lower()}") from None
 
 
-def _push(
-    store: Store,
-    reference: Reference,
-    platform: Platform | None,
-    known: Credentials | None,
-    anyhow: bool | None,
-    *,
-    quiet: bool,
-) -> str:
+def _push(store: Store, reference: Reference, *, quiet: bool, **how: Any) -> str:
     from pycontainer.engine.image.push import push
 
     bars = progress.for_stream(sys.stdout, progress.PUSH)
     listener: Listener | None = None if quiet else bars
     try:
-        pushed = push(store, reference, platform=platform, progress=listener, credentials=known, insecure=anyhow)
+        pushed = push(store, reference, progress=listener, **how)
     finally:
         bars.close()
     if quiet:

@@ -13,13 +13,17 @@ from collections import Counter
 from contextlib import suppress
 
 from pycontainer.engine import containers
+from pycontainer.errors import ImageError, NotFound
 from pycontainer.image.store import Store
 from pycontainer.image.tree import directories
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+    from pycontainer.image.entry import Entry
     from pycontainer.image.store import Image
 
 
@@ -62,7 +66,8 @@ class Usage(Record):
 def usage(roots: Roots) -> Usage:
     """Look at everything. Takes a walk through the files of each container."""
     everything, store = containers.listing(roots), Store(roots.root)
-    made_of = {image.id: (image, parts(store, image)) for image in store.images()}
+    entries = store.entries()
+    made_of = {image.id: (image, parts(store, image, entries)) for image in store.images()}
     times = Counter(name for _, held in made_of.values() for name in held)
     users = {image_id: tuple(c for c in everything if c.image_id == image_id) for image_id in made_of}
     needed = {name for image_id, (_, held) in made_of.items() if users[image_id] for name in held}
@@ -83,16 +88,18 @@ def usage(roots: Roots) -> Usage:
     )
 
 
-def parts(store: Store, image: Image) -> dict[str, int]:
-    """What an image is made of on disk: blobs by digest, unpacked layers as ``layer DIFF_ID``; and their bytes."""
+def parts(store: Store, image: Image, entries: Sequence[Entry]) -> dict[str, int]:
+    """What an image is made of on disk: blobs by digest, unpacked layers as ``layer DIFF_ID``; and their bytes.
+
+    Each of its names, which are among the ``entries``, may have a manifest of its own, and other blobs for the layers.
+    """
     held = {f"layer {layer.diff_id}": layer.facts.size for layer in image.layers}
-    manifest = store.manifest(image.manifest)
-    for digest in (
-        image.digest,
-        image.manifest.digest,
-        manifest.config.digest,
-        *(blob.digest for blob in manifest.layers),
-    ):
+    digests = set()
+    for entry in (entry for entry in entries if entry.image_id == image.id):
+        digests |= {entry.source, entry.manifest.digest, image.id}
+        with suppress(NotFound, ImageError):  # of another name, which is damaged
+            digests |= {blob.digest for blob in store.manifest(entry.manifest).layers}
+    for digest in digests:
         with suppress(FileNotFoundError):
             held[digest] = os.stat(store.blob_path(digest)).st_size
     return held

@@ -35,7 +35,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 def image_document(image: Image) -> Document:
     """What ``docker image inspect`` says of an image (Engine API, ImageInspect)."""
     config, references = image.config, [Reference.parse(name) for name in image.names]
-    digests = {f"{reference.familiar_name}@{image.digest}" for reference in references if image.digest}
+    digests = {f"{Reference.parse(name).familiar_name}@{image.known_by(name)}" for name in image.names}
     return {
         "Id": image.id,
         "RepoTags": [reference.familiar for reference in references if reference.tag],

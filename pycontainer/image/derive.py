@@ -19,10 +19,13 @@ from pycontainer.image.registry import Document
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainer.image.store import Store
 
-LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+"
 _GZIP_LEVEL = 2
+_ZSTD_LEVEL = 3  # as zstd(1) has it
 _GZIP_BITS = 31  # a gzip header, without name and time: the same content is always the same bytes
 
 
@@ -38,23 +41,30 @@ class NewLayer(Record):
     diff_id: str
 
 
-def write_layer(store: Store, tar: Iterator[bytes]) -> NewLayer:
-    """Compress a tar stream into a blob. The caller holds the store.
+def write_layer(store: Store, tar: Iterator[bytes], compression: str = "gzip") -> NewLayer:
+    """Compress a tar stream into a blob, with gzip or zstd. The caller holds the store.
 
     Raises StoreError if the disk is full.
     """
     import hashlib  # 4 ms
 
-    from isal import isal_zlib  # three times the speed of zlib
-
-    plain = hashlib.sha256()
-    engine = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_BITS)
+    plain, engine = hashlib.sha256(), _compressor(compression)
     with _NewBlob(store) as blob:
         for piece in tar:
             plain.update(piece)
             blob.write(engine.compress(piece))
         blob.write(engine.flush())
-        return NewLayer(blob.commit(LAYER_GZIP), "sha256:" + plain.hexdigest())
+        return NewLayer(blob.commit(_LAYER + compression), "sha256:" + plain.hexdigest())
+
+
+def _compressor(compression: str) -> Any:
+    if compression == "zstd":
+        import zstandard  # 9 ms
+
+        return zstandard.ZstdCompressor(_ZSTD_LEVEL).compressobj()
+    from isal import isal_zlib  # three times the speed of zlib
+
+    return isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_BITS)
 
 
 def keep_layer(store: Store, packed: Iterator[bytes], media_type: str, room: int) -> NewLayer:

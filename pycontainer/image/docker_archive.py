@@ -33,6 +33,8 @@ from pycontainer.image.reference import Reference, is_digest, is_hex
 from pycontainer.image.registry import Document
 
 MANIFEST_FILE = "manifest.json"
+MADE_OF = "io.pycontainer.made-of"
+"""Annotation of a manifest that we wrote for such an archive, and that nobody else has seen."""
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 _IMAGES_MAX = 1000
 
@@ -103,7 +105,7 @@ class _Reader:
         if len(diff_ids) != len(layer_names):
             raise ImageError(f"{what}: {config_name} names {len(diff_ids)} layers, {MANIFEST_FILE} {len(layer_names)}")
         layers = tuple(map(self._layer, layer_names, diff_ids))
-        manifest = manifest_bytes(Manifest(OCI_MANIFEST, config, layers, {}))
+        manifest = manifest_bytes(Manifest(OCI_MANIFEST, config, layers, {MADE_OF: "docker-archive"}))
         digest = digest_of(manifest)
         self.documents[digest] = Document(manifest, OCI_MANIFEST, digest)
         return Offer(Descriptor(OCI_MANIFEST, digest, len(manifest)), tuple(tags))

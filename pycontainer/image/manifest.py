@@ -199,7 +199,7 @@ class _Object:
     def word(self, key: str) -> str:
         """Text that is shown beside others, as the parts of a platform are: no spaces, nothing a terminal obeys."""
         value = self.text(key)
-        if len(value) > _WORD_MAX or not value.isascii() or not all(char.isalnum() or char in "._-" for char in value):
+        if not is_word(value):
             raise ImageError(f"{self.where}: {key} {value[:100]!r} is no plain word")
         return value
 
@@ -241,6 +241,11 @@ class _Object:
 
 
 _NAMES = {str: "a string", int: "an integer", bool: "true or false", list: "a list", dict: "an object"}
+
+
+def is_word(text: str) -> bool:
+    """Whether something can be a part of a platform."""
+    return len(text) <= _WORD_MAX and text.isascii() and all(char.isalnum() or char in "._-" for char in text)
 
 
 def _kind(value: Any) -> str:

@@ -99,6 +99,7 @@ class Image(Record):
         size: bytes of file content in all layers.
         created: RFC 3339 time, or "".
         manifest: the descriptor of its manifest.
+        sources: for each of its names, the digest that its registry knows it by.
     """
 
     id: str
@@ -109,6 +110,11 @@ class Image(Record):
     size: int
     created: str
     manifest: Descriptor
+    sources: tuple[str, ...] = ()
+
+    def known_by(self, name: str) -> str:
+        """The digest that the registry of one of its names knows it by."""
+        return dict(zip(self.names, self.sources, strict=False)).get(name, self.digest)
 
     @property
     def stack(self) -> tuple[Layer, ...]:
@@ -183,6 +189,7 @@ class Store:
                 hint="pull the image again: only what is missing is fetched",
             )
         config = parse_config(self.read_blob(entry.image_id))
+        named = [other for other in entries if other.image_id == entry.image_id and other.name]
         layers = self._from_summary(entry.image_id, config.diff_ids)
         if not layers:
             if mend and any(not self.has_layer(diff_id) for diff_id in config.diff_ids):
@@ -193,12 +200,13 @@ class Store:
         return Image(
             id=entry.image_id,
             digest=entry.source,
-            names=tuple(other.name for other in entries if other.image_id == entry.image_id and other.name),
+            names=tuple(other.name for other in named),
             config=config,
             layers=layers,
             size=sum(layer.facts.size for layer in layers),
             created=config.created,
             manifest=entry.manifest,
+            sources=tuple(other.source for other in named),
         )
 
     def _layer(self, diff_id: str) -> Layer:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from images.registry import Registry, free_port
+from pycontainer.engine.disk_usage import usage
 from pycontainer.engine.image.push import push
 from pycontainer.engine.options import Roots
 from pycontainer.errors import RegistryError
@@ -212,3 +213,61 @@ def test_a_registry_with_a_password_wants_it(pyc: Pyc, roots: Roots, image: str,
             push(Store(roots.root), name, credentials=lambda host: ("me", "wrong"))
         pushed = push(Store(roots.root), name, credentials=lambda host: ("me", "secret"))
         assert pushed.digest.startswith("sha256:")
+
+
+OCI_LAYER, DOCKER_LAYER = "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"
+
+
+def pushed_types(name: str) -> list[str]:
+    manifest = json.loads(raw(name))
+    return [manifest["mediaType"].split(".")[1], manifest["config"]["digest"], manifest["layers"][0]["mediaType"]]
+
+
+def test_an_image_is_pushed_in_the_format_and_compression_that_is_wanted(
+    pyc: Pyc, roots: Roots, registry: Registry, image: str, tmp_path
+):
+    pyc("pull", "-q", image).ok()
+    made, shown = pyc("inspect", "-f", "{{.Id}}", image).ok().stdout.strip(), []
+    for number, words in enumerate(
+        (
+            ("--format", "docker"),
+            ("--format", "v2s2", "--compression-format=gzip"),
+            ("--compression-format", "zstd"),
+            ("--format=oci", "--compression-format", "gzip"),
+        )
+    ):
+        name = f"{registry.address}/wanted/app:{number}"
+        pyc("tag", image, name).ok()
+        said = pyc("push", *words, name).ok().lines[-1]
+        kind, config, layer = pushed_types(name)
+        assert config == made
+        shown.append((kind, layer))
+        assert said.split()[2] == pyc("images", "--format", "{{.Digest}}", name).ok().stdout.strip()
+        fresh = Pyc.beneath(f"{tmp_path}/{number}")
+        fresh("pull", "-q", name).ok()
+        assert fresh("run", "--rm", name, "echo", "hi").ok().stdout == "hi\n"
+    docker, oci = ("docker", f"{DOCKER_LAYER}.gzip"), ("oci", f"{OCI_LAYER}+gzip")
+    assert shown == [docker, docker, ("oci", f"{OCI_LAYER}+zstd"), oci]
+    assert "wanted/app:0" in pyc("push", "-q", "--format=docker", f"{registry.address}/wanted/app:0").ok().stdout
+    assert pyc("system", "check").ok().lines == ["everything is as it should be"]
+    digests = pyc("images", "--digests", "--format", "{{.Digest}}", f"{registry.address}/wanted/app").ok().lines
+    assert len(digests) == 4 and len(set(digests)) >= 3
+    document = json.loads(pyc("image", "inspect", image).ok().stdout)[0]
+    assert {f"{registry.address}/wanted/app@{digest}" for digest in digests} <= set(document["RepoDigests"])
+    used = usage(roots)
+    assert used.images[0].unique == used.layers == used.unused  # all blobs are the image's
+
+
+def test_what_docker_archives_have_is_compressed_on_its_way(pyc: Pyc, registry: Registry, image: str, tmp_path):
+    command = ["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", f"docker://{image}:latest"]
+    subprocess.run([*command, f"docker-archive:{tmp_path}/a.tar:plain:1"], check=True)
+    pyc("load", "-i", f"{tmp_path}/a.tar").ok()
+    name = f"{registry.address}/wanted/plain:1"
+    pyc("tag", "plain:1", name).ok()
+    pyc("push", name).ok()
+    assert pushed_types(name)[2] == f"{OCI_LAYER}+gzip"
+    assert "Layer already exists" in pyc("push", name).ok().stdout
+    for words, said in (("--format=v1", "unknown format"), ("--compression-format=xz", "unknown format")):
+        refused = pyc("push", words, name)
+        assert refused.code == 125 and said in refused.stderr
+    assert "has no zstd" in pyc("push", "--format=docker", "--compression-format=zstd", name).stderr

@@ -30,6 +30,8 @@ def test_a_list_of_a_local_and_a_remote_image_becomes_an_index(pyc: Pyc, registr
     name = f"{registry.address}/lists/new{os.path.basename(tmp_path)}:v1".replace("_", "-")
     assert pyc("manifest", "create", name, *parts).ok().lines == [f"Created manifest list {name}"]
     pyc("manifest", "annotate", name, parts[1], "--arch", "arm64", "--variant", "v9", "--os-features", "a,b").ok()
+    refused = pyc("manifest", "annotate", name, parts[1], "--arch", "no\nword")
+    assert refused.code == 125 and "can't be a part of a platform" in refused.stderr
     shown = json.loads(pyc("manifest", "inspect", name).ok().stdout)
     assert [entry["platform"]["architecture"] for entry in shown["manifests"]][1] == "arm64"
     digest = pyc("manifest", "push", "--purge", name).ok().stdout.strip()

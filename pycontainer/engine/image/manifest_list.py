@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pycontainer.core.directories import make_private
-from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
+from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
 from pycontainer.image import staging
 from pycontainer.image.manifest import (
     DOCKER_INDEX,
     OCI_INDEX,
     OCI_MANIFEST,
     Manifest,
+    is_word,
     load_object,
     parse_config,
     parse_document,
@@ -161,9 +162,12 @@ def annotate(
         architecture, os_name, variant, os_version, os_features: fields of ``platform`` (image-index.md).
 
     Raises:
-        NotFound: no such list, or no such manifest in it.
+        NotFound: no such list, or no such manifest in it. UsageError: what no platform can be called.
     """
     name = named(text)
+    for word in (architecture, os_name, variant, os_version, *os_features):
+        if not is_word(word):
+            raise UsageError(f"{word!r} can't be a part of a platform: letters, digits and ._- only")
     given = {"architecture": architecture, "os": os_name, "variant": variant, "os.version": os_version}
     changes: dict[str, Any] = {key: value for key, value in given.items() if value}
     if os_features:

@@ -5,7 +5,8 @@
     layers the registry lacks (or mounts from another repository)  ->  config  ->  manifest, under the tag
 
 Blobs and manifest go as they are in the store, so what is pulled from there has the digest that was pushed: an image
-that came in docker's format leaves in docker's format, a zstd layer stays zstd.
+that came in docker's format leaves in docker's format, a zstd layer stays zstd; unless something else is asked for
+(convert.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pycontainer.engine.image import team
+from pycontainer.engine.image.convert import converted
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
 from pycontainer.image import events, staging
 from pycontainer.image.archive import disk_limit, spool, write_all
@@ -55,6 +57,8 @@ def push(
     insecure: bool | None = None,
     patience: Patience = Patience(),  # noqa: B008  immutable
     chunk: int = 0,
+    form: str = "",
+    compression: str = "",
 ) -> Pushed:
     """Send an image of the store to the registry that its name says.
 
@@ -68,9 +72,12 @@ def push(
         insecure: it may, or must not, be plain HTTP or have any certificate; by default as registries.conf says.
         patience: with the registry.
         chunk: bytes per request; by default whole layers, as long as nobody on the way objects.
+        form: ``oci`` or ``docker``; by default the format that the image has.
+        compression: ``gzip`` or ``zstd``, for all layers; by default as they are, but plain ones of docker's archives
+            become gzip.
 
     Raises:
-        InvalidReference: it names a digest, which nobody can choose.
+        InvalidReference: it names a digest, which nobody can choose. UsageError: no such format or compression.
         NotFound: there is no such image. ImageError: it is for another platform.
         RegistryError: the registry can't be reached, or refuses.
         StoreError: a blob is missing.
@@ -82,6 +89,8 @@ def push(
         image = _find(store, reference)
         if platform and image.config.platform not in platform.accepts():
             raise ImageError(f"{reference.familiar} is for {image.config.platform}, not for {platform}")
+        wanted = converted(store, image, form=form, compression=compression)
+        manifest = store.manifest(wanted)
         mounts = repositories(store, reference)
         endpoint = destination(reference, insecure=insecure)
         pusher = Pusher(
@@ -93,15 +102,15 @@ def push(
             chunk=chunk,
         )
         try:
-            send(store, pusher, store.manifest(image.manifest), mounts, listener, jobs)
-            data = store.read_blob(image.manifest.digest)
-            pusher.put_manifest(reference.tag, data, image.manifest.media_type, image.manifest.digest)
+            send(store, pusher, manifest, mounts, listener, jobs)
+            data = store.read_blob(wanted.digest)
+            pusher.put_manifest(reference.tag, data, wanted.media_type, wanted.digest)
         finally:
             pusher.close()
-        if image.digest != image.manifest.digest:  # what the name means there is no longer the index we pulled
-            store.add(reference, image.id, image.manifest, image.manifest.digest)
-    listener(Event("image", image.manifest.digest, text=f"{reference.familiar} is in the registry"))
-    return Pushed(reference, image.manifest.digest, len(data))
+        if image.digest != wanted.digest:  # what the name means there is no longer what we pulled or had
+            store.add(reference, image.id, wanted, wanted.digest)
+    listener(Event("image", wanted.digest, text=f"{reference.familiar} is in the registry"))
+    return Pushed(reference, wanted.digest, len(data))
 
 
 def _find(store: Store, reference: Reference) -> Image:
