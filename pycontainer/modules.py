@@ -11,6 +11,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 TYPE_CHECKING = False  # not even pycontainer.record comes before this
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Modules:
         self.index: Index = {}
         self.missed: list[str] = []
         try:
-            self.file = os.open(FILE, os.O_RDONLY | os.O_CLOEXEC)
+            self.file = _open_high(FILE)
             head = os.read(self.file, 1 << 15)
             size, whole = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:HEADER], "little")
             if whole and whole == os.fstat(self.file).st_size:
@@ -102,6 +103,15 @@ class Modules:
 
     def _code(self, place: tuple[str, int, int, int, int]) -> bytes:
         return os.pread(self.file, place[4], self.start + place[3])
+
+
+def _open_high(path: str) -> int:
+    """Above the numbers that a caller may have opened for a container, and believe to have."""
+    low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return fcntl(low, F_DUPFD_CLOEXEC, 16)
+    finally:
+        os.close(low)
 
 
 def _compiled(name: str) -> tuple[str, int, int, bytes] | None:

@@ -9,7 +9,7 @@ import time
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.attach import Signals
-from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources
+from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources, write_files
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.image.obtain import obtained
 from pycontainer.engine.options import RunOptions
@@ -132,7 +132,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
         life.forget(roots, container.id)
         hit("again.cleared")
         options = RunOptions(container.image, recalled(container.options), container.name, rm=container.rm)
-        hostname = hostname_of(container.id, options)
+        hostname = hostname_of(roots, container.id, options)
         make_sources(options.container)
         bundle = describe(
             roots,
@@ -140,7 +140,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
             options,
             container.id,
             container.name,
-            file_binds=files.write(roots.live(container.id), hostname, options.container),
+            file_binds=write_files(roots, container.id, hostname, options.container),
             users_of=lambda asked: users.take(roots, container.id, asked),
         )
         files.give(roots.live(container.id), bundle.users)

@@ -76,7 +76,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
             os.mkdir(f"{where}/{directory}", 0o755)
         hit("create.filled")
         make_skeleton(roots.root)
-        hostname = hostname_of(container_id, options)
+        hostname = hostname_of(roots, container_id, options)
         make_sources(options.container)
         with _volumes(roots, image, options.container, container_id):
             bundle = describe(
@@ -85,7 +85,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
                 options,
                 container_id,
                 name,
-                file_binds=files.write(roots.live(container_id), hostname, options.container),
+                file_binds=write_files(roots, container_id, hostname, options.container),
                 users_of=(lambda asked: users.take(roots, container_id, asked)) if starts else users.foresee,
             )
             files.give(roots.live(container_id), bundle.users)
@@ -149,7 +149,7 @@ def describe(
         image.config,
         shown,
         user=user,
-        hostname=hostname_of(container_id, options),
+        hostname=hostname_of(roots, container_id, options),
         cgroups_path=cgroup_of(asked.cgroup_parent, container_id),
         facts=seen,
         files=file_binds or {path: path for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")},
@@ -328,10 +328,26 @@ def new_identity(options: RunOptions) -> tuple[str, str]:
     return raw.hex(), name
 
 
-def hostname_of(container_id: str, options: RunOptions) -> str:
-    """The name that was asked for, or the short ID; the host's own with ``--uts host``."""
+def write_files(roots: Roots, container_id: str, hostname: str, asked: ContainerOptions) -> Mapping[str, str]:
+    """Write the files that say who it is and whom it knows: path in the container -> path on the host."""
+    written = files.write(roots.live(container_id), hostname, asked)
+    if not asked.network.startswith("container:"):
+        return written
+    from pycontainer.engine import sharing  # most have a network of their own
+
+    return {**written, **sharing.files(roots, asked)}
+
+
+def hostname_of(roots: Roots, container_id: str, options: RunOptions) -> str:
+    """The name that was asked for, or the short ID; the host's own with ``--uts host``, or that of whose network it
+    shares.
+    """
     if options.container.uts == "host":
         return os.uname().nodename
+    if options.container.network.startswith("container:"):
+        from pycontainer.engine import sharing
+
+        return sharing.hostname(roots, options.container) or container_id[:12]
     return options.container.hostname or container_id[:12]
 
 

@@ -41,6 +41,12 @@ def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycErro
             return exec_failure(failed, bundle.spec["process"]["args"][0], view)
     if failed.call.name == "bind" and failed.record.error == errno.EADDRINUSE:
         return _port_taken(failed, bundle, roots)
+    if failed.call.name == "bind" and failed.record.error == errno.EADDRNOTAVAIL:
+        host, port = _bound(failed)
+        return Conflict(
+            f"can't publish port {port} at {host}: this host has no such address",
+            hint="'ip address' shows those it has",
+        )
     from pycontainer.cgroups import refusal  # only for a failure
 
     number = failed.record.error
@@ -149,19 +155,26 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
 
 def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
     from pycontainer.engine.network.port_owner import owner_of
-    from pycontainer.network import addresses
 
-    address = failed.call.args[1]
-    assert isinstance(address, bytes)
-    host, port = address[4:8] if len(address) == 16 else address[8:24], int.from_bytes(address[2:4], "big")
+    host, port = _bound(failed)
     made = [call for call in failed.step.calls[: failed.step.calls.index(failed.call)] if call.name == "socket"][-1]
     protocol = "udp" if made.args[1] == SOCK_DGRAM else "tcp"
     owner = owner_of(roots, protocol, port, but=bundle.container.id)
     return Conflict(
-        f"port {port} of {addresses.unpack(host)} is already in use by {owner or 'another process of this host'}",
+        f"port {port} of {host} is already in use by {owner or 'another process of this host'}",
         hint=f"choose another port with -p OTHER:{port}"
         + ("" if owner else f"; 'ss -ltunp sport = {port}' shows whose it is"),
     )
+
+
+def _bound(failed: PlanFailed) -> tuple[str, int]:
+    """The address and the port that a socket could not be bound to (ip(7), ipv6(7))."""
+    from pycontainer.network import addresses
+
+    address = failed.call.args[1]
+    assert isinstance(address, bytes)
+    host = address[4:8] if len(address) == 16 else address[8:24]
+    return addresses.unpack(host), int.from_bytes(address[2:4], "big")
 
 
 def _may_administer() -> bool:

@@ -11,7 +11,7 @@ import contextlib
 import os
 
 from pycontainer.engine import containers, life
-from pycontainer.errors import Conflict
+from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +29,26 @@ def wanted(asked: ContainerOptions) -> dict[str, str]:
     """Kind of namespace -> the name of the container that it is shared with."""
     modes = {"pid": asked.pid, "ipc": asked.ipc, "network": asked.network}
     return {kind: mode.partition(":")[2] for kind, mode in modes.items() if mode.startswith("container:")}
+
+
+def files(roots: Roots, asked: ContainerOptions) -> dict[str, str]:
+    """The files of whose network is shared: path in the container -> path on the host. None if it does not run."""
+    where = _live(roots, asked)
+    names = [name for name in ("hosts", "hostname", "resolv.conf") if where and os.path.exists(f"{where}/{name}")]
+    return {f"/etc/{name}": f"{where}/{name}" for name in names}
+
+
+def hostname(roots: Roots, asked: ContainerOptions) -> str:
+    """What that one is called, as is written in its files, which name its address so."""
+    with contextlib.suppress(OSError), open(_live(roots, asked) + "/hostname") as file:
+        return file.read(256).strip()
+    return ""
+
+
+def _live(roots: Roots, asked: ContainerOptions) -> str:
+    with contextlib.suppress(NotFound, StoreError):
+        return roots.live(containers.find(roots, asked.network.partition(":")[2]).id)
+    return ""
 
 
 @contextlib.contextmanager

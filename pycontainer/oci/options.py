@@ -193,8 +193,16 @@ def _check_cpu(options: ContainerOptions) -> None:
 
 def _check_namespaces(options: ContainerOptions) -> None:
     network_name(options.network)
-    if options.network.startswith("container:") and (options.publish or options.publish_all):
-        raise UsageError("conflicting options: port publishing and the container type network mode")
+    if options.network.startswith("container:"):
+        for what, asked in (
+            ("port publishing", options.publish or options.publish_all),
+            ("port exposing", options.expose),
+            ("hostname", options.hostname),
+            ("dns", options.dns or options.dns_option or options.dns_search),
+            ("custom host-to-IP mapping", options.add_host),
+        ):
+            if asked:
+                raise UsageError(f"conflicting options: {what} and the container type network mode")
     if options.uts == "host" and (options.hostname or options.domainname):
         raise UsageError("--hostname and --domainname would rename the host with --uts host")
     if options.privileged and options.userns not in ("", "host"):

@@ -41,8 +41,7 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     """
     mode, options = bundle.asked.network, bundle.asked
     if mode.startswith("container:"):
-        _join(roots, bundle, mode.removeprefix("container:"))
-        return Attachment()
+        return Attachment()  # engine/sharing.py sees to that
     container_id = bundle.container.id
     asked = [(endpoint, network_called(roots, endpoint.name)) for endpoint in wanted(options)]
     for endpoint, network in asked:
@@ -232,15 +231,6 @@ def _is_there(attachment: Attachment, connection: Connection) -> bool:
     from pycontainer.network import child
 
     return bool(connection.mac) and child.listens(connection.bridge, addresses.mac(connection.mac))
-
-
-def _join(roots: Roots, bundle: Bundle, name: str) -> None:
-    """Share what another container's files say about the network; sharing.py is about the namespace."""
-    other = containers.find(roots, name)
-    ours, theirs = (roots.live(one) for one in (bundle.container.id, other.id))
-    for file in ("hosts", "resolv.conf"):
-        with suppress(OSError), open(f"{theirs}/{file}", "rb") as source, open(f"{ours}/{file}", "wb") as to:
-            to.write(source.read(1 << 20))
 
 
 # --- a container has ended --------------------------------------------------------------------------------------------

@@ -27,7 +27,9 @@ BUILT_IN = (DEFAULT, *store.MODES)
 
 
 def network_called(roots: Roots, name: str) -> Network:
-    """By name or ID; the default network is made where it is missing. Raises NotFound."""
+    """By name or ID; the default network is made where it is missing. Raises NotFound, Conflict: it is none."""
+    if name in store.MODES:
+        raise Conflict(f"{name} stands for no network that a container could be in beside others")
     try:
         network = store.find(roots.root, name) if name != DEFAULT else store.load(roots.root, name)
     except NotFound:
