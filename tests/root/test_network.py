@@ -102,6 +102,26 @@ def test_the_network_of_another_container_can_be_shared(net: HostedPyc) -> None:
     assert result.lines[-2].startswith(address_of(net, "first"))
 
 
+def test_who_shares_a_network_shares_its_names_as_they_change(net: HostedPyc) -> None:
+    net("network", "create", "lan").ok()
+    net("run", "-d", "--name", "first", "--network", "lan", "busybox", "sleep", "60").ok()
+    net("create", "--name", "second", "--network", "container:first", "busybox", "sleep", "60").ok()
+    net("start", "second").ok()
+    net("run", "-d", "--name", "late", "--network", "lan", "busybox", "sleep", "60").ok()
+    names = {net("exec", name, "hostname").ok().stdout for name in ("first", "second")}
+    assert len(names) == 1
+    net("exec", "second", "hostname", "-i").ok()
+    net("exec", "second", "ping", "-c1", "-W1", "late").ok()
+    for flag in ("--hostname=x", "--dns=1.1.1.1", "--add-host=a:1.2.3.4", "--expose=80"):
+        refused = net("run", "--rm", "--network", "container:first", flag, "busybox", "true")
+        assert refused.code == 125 and "conflicting options" in refused.stderr
+
+
+def test_an_address_that_the_host_lacks_publishes_nothing(net: HostedPyc) -> None:
+    refused = net("run", "--rm", "-p", "198.51.100.7:81:80", "busybox", "true")
+    assert (refused.code, "this host has no such address" in refused.stderr) == (125, True)
+
+
 def test_who_forwards_only_for_containers_forwards_nothing_else(net: HostedPyc, host: Namespace) -> None:
     said = net("run", "--rm", "busybox", "true").ok().stderr
     assert "ip_forward" in said
