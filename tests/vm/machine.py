@@ -54,6 +54,8 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.power_off()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.disk)
 
     # --- power --------------------------------------------------------------------------------------------------------
 
@@ -61,7 +63,9 @@ class Machine:
         """Boot, and wait until ssh answers. Raises MachineDown with the end of the console's log."""
         began = time.monotonic()
         with open(self.log, "ab") as log:
-            self._qemu = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._qemu = subprocess.Popen(  # a session of its own, so that Ctrl-C does not pull its plug
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         while not self._answers():
             if self._qemu.poll() is not None or time.monotonic() > began + BOOT:
                 with open(self.log, errors="replace") as text:
@@ -95,7 +99,7 @@ class Machine:
         # restrict: no way out, so no test can depend on a network. writethrough would hide what a power cut loses.
         disk = f"file={self.disk},if=virtio,format=raw,cache=writeback,discard=unmap"
         return [
-            *("nice", "-n", "10", "qemu-system-x86_64", *_kind(self.accelerator)),
+            *("qemu-system-x86_64", *_kind(self.accelerator)),
             *("-smp", str(self.cpus), "-m", str(self.memory), "-nographic", "-no-reboot", "-nodefaults", "-no-hpet"),
             *("-serial", "stdio", "-kernel", self.image.kernel, "-initrd", self.image.initrd),
             *("-append", "root=/dev/vda rw console=ttyS0 quiet mitigations=off tsc=reliable"),
@@ -150,11 +154,9 @@ class Machine:
         )
         return result.ok() if check else result
 
-    def start(self, script: str, *, user: str = "root") -> subprocess.Popen[bytes]:
-        """Run a shell script without waiting; its output is the caller's to read."""
-        return subprocess.Popen(
-            [*self.ssh(user), script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def start(self, script: str, *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Run a shell script as root without waiting; its output is the caller's to read."""
+        return subprocess.Popen([*self.ssh(), script], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def send(self, sources: list[str], target: str, *, below: str = "/") -> None:
         """Copy files and directories, named relative to ``below``, into the directory ``target`` of the VM."""

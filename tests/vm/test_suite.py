@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import subprocess
+import threading
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.vm.conftest import OUT, SUITE, say
+from tests.vm.image import SOURCE
 from tests.vm.machine import Machine
+from tests.vm.worker import ASKS
 
 PYTHON = "/opt/pycontainer/bin/python"
 # What another kernel, cgroup v2 or systemd can break. The rest tests registries, archives and our own words: the same
@@ -29,36 +35,67 @@ ALLOWED = (
 )
 
 
-def test_the_root_tests_pass(vm: Machine, pytestconfig: pytest.Config) -> None:
-    about = vm(f"uname -r; {PYTHON} -V; stat -f -c %T /sys/fs/cgroup; systemctl --version | head -1", check=True)
+def test_the_root_tests_pass(vms: list[Machine], pytestconfig: pytest.Config) -> None:
+    about = vms[0](f"uname -r; {PYTHON} -V; stat -f -c %T /sys/fs/cgroup; systemctl --version | head -1", check=True)
     say(pytestconfig, ", ".join(about.lines))
-    options = "-p no:cacheprovider -m 'not peers and not slow' --durations=15 --junitxml=/root/junit.xml"
-    code = _stream(vm, f"cd /opt/tests && {PYTHON} -m pytest {options} {TESTS}")
-    vm.fetch("/root/junit.xml", junit := os.path.join(OUT, SUITE, "junit.xml"))
-    say(pytestconfig, _last_line())
-    unexpected = [reason for reason in _skipped(junit) if not reason.startswith(ALLOWED)]
+    left = Queue(files())
+    with ThreadPoolExecutor(len(vms)) as pool:
+        codes = list(pool.map(lambda vm: share(vm, left), vms))
+    reasons: set[str] = set()
+    for vm in vms:
+        say(pytestconfig, last_line(f"{vm.directory}/pytest.log"))
+        vm.fetch("/root/junit.xml", junit := f"{vm.directory}/junit.xml")
+        reasons |= skipped(junit)
+    unexpected = sorted(reason for reason in reasons if not reason.startswith(ALLOWED))
     assert not unexpected
-    assert code == 0, f"the tests failed in the VM: see {OUT}/{SUITE}/pytest.log"
+    assert codes == [0] * len(vms), f"tests failed in the VM: see {OUT}/{SUITE}/*/pytest.log"
 
 
-def _stream(vm: Machine, script: str) -> int:
-    """Run a script in the VM, show its output as it comes, and keep it in pytest.log."""
-    with open(_log(), "wb") as log, vm.start(script) as process:
-        assert process.stdout
+def files() -> list[str]:
+    """The files that are to be shared, the largest first, so that a long one is not left for the end."""
+    found: list[str] = []
+    for path in TESTS.split():
+        inside = glob.glob(f"{SOURCE}/{path}/**/test_*.py", recursive=True)
+        found += inside or [os.path.join(SOURCE, path)]
+    return [os.path.relpath(path, SOURCE) for path in sorted(found, key=os.path.getsize, reverse=True)]
+
+
+def share(vm: Machine, left: Queue) -> int:
+    """Run tests in one VM, file after file as long as there are any left; the output is shown, and kept in pytest.log.
+
+    Returns pytest's exit code.
+    """
+    options = "-p no:cacheprovider -m 'not peers and not slow' --durations=25 --junitxml=/root/junit.xml"
+    script = f"cd /opt/tests && {PYTHON} -m tests.vm.worker {options} {TESTS}"
+    name = os.path.basename(vm.directory)
+    with open(f"{vm.directory}/pytest.log", "wb") as log, vm.start(script, stdin=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
         for line in process.stdout:
-            log.write(line)
-            print(f"[vm] {line.decode(errors='replace')}", end="", flush=True)
+            if line.strip() == ASKS.encode():
+                process.stdin.write(left.next().encode() + b"\n")
+                process.stdin.flush()
+            elif line.strip():
+                log.write(line)
+                log.flush()
+                print(f"[vm {name}] {line.decode(errors='replace')}", end="", flush=True)
     return process.returncode
 
 
-def _log() -> str:
-    return os.path.join(OUT, SUITE, "pytest.log")
+class Queue:
+    """The names of files, each for one VM; an empty one when there are none left."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names, self._lock = iter(names), threading.Lock()
+
+    def next(self) -> str:
+        with self._lock:
+            return next(self._names, "")
 
 
-def _last_line() -> str:
-    with open(_log(), errors="replace") as log:
+def last_line(path: str) -> str:
+    with open(path, errors="replace") as log:
         return log.read().rstrip().rpartition("\n")[2].strip("= ")
 
 
-def _skipped(junit: str) -> list[str]:
-    return sorted({skipped.get("message", "") for skipped in ET.parse(junit).iter("skipped")})
+def skipped(junit: str) -> set[str]:
+    return {found.get("message", "") for found in ET.parse(junit).iter("skipped")}

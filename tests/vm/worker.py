@@ -1,0 +1,50 @@
+"""Run in the VM: pytest, which asks for each file of tests that it is to run.
+
+``python -m tests.vm.worker OPTION...`` collects everything, writes the line ``ASKS`` whenever it wants a file's name,
+and reads one, until its input ends. So several VMs share the files, and none idles while another is at work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+import pytest
+
+ASKS = "-- which is next? --"
+
+
+class Told:
+    """Pytest's loop over what was collected. Both streams must not be those that pytest captures."""
+
+    def __init__(self, asks: TextIO, answers: TextIO) -> None:
+        self.asks, self.answers = asks, answers
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run a file's tests at a time. Pytest is told what follows each, since it keeps the fixtures for that."""
+        if session.testsfailed:
+            raise session.Interrupted("not everything could be collected")
+        files: dict[str, list[pytest.Item]] = {}
+        for item in session.items:
+            files.setdefault(item.location[0], []).append(item)
+        tests = self._next(files)
+        while tests:
+            following = self._next(files)
+            for item, successor in zip(tests, [*tests[1:], following[0] if following else None], strict=True):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=successor)
+            tests = following
+        return True
+
+    def _next(self, files: dict[str, list[pytest.Item]]) -> list[pytest.Item]:
+        """The tests of the next file that has any; none at the end."""
+        while True:
+            print(f"\n{ASKS}", file=self.asks, flush=True)
+            name = self.answers.readline().strip()
+            if not name or name in files:
+                return files.pop(name, [])
+
+
+if __name__ == "__main__":
+    with os.fdopen(os.dup(1), "w") as asks, os.fdopen(os.dup(0)) as answers:
+        sys.exit(pytest.main(sys.argv[1:], plugins=[Told(asks, answers)]))
