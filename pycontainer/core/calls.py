@@ -414,21 +414,23 @@ def supervise(
     listener: Slot | None = None,
     log: tuple[Slot, Slot, int, int] | None = None,
     once: bool = False,
-    stop_signal: int = k.SIGTERM,
+    stop: tuple[int, float] = (k.SIGTERM, -1),
     container: str = "",
     check: tuple[float, float, str, tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> Call:
     """Carry the container's bytes until it ends, then record how; the result is its wait status (monitor.c).
 
     ``log`` is a file, its directory, how many bytes it may have and how many files there may be; ``once`` lets stdin
-    end with the client; ``stop_signal`` is what becomes of a SIGTERM for the monitor; ``container`` is the ID to
-    announce the end of; ``check`` is (seconds, seconds until one has ended with 0, path, argv, envp).
+    end with the client; ``stop`` is the signal that a SIGTERM for the monitor becomes, and after how many seconds it is
+    SIGKILL, negative for never; ``container`` is the ID to announce the end of; ``check`` is (seconds, seconds until
+    one has ended with 0, path, argv, envp).
     """
     file, directory, size, files = log or (None, None, 0, 0)
     slots = (pid, pidfd, None, *stdio, client, exit_file, counters, listener, file, directory)
     every, early = (min(max(1, round(seconds * 1000)), k.INT_MAX) for seconds in check[:2]) if check else (0, 0)
-    numbers = (files, size, once, every, early, stop_signal)
-    data = pack("12iiIiiii64s", -1, -1, tty, *[-1] * 9, *numbers, container.encode())
+    sign, patience = stop[0], -1 if stop[1] < 0 else min(round(stop[1] * 1000), k.INT_MAX)
+    numbers = (files, size, once, every, early, sign, patience)
+    data = pack("12iiIiiiii64s", -1, -1, tty, *[-1] * 9, *numbers, container.encode())
     present = tuple((4 * i, slot) for i, slot in enumerate(slots) if slot)
     command = (check[2], Strings(check[3]), Strings(check[4])) if check else ()
     return Call("supervise", (Struct(data, slots=present), *command), report=True)

@@ -11,7 +11,7 @@
 
 enum { EAGAIN_ = 11, EINTR_ = 4, POLLIN_ = 1, POLLOUT_ = 4, POLLHUP_ = 16, POLLERR_ = 8 };
 enum { MSG_DONTWAIT_ = 0x40, MSG_NOSIGNAL_ = 0x4000, SOCK_NONBLOCK_CLOEXEC = 02004000 };
-enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGCHLD_ = 17, SIG_UNBLOCK_ = 1, CLONE_PIDFD_ = 0x1000 };
+enum { TIOCSWINSZ_ = 0x5414, SIG_BLOCK_ = 0, SIGKILL_ = 9, SIGCHLD_ = 17, SIG_UNBLOCK_ = 1, CLONE_PIDFD_ = 0x1000 };
 enum { SIGHUP_BIT = 1 << 0, SIGINT_BIT = 1 << 1, SIGPIPE_BIT = 1 << 12, SIGTERM_BIT = 1 << 14 };
 enum { AT_FDCWD_ = -100, SEEK_END_ = 2, CLOCK_REALTIME_ = 0, CLOCK_MONOTONIC_ = 1 };
 enum { O_APPEND_NEW = 02002101 }; /* O_WRONLY|O_CREAT|O_APPEND|O_CLOEXEC */
@@ -61,6 +61,7 @@ static struct client clients[MAX_CLIENTS];
 static uint64_t log_size;
 static int open_lines; /* a bit for each stream whose last record is a piece of a line */
 static int terminated; /* a signalfd for SIGTERM */
+static int64_t kill_at; /* when a container that was asked to end is killed; 0 for never */
 static const uint64_t shielded = SIGHUP_BIT | SIGINT_BIT | SIGPIPE_BIT | SIGTERM_BIT;
 static struct {
   long pid;
@@ -292,12 +293,31 @@ static void be_strict(struct supervision *s, int64_t now) {
     }
 }
 
-/* Somebody wants the monitor to end, perhaps because the host goes down: so does the container. */
+/* Somebody wants the monitor to end, most likely since the host goes down: so does the container. The file says that no
+ * policy is to start it again, and is lost when the host boots. */
 static void ask_to_end(const struct supervision *s) {
   char information[128];
 
-  if (SYS(read, terminated, information, sizeof information) > 0)
-    SYS(pidfd_send_signal, s->pidfd, s->stop_signal, 0, 0);
+  if (SYS(read, terminated, information, sizeof information) <= 0)
+    return;
+  if (s->id[0])
+    SYS(close, SYS(openat, AT_FDCWD_, "halted", O_TRUNC_NEW, 0600));
+  SYS(pidfd_send_signal, s->pidfd, s->stop_signal, 0, 0);
+  if (s->stop_ms >= 0 && !kill_at)
+    kill_at = now_ms() + s->stop_ms;
+}
+
+/* Kill what has had its time; else how much of it is left, in milliseconds, or -1 for ever. */
+static int64_t until_kill(const struct supervision *s) {
+  int64_t left = kill_at - now_ms();
+
+  if (!kill_at)
+    return -1;
+  if (left > 0)
+    return left;
+  kill_at = 0;
+  SYS(pidfd_send_signal, s->pidfd, SIGKILL_, 0, 0);
+  return -1;
 }
 
 /* --- checks of its health ----------------------------------------------------------------------------------------- */
@@ -339,6 +359,9 @@ static int64_t until_check(const struct supervision *s, const struct command *c)
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
+
+/* Of two times to wait, where -1 is for ever. */
+static int64_t sooner(int64_t a, int64_t b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
 /* Read once from one of the container's streams. */
 static void pull_output(struct supervision *s, int *fd, char kind) {
@@ -529,7 +552,7 @@ long supervise(struct supervision *s, const struct command *checker) {
   if (s->interval_ms)
     check.next = now_ms() + s->early_ms;
   while (!ended.revents)
-    turn(s, &ended, until_check(s, checker));
+    turn(s, &ended, sooner(until_check(s, checker), until_kill(s)));
   status = wait_status(s);
   if (s->exit_file < 0) /* a process that came in later: its container can't end before it has been waited for */
     SYS(wait4, s->pid, 0, 0, 0);

@@ -25,6 +25,7 @@ struct supervision {
   int interval_ms;   /* between checks of its health; 0 for none */
   int early_ms;      /* the same until one has ended with 0 */
   int stop_signal;   /* for the container when the monitor gets a SIGTERM */
+  int stop_ms;       /* until it is killed then; -1 for never */
   char id[64];       /* of the container, for the file of events two directories above; "" for none */
 };
 

@@ -127,7 +127,7 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
         hit("again.locked")
         life.keep(roots, container.id)
         removal.remove_expected(roots, container.id)
-        for left in ("pid", "paused", "unhealthy"):
+        for left in ("pid", "paused", "unhealthy", life.HALTED):
             life.mark(roots, container.id, left, present=False)
         life.forget(roots, container.id)
         hit("again.cleared")

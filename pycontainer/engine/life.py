@@ -188,6 +188,9 @@ def await_pid(roots: Roots, container_id: str) -> int:
 
 # --- marks ----------------------------------------------------------------------------------------------------------
 
+HALTED = "halted"
+"""The mark that the monitor makes when it is told to end, which the host does before it goes down (core/monitor.c)."""
+
 
 def mark(roots: Roots, container_id: str, what: str, *, present: bool = True) -> None:
     """Make or remove an empty file of that name among the live state: ``paused``, ``unhealthy``."""

@@ -37,7 +37,7 @@ def has_policy(container: Container) -> bool:
 def restarts(roots: Roots, container: Container) -> bool:
     """Whether the container, which has ended, is to run again."""
     name, _, limit = container.options.get("restart", "no").partition(":")
-    if life.is_asked_to_stop(roots, container.id):
+    if life.is_asked_to_stop(roots, container.id) or life.is_marked(roots, container.id, life.HALTED):
         return False
     if name in ("always", "unless-stopped") or life.is_marked(roots, container.id, UNHEALTHY):
         return True

@@ -110,6 +110,7 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
         log_bytes=int(logs.get("max-size", 10_000_000)),
         once=asked.get("stdin_once", False),
         stop_signal=_signal(asked.get("stop_signal", "SIGTERM")),
+        **({"stop_timeout": asked["stop_timeout"]} if asked.get("stop_timeout") is not None else {}),
         check=command(roots, "health", container_.id) if health else None,
         interval=health["interval"] if health else 0.0,
         early=health["start_interval" if health["start_period"] else "interval"] if health else 0.0,

@@ -284,12 +284,12 @@ def _bits(arg: Arg, slots: Slots) -> Value:
 
 _SUPERVISION = (
     "pid pidfd tty in out err client exit_file counters listener log log_directory log_files log_bytes once "
-    "interval_ms early_ms stop_signal"
+    "interval_ms early_ms stop_signal stop_ms"
 ).split()
 
 
 def _supervision(arg: Arg, slots: Slots) -> Value:
-    *numbers, container = unpack("12iiIiiii64s", _raw(arg))
+    *numbers, container = unpack("12iiIiiiii64s", _raw(arg))
     values: dict[str, Value] = {name: _slot_at(arg, 4 * i, slots) or numbers[i] for i, name in enumerate(_SUPERVISION)}
     return values | {"id": container.rstrip(b"\0").decode()}
 

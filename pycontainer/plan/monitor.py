@@ -30,7 +30,8 @@ class Watch(Record):
         live: where its live state is.
         container: its ID.
         log_files, log_bytes: how many files the log may have, and how large one may be (0: any size).
-        stop_signal: asks it to end when the monitor gets a SIGTERM.
+        stop_signal: asks it to end when the monitor gets a SIGTERM, as when the host goes down.
+        stop_timeout: seconds until it is killed then; negative for never.
         once: its stdin ends with the client that started it.
         check: looks after its health, every ``interval`` seconds, and every ``early`` seconds until it has settled.
         afterwards: follows when the container has ended and the pyc that started it is not there any more.
@@ -44,6 +45,7 @@ class Watch(Record):
     log_bytes: int = 10_000_000
     once: bool = False
     stop_signal: int = k.SIGTERM
+    stop_timeout: float = 10.0
     check: Command | None = None
     interval: float = 0.0
     early: float = 0.0

@@ -229,7 +229,7 @@ def _kept(watch: Watch) -> dict[str, Any]:
         "listener": LISTENER,
         "log": log,
         "once": watch.once,
-        "stop_signal": watch.stop_signal,
+        "stop": (watch.stop_signal, watch.stop_timeout),
         "container": watch.container,
         "check": check,
     }

@@ -206,6 +206,20 @@ def test_what_the_host_sends_to_the_monitor_becomes_the_containers_stop_signal(s
     assert until_state(stocked, "box", "exited").exit_code == 5
 
 
+def test_what_the_host_sends_ends_the_container_in_time_and_no_policy_starts_it(stocked: Pyc, image: str) -> None:
+    """As systemd's last SIGTERM to all; what ignores it would keep the host from going down."""
+    words = ("--restart", "always", "--stop-timeout", "1")
+    stocked("run", "-d", "--name", "box", *words, image, "sleep", "60").ok()  # the first process ignores what it can
+    pid = look(stocked, "box").pid
+    os.kill(monitor_of(pid), signal.SIGTERM)
+    assert until_state(stocked, "box", "exited").exit_code == 137
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the end of its process")
+    time.sleep(0.5)  # the policy's first pause is a fifth of this
+    assert look(stocked, "box").state == "exited"
+    assert stocked("system", "boot").ok().stdout == "box\n"
+    assert look(stocked, "box").state == "running"
+
+
 def test_a_killed_monitor_takes_its_container_along_and_that_is_said(stocked: Pyc, image: str) -> None:
     stocked("run", "-d", "--name", "box", image, "sleep", "60").ok()
     pid = look(stocked, "box").pid

@@ -132,7 +132,7 @@ SAMPLES = {
     calls.supervise(FD, FD, tty=True, stdio=(None, ROOT, None), client=None, exit_file=None, counters=None): (
         "supervise({pid=<fd>, pidfd=<fd>, tty=1, in=-1, out=<root>, err=-1, client=-1, exit_file=-1, counters=-1, "
         "listener=-1, log=-1, log_directory=-1, log_files=0, log_bytes=0, once=0, interval_ms=0, early_ms=0, "
-        'stop_signal=15, id=""})'
+        'stop_signal=15, stop_ms=-1, id=""})'
     ),
     calls.reap(FD): "reap(<fd>)",
 }
