@@ -51,16 +51,36 @@ def freeze(hierarchies: Hierarchies, path: str) -> None:
     """
     v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
     if v2 and os.path.exists(f"{v2.mount}{path}/cgroup.freeze") and _pids(v2.mount + path):
-        _write(f"{v2.mount}{path}/cgroup.freeze", "1")
-        _wait(lambda: "frozen 1" in _read(f"{v2.mount}{path}/cgroup.events"), v2.mount + path)
+        switch(v2.mount + path, frozen=True)
     elif v1:
         directory, members = v1.mount + path, [home.mount + path for home in hierarchies.v1.values() if home is not v1]
         os.makedirs(directory, exist_ok=True)
         _write(f"{directory}/freezer.state", "FROZEN")  # first: then nobody who was moved forks any more
         _wait(lambda: not _move(members, directory), directory)
-        _wait(lambda: "FROZEN" in _read(f"{directory}/freezer.state"), directory)
+        switch(directory, frozen=True)
     else:
         raise HostLacks("this host has no cgroup freezer")
+
+
+def switch(directory: str, *, frozen: bool) -> bool:
+    """Let everybody in one cgroup, whose own freezer it has, stand still or go on; False if it has none.
+
+    Raises HostLacks if something in it does not come to a halt.
+    """
+    if os.path.exists(f"{directory}/cgroup.freeze"):
+        _write(f"{directory}/cgroup.freeze", str(int(frozen)))
+        _wait(lambda: f"frozen {int(frozen)}" in _read(f"{directory}/cgroup.events"), directory)
+        return True
+    if not os.path.exists(f"{directory}/freezer.state"):
+        return False
+    state = "FROZEN" if frozen else "THAWED"
+
+    def is_settled() -> bool:
+        _write(f"{directory}/freezer.state", state)  # each time: who has just been born may not be frozen
+        return state in _read(f"{directory}/freezer.state")
+
+    _wait(is_settled, directory)
+    return True
 
 
 def thaw(hierarchies: Hierarchies, path: str) -> None:

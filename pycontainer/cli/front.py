@@ -102,7 +102,7 @@ COMMANDS |= {
         {
             "create": ("network:create", "Make a network"),
             "ls": ("network:ls", "List networks"),
-            "inspect": ("network:inspect", "Show all that is known about networks"),
+            "inspect": ("inspect:of_networks", "Show all that is known about networks"),
             "connect": ("network:connect", "Connect a container to a network"),
             "disconnect": ("network:disconnect", "Take a container out of a network"),
             "rm": ("network:rm", "Remove networks"),
@@ -115,7 +115,7 @@ COMMANDS |= {
         {
             "create": ("volume:create", "Make a volume"),
             "ls": ("volume:ls", "List volumes"),
-            "inspect": ("volume:inspect", "Show all that is known about volumes"),
+            "inspect": ("inspect:of_volumes", "Show all that is known about volumes"),
             "rm": ("volume:rm", "Remove volumes"),
             "prune": ("volume:prune", "Remove the volumes that no container has"),
         },

@@ -31,12 +31,14 @@ class Looking(Record):
         kind: one of KINDS, or "" for the first of them that has such a thing.
         size: of containers, tell how much they have written.
         platform: of images, the one that they must be for.
+        verbose: of networks, tell what the kernel has of them.
     """
 
     roots: Roots
     kind: str
     size: bool = False
     platform: str = ""
+    verbose: bool = False
 
     def find(self, name: str) -> Document:
         """What there is to say about a thing. Raises NotFound."""
@@ -71,7 +73,8 @@ class Looking(Record):
     def _network(self, name: str) -> Document:
         from pycontainer.engine.network import documents  # +5 ms, and most look for something else
 
-        return documents.document(self.roots, name)
+        document = documents.document(self.roots, name)
+        return document | documents.in_the_kernel(self.roots, name) if self.verbose else document
 
     def _volume(self, name: str) -> Document:
         from pycontainer.engine import volumes
@@ -105,10 +108,15 @@ def _make(kind: str, help: str, *options: click.Option) -> click.Command:
 
 _SIZE = click.Option(["-s", "--size"], is_flag=True, help="Of containers, tell how much they have written")
 _PLATFORM = click.Option(["--platform"], default="", metavar="OS/ARCH", help="Only if it is for that platform")
+_VERBOSE = click.Option(
+    ["-v", "--verbose"], is_flag=True, help="And its links in the kernel: their state, and what has passed"
+)
 _KIND = click.Option(["--type", "kind"], type=click.Choice([*KINDS, ""]), default="", help="Look only there")
 
 of_containers = _make("container", "Show all that is known about containers.", _SIZE)
 of_images = _make("image", "Show all that is known about images.", _PLATFORM)
+of_networks = _make("network", "Show all that is known about networks.", _VERBOSE)
+of_volumes = _make("volume", "Show all that is known about volumes.")
 command = _make("", "Show all that is known about containers, images, networks and volumes.", _SIZE, _KIND)
 
 

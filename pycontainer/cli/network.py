@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from pycontainer.cli import Session, listing
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.prune import Chosen
-from pycontainer.cli.template import Template, to_json
 from pycontainer.engine.network import connect as connecting
 from pycontainer.engine.network import documents, firewall, networks
 from pycontainer.errors import NotFound, Unsupported
@@ -133,28 +130,6 @@ def _row(document: dict[str, Any], whole: bool) -> dict[str, Any]:
         "CreatedAt": document["Created"],
         "Label": lambda name: document["Labels"].get(name, ""),
     }
-
-
-@click.command("inspect", help="Show all that is known about networks.")
-@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-@click.option("-v", "--verbose", is_flag=True, help="And its links in the kernel: their state, and what has passed")
-@click.argument("names", metavar="NETWORK...", nargs=-1, required=True)
-@click.pass_obj
-def inspect(session: Session, /, form: str, verbose: bool, names: tuple[str, ...]) -> int:
-    """Show networks as JSON, or through a template."""
-    template = Template(form) if form not in ("", "json") else None
-    found: list[dict[str, Any]] = []
-
-    def look(name: str) -> None:
-        document = documents.document(session.roots, name)
-        found.append(document | documents.in_the_kernel(session.roots, name) if verbose else document)
-
-    status = for_each(names, look)
-    if not form:
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
-    for document in found if form else ():
-        click.echo(template.render(document) if template else to_json(document))
-    return status
 
 
 # --- removing ---------------------------------------------------------------------------------------------------------

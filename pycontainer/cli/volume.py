@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from pycontainer.cli import Session, human, listing
 from pycontainer.cli.listing import for_each
-from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import volumes
 from pycontainer.engine.volumes import Volume
 from pycontainer.errors import UsageError
@@ -102,26 +99,6 @@ def row(session: Session, volume: Volume, links: int) -> dict[str, Any]:
         "Status": "N/A",
         "Label": lambda name: volume.labels.get(name, ""),
     }
-
-
-@click.command("inspect", help="Show all that is known about volumes.")
-@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
-@click.pass_obj
-def inspect(session: Session, /, form: str, names: tuple[str, ...]) -> int:
-    """Show volumes as JSON, or through a template."""
-    template = Template(form) if form not in ("", "json") else None
-    found: list[dict[str, Any]] = []
-
-    def look(name: str) -> None:
-        found.append(volumes.document(session.roots, volumes.find(session.roots, name)))
-
-    status = for_each(names, look)
-    if not form:
-        click.echo(json.dumps(found, indent=4, ensure_ascii=False))
-    for document in found if form else ():
-        click.echo(template.render(document) if template else to_json(document))
-    return status
 
 
 @click.command("rm", help="Remove volumes, with all that is in them. One that a container has is not removed.")

@@ -83,36 +83,11 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
 
 def pause(home: Home, name: str, *, frozen: bool) -> None:
     """Let everybody in the container stand still, or go on."""
-    import time
+    from pycontainer.cgroups import freezer
 
     state = home.read(name)
     status = home.status(state)
     if status != ("running" if frozen else "paused") and not (frozen and status == "created"):
         raise Conflict(f"container {name} is {status}, not {'running' if frozen else 'paused'}")
-    for directory in state.cgroups:
-        for file, words, seen in (
-            ("freezer.state", ("THAWED", "FROZEN"), "freezer.state"),
-            ("cgroup.freeze", ("0", "1"), "cgroup.events"),
-        ):
-            if not os.path.exists(f"{directory}/{file}"):
-                continue
-            _write(f"{directory}/{file}", words[frozen])
-            wanted = words[frozen] if file == seen else f"frozen {words[frozen]}"
-            deadline = time.monotonic() + 10
-            while wanted not in _read(f"{directory}/{seen}"):
-                if time.monotonic() > deadline:
-                    raise HostLacks(f"container {name} does not come to a halt")
-                time.sleep(0.001)
-                _write(f"{directory}/{file}", words[frozen])  # v1: a process that forked meanwhile
-            return
-    raise HostLacks("this host has no cgroup freezer")
-
-
-def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read()
-
-
-def _write(path: str, value: str) -> None:
-    with open(path, "w") as file:
-        file.write(value)
+    if not any(freezer.switch(directory, frozen=frozen) for directory in state.cgroups):
+        raise HostLacks("this host has no cgroup freezer")

@@ -229,6 +229,8 @@ BAD = [
     (mounts.volume, "/a:/", "can't be '/'"),
     (mounts.volume, "/a:b", "absolute path"),
     (mounts.volume, "/a:/b:rx", "invalid mode"),
+    (mounts.volume, "/a:/b:ro,rw", "ro and rw contradict each other"),
+    (mounts.volume, "/a:/b:rshared,slave", "contradict each other"),
     (mounts.volume, "/a:/b:ro:x", "must be"),
     (mounts.volume, "/a:/b\n", "control characters"),
     (mounts.volume, "a/b:/c", "no name for a volume"),

@@ -88,6 +88,10 @@ def volume(text: str) -> Mount:
 
 def _with_words(made: Mount, words: Iterable[str]) -> Mount:
     bind = made.type == "bind"
+    words = list(words)
+    for choices in (("ro", "rw"), _PROPAGATION, ("nocopy", "copy")):
+        if len(both := [word for word in words if word in choices]) > 1:
+            raise UsageError(f"{both[0]} and {both[1]} contradict each other")
     for word in words:
         if word in ("ro", "rw"):
             made = made._replace(readonly=word == "ro")
