@@ -5,7 +5,8 @@
 b'hello\\n'
 
 Importing the package costs nothing: :mod:`pycontainer.containers`, whose functions these are, and the modules
-:mod:`~pycontainer.images`, :mod:`~pycontainer.networks` and :mod:`~pycontainer.volumes` are loaded when they are used.
+:mod:`~pycontainer.images`, :mod:`~pycontainer.manifests`, :mod:`~pycontainer.networks` and :mod:`~pycontainer.volumes` are
+loaded when they are used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = [
     "get",
     "images",
     "list",
+    "manifests",
     "networks",
     "run",
     "volumes",
@@ -27,7 +29,7 @@ __all__ = [
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pycontainer import containers, images, networks, volumes
+    from pycontainer import containers, images, manifests, networks, volumes
     from pycontainer.containers import Container, Result, create, events, get, list, run
 
 
@@ -37,7 +39,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'pycontainer' has no attribute {name!r}")
     from importlib import import_module
 
-    if name in ("containers", "images", "networks", "volumes"):
+    if name in ("containers", "images", "manifests", "networks", "volumes"):
         return import_module("pycontainer." + name)
     value = globals()[name] = getattr(import_module("pycontainer.containers"), name)
     return value

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.image.push import Pushed
     from pycontainer.engine.image.search import Found
     from pycontainer.engine.options import Roots
+    from pycontainer.engine.prune import Pruned
     from pycontainer.image.credentials import Saved
     from pycontainer.image.events import Listener
     from pycontainer.image.platform import Platform
@@ -46,6 +47,7 @@ __all__ = [
     "load",
     "login",
     "logout",
+    "prune",
     "pull",
     "push",
     "remove",
@@ -242,7 +244,26 @@ def remove(name_or_id: str, *, force: bool = False, roots: Roots | None = None) 
     return _store(where).remove(name_or_id, force=force, in_use=lambda image_id: users(where, image_id))
 
 
-def save(names: Sequence[str], path: str, *, form: str = "docker-archive", roots: Roots | None = None) -> None:
+def prune(*, all: bool = False, roots: Roots | None = None) -> Pruned:
+    """Remove the images without a tag that no container uses; with ``all``, all that no container uses.
+
+    Returns:
+        what was removed, and the bytes that gave back.
+    """
+    from pycontainer.engine.options import Roots
+    from pycontainer.engine.prune import prune_images
+
+    return prune_images(roots or Roots.default(), every=all)
+
+
+def save(
+    names: Sequence[str],
+    path: str,
+    *,
+    form: str = "docker-archive",
+    progress: Listener | None = None,
+    roots: Roots | None = None,
+) -> None:
     """Write images into an archive, which is there when it is whole.
 
     >>> import tempfile
@@ -255,6 +276,7 @@ def save(names: Sequence[str], path: str, *, form: str = "docker-archive", roots
         names: names and IDs.
         path: of the archive, replaced if it is there.
         form: ``docker-archive`` or ``oci-archive``.
+        progress: as of :func:`pull`.
         roots: where the images are.
 
     Raises:
@@ -264,7 +286,7 @@ def save(names: Sequence[str], path: str, *, form: str = "docker-archive", roots
     from pycontainer.engine.output import whole_file
 
     with whole_file(path) as fd:
-        write(_store(roots), names, fd, form=form)
+        write(_store(roots), names, fd, form=form, progress=progress)
 
 
 def load(
@@ -293,6 +315,7 @@ def import_root(
     changes: Sequence[str] = (),
     message: str = "",
     platform: str = "",
+    progress: Listener | None = None,
     roots: Roots | None = None,
 ) -> Image:
     """Make an image of a root filesystem in a tar archive, plain or compressed with gzip, zstd, bzip2 or xz.
@@ -303,6 +326,7 @@ def import_root(
         changes: lines of a Dockerfile for its config, as ``CMD ["sh"]``.
         message: a comment for its history.
         platform: for which machine it is; this one by default.
+        progress: as of :func:`pull`.
         roots: where the images are.
 
     Raises:
@@ -315,7 +339,16 @@ def import_root(
     wanted, reference = _platform(platform), Reference.parse(name) if name else None
     fd = _open(path)
     try:
-        return make(_store(roots), fd, path, reference, changes=changes, message=message, platform=wanted)
+        return make(
+            _store(roots),
+            fd,
+            path,
+            reference,
+            changes=changes,
+            message=message,
+            platform=wanted,
+            progress=progress,
+        )
     finally:
         os.close(fd)
 

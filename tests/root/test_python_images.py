@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from images.registry import Registry
-from pycontainer import images
+from pycontainer import images, manifests
 from pycontainer.engine.check import check
 from pycontainer.engine.options import Roots
 from tests.support.fake_registry import FakeRegistry, answers, when
@@ -30,6 +31,15 @@ def test_the_examples_are_right(roots: Roots, image: str, monkeypatch: pytest.Mo
     )
     assert result.failed == 0
     assert result.attempted >= 10
+    result = doctest.testmod(manifests, extraglobs={"NAME": image})
+    assert (result.failed, result.attempted) == (0, 5)
+    heard: list[str] = []
+    with tempfile.TemporaryDirectory() as directory:
+        images.save([image], f"{directory}/a.tar", progress=lambda event: heard.append(event.kind))
+    assert "saved" in heard
+    assert images.prune().removed == ()
+    assert "untagged: " in images.prune(all=True).removed[0]
+    assert images.list() == []
 
 
 def test_the_examples_of_the_manual_are_right(

@@ -10,7 +10,7 @@ import pycontainer
 # From the top floor down: a module may import from its own floor and from those below it.
 FLOORS = (
     {"__main__"},
-    {"containers", "images", "networks", "volumes"},
+    {"containers", "images", "manifests", "networks", "volumes"},
     {"options"},
     {"cli"},
     {"engine"},
