@@ -5,8 +5,8 @@
 b'hello\\n'
 
 Importing the package costs nothing: :mod:`pycontainer.containers`, whose functions these are, and the modules
-:mod:`~pycontainer.images`, :mod:`~pycontainer.manifests`, :mod:`~pycontainer.networks` and :mod:`~pycontainer.volumes` are
-loaded when they are used.
+:mod:`~pycontainer.images`, :mod:`~pycontainer.manifests`, :mod:`~pycontainer.networks` and
+:mod:`~pycontainer.volumes` are loaded when they are used.
 """
 
 from __future__ import annotations

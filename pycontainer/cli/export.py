@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 
 import click
 
 from pycontainer.cli import Session
 from pycontainer.engine.export import export
+from pycontainer.engine.output import whole_file
 from pycontainer.errors import StoreError, UsageError
 
 
@@ -22,11 +24,11 @@ def command(session: Session, /, container: str, output: str) -> None:
         raise UsageError("refusing to write an archive to a terminal", hint="-o FILE, or redirect it")
     pieces = export(session.roots, container)
     first = next(pieces)  # before a file is made: is there such a container?
-    fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600) if output else 1
     try:
-        _write(fd, first)
-        for piece in pieces:
-            _write(fd, piece)
+        with whole_file(output) if output else nullcontext(1) as fd:
+            _write(fd, first)
+            for piece in pieces:
+                _write(fd, piece)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -8,7 +8,7 @@ import click
 
 from pycontainer.cli import Session
 from pycontainer.cli.images import of_platform
-from pycontainer.cli.listing import for_each
+from pycontainer.cli.listing import for_each, for_stdout
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import containers, disk_usage
 from pycontainer.engine.inspect import Document, container_document, image_document
@@ -90,7 +90,7 @@ def show(looking: Looking, names: tuple[str, ...], form: str) -> int:
     if form == "":
         click.echo(to_json(found, indent=4))
     for document in found if form else ():
-        click.echo(template.render(document) if template else to_json(document))
+        click.echo(for_stdout(template.render(document)) if template else to_json(document))
     return status
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def write(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> None:
     """Print the :func:`lines`."""
     for line in lines(rows, headers, default, form):
-        print(line)
+        print(for_stdout(line))
 
 
 def lines(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> list[str]:
@@ -67,6 +67,11 @@ def _template(text: str) -> Callable[[Row], str]:
 def printable(text: str, *, spared: str = "") -> str:
     """A label or a name must not move the cursor or colour the terminal; characters in ``spared`` may."""
     return "".join(char if char.isprintable() or char in spared else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def for_stdout(text: str) -> str:
+    """What a template made: as it is for a program, without what moves the cursor for a terminal."""
+    return printable(text, spared="\t\n") if sys.stdout.isatty() else text
 
 
 def tabulate(rows: Collection[list[str]], *, narrowest: int = 10) -> list[str]:

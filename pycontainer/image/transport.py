@@ -298,14 +298,14 @@ class Transport:
         Raises:
             Broken: it was cut.
         """
-        data = b""
+        data = bytearray()  # a byte at a time, bytes would be copied as often
         for chunk in self.body(response):
             data += chunk
             if len(data) > limit:
                 raise RegistryError(f"{self.endpoint.host} sent a {what} larger than {limit >> 10} KiB")
         if len(data) < (number_in(response.headers.get("Content-Length", "")) or 0):  # read1 of urllib3 does not tell
             raise Broken("the answer ended early")
-        return data
+        return bytes(data)
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

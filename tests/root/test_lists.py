@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +118,22 @@ def test_all_images_are_removed_but_those_in_use(pyc: Pyc, image: str) -> None:
     left = pyc("rmi", "--all")
     assert (left.code, "is used by container user" in left.stderr) == (1, True)
     assert len(pyc("images", "-q").ok().lines) == 1  # all were names of one image, whose last one stays
+
+
+def test_what_an_image_says_of_itself_moves_no_cursor(pyc: Pyc, tmp_path: Path) -> None:
+    evil = "\x1b]0;pwned\x07\x9b31m"
+    with tarfile.open(tmp_path / "root.tar", "w"):
+        pass
+    made = pyc("import", "-m", evil, "-c", f'LABEL x="{evil}"', str(tmp_path / "root.tar"), "evil").ok().stdout.strip()
+    for words in (
+        ("history", "evil"),
+        ("history", "--no-trunc", "--format={{.Comment}}", "evil"),
+        ("inspect", "evil"),
+        ("inspect", "-f", "{{json .}}", "evil"),
+        ("inspect", "-f", "{{.Config.Labels.x}}", "evil"),
+    ):
+        with pyc.terminal(*words) as terminal:
+            terminal.wait()
+            assert "pwned" in terminal.screen, words
+            assert b"\x1b]" not in terminal.transcript and "\x9b".encode() not in terminal.transcript, words
+    assert evil in pyc("inspect", "-f", "{{.Config.Labels.x}}", made).ok().stdout  # a program gets it as it is
