@@ -73,23 +73,30 @@ def per_second(start: Callable[[], object], total: int, threads: int) -> Once:
 
 def _idle(stage: Stage) -> list[Case]:
     """Of the processes that stay with a container, and of the daemon that stays with all of them."""
-    memory: dict[str, list[float]] = {}
-    threads: dict[str, list[float]] = {}
-    daemons: dict[str, list[float]] = {}
-    for name, engine in stage.engines.items():
-        for _ in range(IDLE):
-            engine("run", "--detach", *NONE, *SLEEP)
-        time.sleep(SETTLE)
-        found = monitors(engine)
-        memory[name] = [size for pid in found if (size := pss(pid))]
-        threads[name] = [field(pid, "status", "Threads") for pid in found]
-        daemons[name] = [sum(map(pss, servants(engine))) / 1024]
-        peers.clear(engine)
+    found, absent = available({name: partial(_of_idle, engine) for name, engine in stage.engines.items()})
+    rows = {
+        "memory of the monitor (PSS)": "KiB",
+        "threads of the monitor": "",
+        "memory of daemons, for all (PSS)": "MiB",
+    }
     return [
-        Case("memory of the monitor (PSS)", "KiB", memory, stage.absent),
-        Case("threads of the monitor", "", threads, stage.absent),
-        Case("memory of daemons, for all (PSS)", "MiB", daemons, stage.absent),
+        Case(title, unit, {name: figures[number] for name, figures in found.items()}, stage.absent | absent)
+        for number, (title, unit) in enumerate(rows.items())
     ]
+
+
+def _of_idle(engine: Engine) -> tuple[list[float], list[float], list[float]]:
+    """KiB and threads of each monitor, MiB of daemons."""
+    for _ in range(IDLE):
+        engine("run", "--detach", *NONE, *SLEEP)
+    time.sleep(SETTLE)
+    found = monitors(engine)
+    memory, threads = [pss(pid) for pid in found], [field(pid, "status", "Threads") for pid in found]
+    daemons = [sum(map(pss, servants(engine))) / 1024]
+    peers.clear(engine)
+    if len(found) != IDLE:
+        raise Failed(f"{engine.name}: {IDLE} containers, and {len(found)} monitors")
+    return memory, threads, daemons
 
 
 def monitors(engine: Engine) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from bench.measure import OURS, Case, Failed, Once, Table, available, command, milliseconds, turns
@@ -77,9 +78,18 @@ def _detached(stage: Stage, rounds: int) -> Case:
 
 
 def _exec(stage: Stage, rounds: int) -> Case:
-    with sleepers(stage) as containers:
+    """Into a container that sleeps."""
+    makers = {
+        name: partial(engine.__call__, "run", "--detach", *NONE, *SLEEP) for name, engine in stage.engines.items()
+    }
+    containers, absent = available(makers)
+    try:
         contestants = {name: stage.engines[name].timed("exec", id_, "true") for name, id_ in containers.items()}
-        return turns("exec true", "ms", contestants, rounds, absent=stage.absent)
+        return turns("exec true", "ms", contestants, rounds, absent=stage.absent | absent)
+    finally:
+        for name, container in containers.items():
+            with suppress(Failed):
+                stage.engines[name].remove(container)
 
 
 # ---- what other sections start too
@@ -119,14 +129,3 @@ def bwrap(stage: Stage) -> list[str]:
 def one(argv: list[str]) -> Once:
     """The milliseconds of a program."""
     return milliseconds(command(argv))
-
-
-@contextmanager
-def sleepers(stage: Stage) -> Iterator[dict[str, str]]:
-    """One container of each engine that sleeps."""
-    containers = {name: engine("run", "--detach", *NONE, *SLEEP) for name, engine in stage.engines.items()}
-    try:
-        yield containers
-    finally:
-        for name, container in containers.items():
-            stage.engines[name].remove(container)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 from bench.measure import OURS, Case, Failed, Once, Table, available, command, last_words, turns
@@ -118,7 +118,8 @@ def _server(engine: Engine) -> Iterator[str]:
     try:
         yield container
     finally:
-        engine.remove(container)
+        with suppress(Failed):
+            engine.remove(container)
 
 
 @contextmanager
