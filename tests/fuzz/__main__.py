@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -65,8 +66,8 @@ def main(words: list[str]) -> int:
     if words == ["--seeds"]:
         write_seeds()
         return 0
-    if not shutil.which("clang"):
-        print("fuzz: needs clang: apt-get install clang", file=sys.stderr)
+    if not shutil.which("clang") or not find_spec("atheris"):
+        print("fuzz: needs clang (apt-get install clang) and atheris (pip install atheris)", file=sys.stderr)
         return 1
     code = 0
     for target in LARGEST:

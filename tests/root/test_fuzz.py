@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
     ],
 )
 def test_what_reads_hostile_bytes_takes_anything(target: str, tries: int, reach: int, tmp_path: Path) -> None:
+    if target != "plan":
+        pytest.importorskip("atheris", reason="needs atheris, which has no wheel for this machine")
     done = fuzz(target, 10, str(tmp_path))
     said = done.stderr + done.stdout
     assert done.returncode == 0, said[-4000:]
