@@ -50,7 +50,12 @@ def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycErro
     from pycontainer.cgroups import refusal  # only for a failure
 
     number = failed.record.error
-    return kernel_error(failed, refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle))
+    cause = refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle)
+    if bundle.users and not cause:
+        from pycontainer.engine import host_ids
+
+        cause = host_ids.cause(failed, roots.container(bundle.container.id))
+    return kernel_error(failed, cause)
 
 
 def kernel_error(failed: PlanFailed, cause: str = "") -> KernelError:

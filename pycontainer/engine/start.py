@@ -12,7 +12,7 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events, files, life, policy, removal, users
+from pycontainer.engine import containers, events, files, life, policy, removal
 from pycontainer.engine.attach import connection
 from pycontainer.engine.create import Bundle
 from pycontainer.engine.options import Roots
@@ -223,15 +223,18 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
 
 def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, failed: PlanFailed) -> Started:
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
-    if not bundle.users or bundle.asked.userns == "private" or not users.is_cause(failed):
-        from pycontainer.engine.diagnose import explain_failure  # only for a failure
+    from pycontainer.engine import host_ids  # only for a failure
+
+    reason = host_ids.cause(failed, roots.container(bundle.container.id)) if bundle.users else ""
+    if not reason or bundle.asked.userns == "private":
+        from pycontainer.engine.diagnose import explain_failure
 
         raise explain_failure(failed, bundle, roots) from None
     removal.release_networks(roots, bundle.container.id)
-    users.mount_again(bundle.rootfs)
+    host_ids.mount_again(bundle.rootfs)
     files.give(roots.live(bundle.container.id), 0)
-    started = start(roots, bundle._replace(spec=users.shared(bundle.spec), users=0), stdio, observer)
-    users.tell(roots, failed)
+    started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), stdio, observer)
+    host_ids.tell(roots, reason)
     return started
 
 

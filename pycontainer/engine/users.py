@@ -10,7 +10,6 @@ container's ``RUNROOT/containers/<id>`` is gone.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
@@ -19,16 +18,12 @@ from pycontainer.core.failpoint import hit
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.light import suppress
 from pycontainer.oci.build import USERS
-from pycontainer.oci.security import default_sysctls
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.core.performer import PlanFailed
     from pycontainer.engine.options import Roots
     from pycontainer.oci.options import ContainerOptions
-    from pycontainer.oci.spec import Spec
     from pycontainer.oci.user import User
-    from pycontainer.rootfs.overlay import RootFS
 
 FIRST = 0x7000_0000
 """The first id of the host that a container may have: above all that systemd gives to containers and services of its
@@ -92,50 +87,6 @@ def take(roots: Roots, container_id: str, asked: ContainerOptions) -> int:
     if reason and asked.userns == "private":
         raise UsageError(f"--userns private and {reason} exclude each other")
     return 0 if reason else FIRST + USERS * _claim(roots, container_id)
-
-
-def shared(spec: Spec) -> Spec:
-    """The same spec for the host's user namespace, where the host can't give it one."""
-    linux = spec["linux"].copy()
-    linux["namespaces"] = [one for one in spec["linux"]["namespaces"] if one["type"] != "user"]
-    del linux["uidMappings"], linux["gidMappings"]
-    own = [namespace["type"] for namespace in linux["namespaces"]]
-    linux["sysctl"] = spec["linux"].get("sysctl", {}) | default_sysctls(own)
-    mounts = [
-        {**mount, "options": [word for word in mount.get("options", ()) if word not in ("idmap", "ridmap")]}
-        for mount in spec["mounts"]
-    ]
-    return {**spec, "linux": linux, "mounts": mounts}  # type: ignore[typeddict-item]
-
-
-_CALLS = ("clone3", "pidfd_getfd", "openat", "write", "mount_setattr", "fsconfig", "fsopen", "fsmount", "mount")
-_ERRORS = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSPC, errno.EUSERS, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-def is_cause(failed: PlanFailed) -> bool:
-    """Whether a start may have failed because of the user namespace: it is tried again without one."""
-    return failed.call.name in _CALLS and failed.record.error in _ERRORS
-
-
-def mount_again(rootfs: RootFS) -> None:
-    """Let an overlay be mounted a second time: one that is volatile refuses that, for the host may have crashed."""
-    work = getattr(rootfs, "work", "")
-    if work:
-        mark = f"{rootfs.base}/{work}/work/incompat/volatile"  # type: ignore[union-attr]
-        with suppress(FileNotFoundError):
-            os.unlink(mark + "/dirty")
-            os.rmdir(mark)
-
-
-def tell(roots: Roots, failed: PlanFailed) -> None:
-    """Say once for each reason, until the next boot, that a container shares the host's ids."""
-    import sys
-
-    reason = f"{failed.step.title}: {failed.call.name}: {os.strerror(failed.record.error).lower()}"
-    name = f"{roots.runroot}/users/{reason.replace('/', ' ')[:200]}"
-    with suppress(FileExistsError):
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        print(f"pyc: note: no user namespace of its own, so root in it is the host's: {reason}", file=sys.stderr)
 
 
 # --- ranges ---------------------------------------------------------------------------------------------------------

@@ -234,6 +234,35 @@ def test_where_a_filesystem_can_not_map_ids_it_is_off_and_that_is_said_once(
     assert os.stat(tmp_path / "upper/x").st_uid == 0
 
 
+@pytest.mark.parametrize("where", ["/proc/fs", "/sys/kernel"])
+def test_where_the_host_s_proc_is_covered_it_is_off_and_that_is_said(stocked: Pyc, image: str, where: str) -> None:
+    """As in a container of another engine's: the kernel lets nobody have a /proc that shows more than the host's."""
+    stocked("run", "--rm", image, "true").ok()
+    covered = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {where} && exec "$@"', "sh"]
+    for options, code in (((), 0), (("--userns", "private"), 125)):
+        argv = [*covered, *stocked.argv("run", "--rm", *options, image, "cat", MAP)]
+        done = subprocess.run(argv, env=stocked.env(), capture_output=True, text=True, timeout=60)
+        assert done.returncode == code, done.stderr
+        assert f"{where} is covered on the host" in done.stderr
+        assert code or done.stdout.split() == ["0", "0", str(2**32 - 1)]
+
+
+def test_below_a_directory_that_lets_only_its_owner_pass_it_is_off_and_that_is_said(
+    stocked: Pyc, image: str, tmp_path: Path
+) -> None:
+    for name in ("root", "run"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+    mine = Pyc(str(tmp_path / "home/root"), str(tmp_path / "home/run"), str(tmp_path), stocked.environment)
+    mine("pull", "-q", image).ok()
+    os.chmod(tmp_path / "home", 0o700)
+    os.chown(tmp_path / "home", 1234, 1234)
+    done = mine("run", "--rm", image, "cat", MAP).ok()
+    assert done.stdout.split() == ["0", "0", str(2**32 - 1)]
+    assert f"nobody but its owner may pass through {tmp_path}/home" in done.stderr and done.stderr.count("\n") == 1
+    refused = mine("run", "--rm", "--userns", "private", image, "true")
+    assert refused.code == 125 and "may pass through" in refused.stderr
+
+
 def test_kernels_that_stack_only_what_is_attached(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """Before Linux 6.15 the layers are mapped in a mount namespace that lasts as long as mounting them takes."""
     program = "import sys, pycontainer.plan.root as root; root.DETACHED_LAYERS = (99, 0)"
