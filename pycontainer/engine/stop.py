@@ -34,7 +34,8 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
             end(roots, container, sign=sign, timeout=timeout)
         else:
             time.sleep(0.005)
-        container = containers.with_state(roots, container)
+        # Asked anew: one that is removed meanwhile has no record, and would be for ever what it was.
+        container = containers.with_state(roots, container._replace(state="created", pid=0))
     if ran:
         events.write(roots, "stop", container)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer.engine import stop
+from pycontainer.engine.options import Roots
 from tests.support.cli import Pyc, sh
 from tests.support.states import exists, inspect, look, until, until_state
 
@@ -70,6 +72,21 @@ def test_what_is_deaf_ends_nevertheless(stocked: Pyc, image: str, words: tuple[s
     stocked("run", "-d", "--name", "deaf", image, *DEAF).ok()
     assert stocked(*words, "deaf").ok().stdout == "deaf\n"
     assert until_state(stocked, "deaf", "exited").exit_code == 137
+
+
+def test_a_container_that_is_removed_while_it_is_stopped_is_stopped(
+    stocked: Pyc, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stocked("run", "-d", "--name", "going", image, "sleep", "1000").ok()
+    gone = []
+
+    def remove(place: str) -> None:
+        if place == "stop.ended" and not gone:
+            gone.append(stocked("rm", "-f", "going").ok())
+
+    monkeypatch.setattr(stop, "hit", remove)
+    stop.stop(Roots(stocked.root, stocked.runroot), "going", sign="SIGKILL")
+    assert gone
 
 
 def test_kill_sends_any_signal_and_only_to_what_runs(stocked: Pyc, image: str) -> None:
