@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 else:
     from _collections import _tuplegetter  # the descriptor in C that collections.namedtuple reads its fields with
 
+    _tuple = tuple.__new__
+
     class _Maker(type):
         """Makes a class with a field for each annotation in its body, and the value given there as its default."""
 
@@ -26,7 +28,7 @@ else:
             fields = tuple(body.get("__annotations__", ()))
             body["_fields"] = body["__match_args__"] = fields
             body["_field_defaults"] = {field: body.pop(field) for field in fields if field in body}
-            body["_last_defaults"] = tuple(body["_field_defaults"].values())
+            body["_rest"] = {len(fields): ()}  # how many values are given -> the defaults of the fields behind them
             for index, field in enumerate(fields):
                 body[field] = _tuplegetter(index, None)
             return super().__new__(cls, name, bases, body)
@@ -35,15 +37,18 @@ else:
         """An immutable tuple with named, typed fields."""
 
         def __new__(cls, *values, **named):  # noqa: D102
-            if named or len(values) != len(cls._fields):
+            given = len(values)
+            if named or given not in cls._rest:
                 values = cls._complete(values, named)
-            return tuple.__new__(cls, values)
+                if not named:
+                    cls._rest[given] = values[given:]  # a start makes seven hundred, most of them alike
+            else:
+                values += cls._rest[given]
+            return _tuple(cls, values)
 
         @classmethod
         def _complete(cls, values, named):
             rest = cls._fields[len(values) :]
-            if not named and 0 < len(rest) <= len(cls._last_defaults):  # most: a start makes six hundred
-                return values + cls._last_defaults[-len(rest) :]
             if len(values) > len(cls._fields) or not named.keys() <= set(rest):
                 raise TypeError(f"{cls.__name__} has the fields {cls._fields}, not {values} and {named}")
             try:
@@ -60,7 +65,7 @@ else:
             values = [named.pop(field, value) for field, value in zip(self._fields, self, strict=True)]
             if named:
                 raise TypeError(f"{type(self).__name__} has the fields {self._fields}, not {named}")
-            return tuple.__new__(type(self), values)
+            return _tuple(type(self), values)
 
         def _asdict(self):
             return dict(zip(self._fields, self, strict=True))

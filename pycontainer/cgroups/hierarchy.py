@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.errors import HostLacks
+from pycontainer.light import lru_cache
 from pycontainer.record import Record
 
 # Options of a v1 superblock that name no controller (Documentation/admin-guide/cgroup-v1/cgroups.rst).
@@ -62,6 +63,7 @@ def detect() -> Hierarchies:
     return parse(mountinfo, controllers)
 
 
+@lru_cache(maxsize=4)  # a program that starts many containers finds the same each time
 def parse(mountinfo: str, controllers: str) -> Hierarchies:
     """Understand the text of /proc/self/mountinfo and of the v2 root's cgroup.controllers (proc_pid_mountinfo(5))."""
     v1: dict[str, Hierarchy] = {}

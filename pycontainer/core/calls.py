@@ -73,7 +73,7 @@ def write(fd: Fd, data: str | bytes | Struct, *, tolerate: Errnos = ()) -> Call:
     """write(2): all of ``data`` in one call, as files of the kernel's want it."""
     raw = data.encode() if isinstance(data, str) else data
     size = len(raw.data if isinstance(raw, Struct) else raw)
-    return Call("write", (fd, raw, size), None, tolerate, expect=size)
+    return Call("write", (fd, raw, size), None, tolerate, size)
 
 
 def read(fd: Fd, count: int, *, expect: int, report: bool = False) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pycontainer import cgroups
 from pycontainer.engine.create import describe, new_identity
 from pycontainer.engine.image.sources import open_source
 from pycontainer.engine.options import Roots, RunOptions
@@ -26,7 +27,7 @@ def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
     container_id, name = new_identity(options)
     bundle = describe(roots, image, options, container_id, name, user=None if here else User(0, 0, (), "/", "root"))
     tty = options.container.tty
-    plan = plan_for(roots, bundle, group_for(bundle), given_slots(stdio_of(options), tty=tty))
+    plan = plan_for(roots, bundle, group_for(bundle, cgroups.detect()), given_slots(stdio_of(options), tty=tty))
     return plan, name, here
 
 

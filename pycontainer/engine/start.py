@@ -134,10 +134,10 @@ def command(roots: Roots, *words: str) -> Command:
     return Command((*python, "--root", roots.root, "--runroot", roots.runroot, *words), (path,))
 
 
-def group_for(bundle: Bundle) -> cgroups.Group:
+def group_for(bundle: Bundle, host: cgroups.Cgroups) -> cgroups.Group:
     """The container's cgroup, as its spec says."""
     linux = bundle.spec["linux"]
-    return cgroups.detect().group(linux["cgroupsPath"], linux.get("resources", {}), bundle.defaults)
+    return host.group(linux["cgroupsPath"], linux.get("resources", {}), bundle.defaults)
 
 
 def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
@@ -183,7 +183,8 @@ def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None 
 
 def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, memory: str = "") -> Started:
     tty = bundle.spec["process"].get("terminal", False)
-    group = group_for(bundle)
+    host = cgroups.detect()
+    group = group_for(bundle, host)
     plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle), memory)
     hit("start.planned")
     scope = ScopeRequest(group)
@@ -192,7 +193,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
             hit("start.opened")
-            performance = perform(plan, given | scope.given, bundle.container.name, observer)
+            performance = perform(plan, given | scope.given, bundle.container.name, host, observer)
     except OSError as error:
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
@@ -238,9 +239,11 @@ def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer 
     return started
 
 
-def perform(plan: Plan, given: dict[Slot, int], name: str, observer: Observer | None) -> Performance:
+def perform(
+    plan: Plan, given: dict[Slot, int], name: str, host: cgroups.Cgroups, observer: Observer | None
+) -> Performance:
     """Start a monitor in the cgroup of monitors, where there is one. Raises OSError when no process can be made."""
-    cgroup = cgroups.detect().home_of_monitors()
+    cgroup = host.home_of_monitors()
     if cgroup >= 0:
         try:
             return Performance(plan, given, name=name, observer=observer, cgroup=cgroup)
