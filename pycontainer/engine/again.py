@@ -9,8 +9,9 @@ import time
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.attach import Signals
-from pycontainer.engine.create import Bundle, create, describe, hostname_of, make_sources, write_files
+from pycontainer.engine.create import Bundle, create, describe, make_sources, write_files
 from pycontainer.engine.foreground import View, live
+from pycontainer.engine.identity import hostname_of
 from pycontainer.engine.image.obtain import obtained
 from pycontainer.engine.options import RunOptions
 from pycontainer.engine.privilege import require_root

@@ -7,6 +7,7 @@ import time
 from pycontainer.engine import containers, events, health, life
 from pycontainer.engine.capture import capture
 from pycontainer.engine.exec import ExecOptions
+from pycontainer.engine.moments import now
 from pycontainer.errors import PycError
 from pycontainer.record import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def _result(roots: Roots, container: Container, wanted: dict[str, Any]) -> dict[
     """How the command went, as docker's inspect says it: -1 if it took too long, or could not begin."""
     kind, *words = wanted["test"]
     argv = ("/bin/sh", "-c", *words) if kind == "CMD-SHELL" else tuple(words)
-    began, written = events.stamp(), bytearray()
+    began, written = now(), bytearray()
 
     def keep(_: int, data: bytes) -> None:
         written.extend(data[: KEPT - len(written)])
@@ -54,7 +55,7 @@ def _result(roots: Roots, container: Container, wanted: dict[str, Any]) -> dict[
         code, output = -1, error.message
     if code < 0 and not output:
         output = f"Health check exceeded timeout ({wanted['timeout']:g}s)"
-    return {"Start": began, "End": events.stamp(), "ExitCode": code, "Output": output}
+    return {"Start": began, "End": now(), "ExitCode": code, "Output": output}
 
 
 def _give_up(roots: Roots, container: Container) -> None:

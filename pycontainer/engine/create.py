@@ -8,6 +8,7 @@ import sys
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, facts, files, health, life, recall, removal, users
 from pycontainer.engine.containers import Container
+from pycontainer.engine.identity import hostname_of, new_identity
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.light import nullcontext
@@ -298,36 +299,6 @@ def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatil
     return Overlay(base, relative, f"{own}/upper", f"{own}/work", volatile)
 
 
-# --- names ----------------------------------------------------------------------------------------------------------
-
-_ADJECTIVES = (
-    "able amber bold brave brisk calm clear clever crisp deft eager early fair fleet fond frank fresh gentle "
-    "glad grand happy hardy keen kind lively lucid lucky merry mild neat nimble noble patient plain proud "
-    "quick quiet rapid ready sharp silent smart sound spry steady sunny swift tidy vivid warm wise witty"
-).split()
-_NOUNS = (
-    "badger beaver bison cedar clover comet condor coral cricket dingo dolphin eagle egret falcon fern finch "
-    "gecko heron ibis jaguar kestrel lark lemur lily linnet lynx maple marmot marten meadow merlin mole newt "
-    "oak orca osprey otter owl panda pebble petrel pine plover puffin quail raven robin salmon seal sparrow "
-    "stork swan tern thrush tulip vole walrus willow wren"
-).split()
-_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-
-
-def new_identity(options: RunOptions) -> tuple[str, str]:
-    """A random ID, and the name that was asked for or one made from the ID."""
-    raw = os.urandom(32)
-    name = options.name
-    if not name:
-        first, second = _ADJECTIVES[raw[0] % len(_ADJECTIVES)], _NOUNS[raw[1] % len(_NOUNS)]
-        name = f"{first}_{second}_{raw[2:4].hex()}"
-    elif len(name) < 2 or len(name) > 255 or not set(name) <= _NAME_CHARACTERS or not name[0].isalnum():
-        raise UsageError(
-            f"container name {name!r}: want letters, digits, '_', '.', '-', beginning with one of the first two"
-        )
-    return raw.hex(), name
-
-
 def write_files(roots: Roots, container_id: str, hostname: str, asked: ContainerOptions) -> Mapping[str, str]:
     """Write the files that say who it is and whom it knows: path in the container -> path on the host."""
     written = files.write(roots.live(container_id), hostname, asked)
@@ -336,19 +307,6 @@ def write_files(roots: Roots, container_id: str, hostname: str, asked: Container
     from pycontainer.engine import sharing  # most have a network of their own
 
     return {**written, **sharing.files(roots, asked)}
-
-
-def hostname_of(roots: Roots, container_id: str, options: RunOptions) -> str:
-    """The name that was asked for, or the short ID; the host's own with ``--uts host``, or that of whose network it
-    shares.
-    """
-    if options.container.uts == "host":
-        return os.uname().nodename
-    if options.container.network.startswith("container:"):
-        from pycontainer.engine import sharing
-
-        return sharing.hostname(roots, options.container) or container_id[:12]
-    return options.container.hostname or container_id[:12]
 
 
 def write_cidfile(path: str, container_id: str) -> None:

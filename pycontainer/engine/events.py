@@ -9,9 +9,9 @@ is kept as ``events.1``.
 from __future__ import annotations
 
 import os
-import time
 
 from pycontainer import jsontext
+from pycontainer.engine.moments import now
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def _add(roots: Roots, line: dict[str, Any]) -> None:
         try:
             if os.fstat(file).st_size > LIMIT:
                 _rotate(roots, file)
-            os.write(file, f"{stamp()} {jsontext.dump(line)}\n".encode())
+            os.write(file, f"{now()} {jsontext.dump(line)}\n".encode())
         finally:
             os.close(file)
 
@@ -85,9 +85,3 @@ def _rotate(roots: Roots, file: int) -> None:
     fcntl.flock(file, fcntl.LOCK_EX)
     if os.path.samestat(os.fstat(file), os.stat(path(roots))):
         os.rename(path(roots), path(roots) + ".1")
-
-
-def stamp() -> str:
-    """Now, in UTC with nanoseconds (RFC 3339)."""
-    whole, rest = divmod(time.time_ns(), 10**9)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:09d}Z"

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 
 from pycontainer.engine import containers, events
+from pycontainer.engine.moments import now
 from pycontainer.errors import PycError
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -104,7 +105,7 @@ def _lines(path: str, until: str, follow: bool) -> Iterator[bytes]:
     if file is None and follow:
         file = _open(path, make=True)
     while file is not None:
-        over = not follow or (until and events.stamp() > until)
+        over = not follow or (until and now() > until)
         replaced = not _is(file, path)
         yield from _rest(file)
         if over:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from pycontainer.engine import health, life, policy
 from pycontainer.engine.containers import UNSEEN
 from pycontainer.engine.host_config import host_config, port_bindings
+from pycontainer.engine.moments import NEVER, rfc3339
 from pycontainer.engine.mounts import mount_points
 from pycontainer.engine.network import documents
 from pycontainer.engine.recall import recalled
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pycontainer.image.store import Image
 
 Document = dict[str, Any]
-ZERO_TIME = "0001-01-01T00:00:00Z"
-"""How Go writes "never"."""
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -42,7 +40,7 @@ def image_document(image: Image) -> Document:
         "RepoDigests": sorted(digests),
         "Parent": "",
         "Comment": config.history[-1].comment if config.history else "",
-        "Created": image.created or ZERO_TIME,
+        "Created": image.created or NEVER,
         "DockerVersion": "",
         "Author": config.author,
         "Config": image_config(config),
@@ -55,7 +53,7 @@ def image_document(image: Image) -> Document:
             "Data": {"LowerDir": _lower_directories(image)},
         },
         "RootFS": {"Type": "layers", "Layers": [layer.diff_id for layer in image.layers]},
-        "Metadata": {"LastTagTime": ZERO_TIME},
+        "Metadata": {"LastTagTime": NEVER},
         "Descriptor": image.manifest._replace(annotations={}).to_json(),
     }
 
@@ -224,11 +222,3 @@ def _healthcheck(wanted: Document) -> Document:
     fields = ("interval", "timeout", "start_period", "start_interval")
     durations = {name: round(wanted[field] * 1e9) for name, field in zip(names, fields, strict=True)}
     return {"Test": wanted["test"], **durations, "Retries": wanted["retries"]}
-
-
-def rfc3339(moment: float) -> str:
-    """Seconds since the epoch as UTC (RFC 3339); Go's zero time for 0."""
-    if not moment:
-        return ZERO_TIME
-    whole, nanoseconds = divmod(round(moment * 1e9), 10**9)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{nanoseconds:09d}Z"

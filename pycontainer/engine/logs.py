@@ -11,7 +11,8 @@ import os
 import time
 from collections.abc import Iterator
 
-from pycontainer.engine import events, life
+from pycontainer.engine import life
+from pycontainer.engine.moments import now
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read(
     directory = roots.container(container.id)
 
     def is_over() -> bool:
-        return not follow or not life.is_alive(roots, container.id) or bool(until and events.stamp() > until)
+        return not follow or not life.is_alive(roots, container.id) or bool(until and now() > until)
 
     for entry in _Log(directory, _start(directory, tail)).entries(is_over):
         if until and entry.stamp > until:

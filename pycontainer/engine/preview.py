@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pycontainer import cgroups
-from pycontainer.engine.create import describe, new_identity
+from pycontainer.engine.create import describe
+from pycontainer.engine.identity import new_identity
 from pycontainer.engine.image.sources import open_source
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.engine.run import stdio_of

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pycontainer.engine import events, happened
+from pycontainer.engine.moments import now
 from pycontainer.engine.options import Roots
 from tests.support.cli import Pyc
 from tests.support.states import look, until, until_state
@@ -25,7 +26,7 @@ def since(pyc: Pyc, moment: str, *flags: str) -> list[str]:
 
 
 def test_the_life_of_a_container_in_order(stocked: Pyc, image: str) -> None:
-    begin = events.stamp()
+    begin = now()
     stocked("create", "--name", "box", "--stop-signal", "KILL", image, "sleep", "60").ok()
     for words in (("start",), ("pause",), ("unpause",), ("restart",), ("stop",)):
         stocked(*words, "box").ok()
@@ -39,7 +40,7 @@ def test_the_life_of_a_container_in_order(stocked: Pyc, image: str) -> None:
 
 
 def test_what_is_said_of_each_is_what_docker_says(stocked: Pyc, image: str) -> None:
-    begin = events.stamp()
+    begin = now()
     stocked("run", "--name", "box", "-l", "role=front", image, "sh", "-c", "exit 3")
     container_id = look(stocked, "box").id
     stocked("rm", "box").ok()
@@ -59,7 +60,7 @@ def test_what_is_said_of_each_is_what_docker_says(stocked: Pyc, image: str) -> N
 
 
 def test_images_volumes_and_networks(pyc: Pyc, image: str, tmp_path: os.PathLike[str]) -> None:
-    begin = events.stamp()
+    begin = now()
     archive = f"{tmp_path}/image.tar"
     for words in (
         ("pull", "-q", image),
@@ -83,7 +84,7 @@ def test_images_volumes_and_networks(pyc: Pyc, image: str, tmp_path: os.PathLike
 
 
 def test_filters_of_one_key_are_alternatives_and_keys_add_up(stocked: Pyc, image: str) -> None:
-    begin = events.stamp()
+    begin = now()
     for name in ("one", "two"):
         stocked("run", "--name", name, "-l", f"is={name}", image, "true").ok()
     one = look(stocked, "one").id

@@ -183,7 +183,8 @@ def test_a_token_that_lapses_in_a_push_is_renewed(
     data = store.read_blob(image.manifest.digest)
     pusher.put_manifest("1", data, image.manifest.media_type, image.manifest.digest)
     pusher.close()
-    assert tokens.asked == [Asked("GET", "me", ("repository:mine/slowly:pull,push",))] * 3
+    assert set(tokens.asked) == {Asked("GET", "me", ("repository:mine/slowly:pull,push",))}
+    assert len(tokens.asked) >= 3  # on a busy host an upload takes longer than a token lasts
     pyc("pull", "-q", f"{locked.address}/mine/slowly:1").ok()
 
 

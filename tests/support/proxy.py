@@ -7,12 +7,14 @@ import http.client
 import socket
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.support.serving import Serving
 
 
 @dataclass
-class Proxy:
+class Proxy(Serving):
     """Usable as a context manager; listens on a loopback port.
 
     Attributes:
@@ -25,20 +27,8 @@ class Proxy:
     login: str = ""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
-    def __enter__(self) -> Proxy:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.proxy = self  # type: ignore[attr-defined]
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     @property
     def url(self) -> str:
@@ -50,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def proxy(self) -> Proxy:
-        return self.server.proxy  # type: ignore[attr-defined, no-any-return]
+        return self.server.owner  # type: ignore[attr-defined, no-any-return]
 
     def _reached(self, host: str) -> str:
         """Where a host is, "" after a refusal."""

@@ -10,12 +10,13 @@ import base64
 import json
 import os
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from http.server import BaseHTTPRequestHandler
+from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.serving import Serving
 
 SERVICE = "test registry"
 _ISSUER = "test tokens"
@@ -31,7 +32,7 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class TokenServer:
+class TokenServer(Serving):
     """Usable as a context manager; listens on a loopback port.
 
     Attributes:
@@ -52,24 +53,20 @@ class TokenServer:
     gives_identity: bool = False
     asked: list[Asked] = field(default_factory=list)
 
-    def __enter__(self) -> TokenServer:
+    def __enter__(self) -> Self:
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={_ISSUER}",
              "-keyout", "token.key", "-out", "token.crt"],
             cwd=self.directory, check=True, capture_output=True,
         )  # fmt: skip
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.tokens = self  # type: ignore[attr-defined]
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
+        return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        return _Handler
 
     @property
     def realm(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/token"
+        return f"http://{self.address}/token"
 
     @property
     def auth(self) -> dict[str, object]:
@@ -115,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def tokens(self) -> TokenServer:
-        return self.server.tokens  # type: ignore[attr-defined, no-any-return]
+        return self.server.owner  # type: ignore[attr-defined, no-any-return]
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)

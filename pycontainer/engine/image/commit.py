@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pycontainer.engine import containers, events, filesystem
 from pycontainer.engine.image.fetch import arriving, fetch
-from pycontainer.engine.inspect import rfc3339
+from pycontainer.engine.moments import rfc3339
 from pycontainer.errors import InvalidReference
 from pycontainer.image import changes, derive
 from pycontainer.image.docker_archive import manifest_bytes

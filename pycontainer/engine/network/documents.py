@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainer.engine import containers
+from pycontainer.engine.moments import rfc3339
 from pycontainer.engine.network.attachments import attachment_of
 from pycontainer.engine.network.endpoints import wanted
 from pycontainer.engine.network.networks import BUILT_IN, members
@@ -30,8 +31,6 @@ def documents(roots: Roots) -> list[dict[str, Any]]:
 
 def document(roots: Roots, name: str) -> dict[str, Any]:
     """What ``docker network inspect`` says of a network (Engine API, Network). Raises NotFound."""
-    from pycontainer.engine.inspect import ZERO_TIME, rfc3339
-
     network = _network(roots, name)
     pools = [_pool(subnet) for subnet in network.subnets]
     used = members(roots, network) if network.subnets else []
@@ -39,7 +38,7 @@ def document(roots: Roots, name: str) -> dict[str, Any]:
     return {
         "Name": network.name,
         "Id": network.id,
-        "Created": rfc3339(network.created) if network.created else ZERO_TIME,
+        "Created": rfc3339(network.created),
         "Scope": "local",
         "Driver": "null" if network.config_only else network.driver,
         "EnableIPv4": bool(network.ipv4),
