@@ -264,7 +264,7 @@ def _user(container: Container, asked: str) -> User:
 
 def given_slots(options: ExecOptions) -> tuple[Slot, ...]:
     """The descriptors that :func:`start` hands over, beside those of the caller's."""
-    every = (slots.CONTAINER, slots.CALLER, slots.MONITOR_END, slots.INIT_END, slots.CLIENT)
+    every = (slots.CONTAINER, slots.INSIDE, slots.CALLER, slots.MONITOR_END, slots.INIT_END, slots.CLIENT)
     if options.tty:
         return every
     reads = options.interactive and not options.detach
@@ -277,9 +277,20 @@ def _descriptors(found: Target, options: ExecOptions, given: dict[Slot, int], ou
     caller = os.pidfd_open(os.getpid())
     ours.callback(os.close, caller)
     opened, client = connection(given_slots(options), ours)
-    given |= opened | {slots.CONTAINER: found.pidfd, slots.CALLER: caller}
+    given |= opened | {slots.CONTAINER: found.pidfd, slots.INSIDE: _root(found, ours), slots.CALLER: caller}
     given |= {program.kept(number): number for number in range(3, 3 + options.preserve_fds)}
     return client
+
+
+def _root(found: Target, ours: ExitStack) -> int:
+    from pycontainer.rootfs.live import root_of
+
+    try:
+        root = root_of(found.container.pid, found.pidfd)
+    except OSError:
+        raise not_running(found.container) from None
+    ours.callback(os.close, root)
+    return root
 
 
 # --- being with it --------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
 from pycontainer.plan.seccomp import LISTENER
 from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.rootfs.live import root_of
 
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan
@@ -60,7 +61,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
     with contextlib.ExitStack() as ours:
         given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
-        given[slots.CONTAINER], kinds = _container(state, ours)
+        given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
         entry = Entry(
             container=name,
             kinds=kinds,
@@ -90,7 +91,7 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         stdin = hooks.stdin_of(told)
         ours.callback(os.close, stdin)
         given = {slots.STDIN: stdin, slots.STDOUT: output, slots.STDERR: output}
-        given[slots.CONTAINER], kinds = _container(state, ours)
+        given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
         entry = Entry(state.id, kinds, None, filter_of(spec), frozenset(given), path=path, confined=confined)
         try:
             entered: Spec = {**spec, "process": process}
@@ -100,17 +101,19 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         hooks.judge(kind, hook, hooks.wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
 
 
-def _container(state: State, ours: contextlib.ExitStack) -> tuple[int, tuple[str, ...]]:
-    """A pidfd of its first process, and the kinds of namespaces in which that is and we are not."""
+def _container(state: State, ours: contextlib.ExitStack) -> tuple[int, int, tuple[str, ...]]:
+    """A pidfd of its first process, its root, and the kinds of namespaces in which that is and we are not."""
     try:
         pidfd = os.pidfd_open(state.pid)
         ours.callback(os.close, pidfd)
+        root = root_of(state.pid, pidfd)
+        ours.callback(os.close, root)
         kinds = tuple(kind for kind, file in _FILES.items() if _is_apart(state.pid, file))
     except OSError:
         raise NotFound("container not running") from None
     if state.began and not is_alive(state.pid, state.began):  # or it might be another process of that number
         raise NotFound("container not running")
-    return pidfd, kinds
+    return pidfd, root, kinds
 
 
 def _is_apart(pid: int, file: str) -> bool:

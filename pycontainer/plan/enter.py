@@ -35,6 +35,7 @@ from pycontainer.plan.slots import (
     INIT_END,
     INIT_PID,
     INIT_PIDFD,
+    INSIDE,
     MASTER,
     MONITOR_END,
     ROOT,
@@ -152,10 +153,22 @@ def _give_birth(entry: Entry) -> Step:
         f"Enter its namespaces{',' if back else ' and'} make a process there{', and come back' if back else ''}",
         "A process that entered on its own would for a moment show the host's files to those who see it in there",
         MONITOR,
-        (*((calls.setns(CONTAINER, flags),) if flags else ()), _clone(entry), *back, *_keep(entry)),
+        (*_arrive(entry, flags), _clone(entry), *back, *_keep(entry)),
         "setns(2)",
         Proof("/proc/{pid}/ns/mnt"),
     )
+
+
+def _arrive(entry: Entry, flags: int) -> tuple[Call, ...]:
+    """Join the namespaces, and have the root that its processes have.
+
+    Whoever joins a mount namespace gets the root that is first there. A container that was started inside of a chroot,
+    by a caller who could pivot only there, has the host's own root first.
+    """
+    if not flags:
+        return ()
+    moved = (calls.fchdir(INSIDE), calls.chroot("."), calls.chdir("/")) if "mount" in entry.kinds else ()
+    return (calls.setns(CONTAINER, flags), *moved)
 
 
 def _forget_cgroup(entry: Entry) -> Iterator[Step]:
@@ -196,7 +209,7 @@ def _forget(entry: Entry) -> Step:
         "Hold nothing that leads out",
         "It was born with copies of the monitor's descriptors",
         INIT,
-        tuple(calls.close(slot) for slot in (CONTAINER, CALLER) if slot in entry.given),
+        tuple(calls.close(slot) for slot in (CONTAINER, INSIDE, CALLER) if slot in entry.given),
         "close(2)",
     )
 
@@ -231,7 +244,7 @@ def _join(entry: Entry) -> Step:
         "One call with a descriptor of its first process: a pid could be another's by now, a pidfd can not",
         INIT,
         (
-            *((calls.setns(CONTAINER, flags),) if flags else ()),
+            *_arrive(entry, flags),
             calls.openat(k.AT_FDCWD, "/", k.O_PATH | k.O_DIRECTORY, out=ROOT),
         ),
         "setns(2)",

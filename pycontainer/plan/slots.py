@@ -21,6 +21,7 @@ CONSOLE = Slot("console socket")
 START = Slot("start socket")
 
 CONTAINER = Slot("container")  # a pidfd of its first process, for those who join it
+INSIDE = Slot("its root")  # what that process has as /: another one than its mount namespace has, after a chroot
 CALLER = Slot("caller")  # a pidfd of the pyc that started the performer
 USERS = Slot("users")  # a user namespace with the same maps as the container's, for id-mapped mounts
 

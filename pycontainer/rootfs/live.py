@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _LOOK = os.O_PATH | os.O_CLOEXEC
 
 
+def root_of(pid: int, pidfd: int) -> int:
+    """The root directory of a process, which the caller closes. Raises OSError; ProcessLookupError if it has ended."""
+    from _signal import pidfd_send_signal
+
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        pidfd_send_signal(pidfd, 0)  # or the number might be another's by now
+    except OSError:
+        os.close(root)
+        raise
+    return root
+
+
 class LiveRoot:
     """The root of process ``pid``, which the caller knows to be the container's; close it, or use it in a ``with``.
 

@@ -169,6 +169,28 @@ def test_a_hostile_passwd_is_refused_at_once(box: Box, made: str) -> None:
     assert box("echo", "in").stdout == "in\n"  # who asks for nobody needs no file
 
 
+def test_a_container_that_was_started_in_a_chroot_is_entered_by_its_own_root(
+    stocked: Pyc, image: str, tmp_path: Path
+) -> None:
+    """What is first in its mount namespace is the host's root: in there, only the chroot's could be pivoted."""
+    (tmp_path / "canary").touch()
+    (tmp_path / "root").mkdir()
+    script = f'mount --make-rprivate / && mount --rbind / {tmp_path}/root && exec chroot {tmp_path}/root "$@"'
+
+    def apart(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = ["unshare", "-m", "sh", "-c", script, "sh", *stocked.argv(*words)]
+        return subprocess.run(argv, env=stocked.env(), capture_output=True, text=True, timeout=30)
+
+    name = apart("run", "-d", image, "sleep", "60").stdout.strip()
+    try:
+        for words in (("ls", str(tmp_path)), ("ls", "/boot"), ("ls", "/.dockerenv")):
+            assert "No such file" in apart("exec", name, *words).stderr
+        assert "linuxrc" in apart("exec", name, "ls", "/").stdout
+        assert stocked("exec", name, "ls", "/boot").code == 1  # nor by somebody outside of the chroot
+    finally:
+        stocked("rm", "-f", name)
+
+
 def test_who_a_user_is_can_not_be_widened(box: Box) -> None:
     """CVE-2016-3697, CVE-2024-40635: a number is a number, and no line of the file makes it another one."""
     lines = "1000:x:0:0::/:/bin/sh\nbob:x:4294967296:0::/:/bin/sh\neve:x:-1:0::/:/bin/sh\n"

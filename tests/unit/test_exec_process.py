@@ -63,7 +63,7 @@ def test_nothing_that_leads_out_is_held_before_anything_of_the_container_is_touc
     titles = [step.title for step in steps]
     monitor = [call.name for step in steps if step.where == MONITOR for call in step.calls]
     inside = [(step.title, call.name) for step in steps if step.where == INIT for call in step.calls]
-    assert monitor[:4] == ["prctl", "setns", "clone3", "setns"]  # hidden, in, a child, and out again
+    assert monitor[:7] == ["prctl", "setns", "fchdir", "chroot", "chdir", "clone3", "setns"]  # in, a child, out
     assert inside[0][0] != "Take the root directory"
     assert titles.index("Hold nothing that leads out") < titles.index("Take the root directory")
     assert [name for _, name in inside].index("capset") < [name for _, name in inside].index("execve")
