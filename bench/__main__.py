@@ -26,7 +26,7 @@ SECTIONS: dict[str, ModuleType] = {
     module.__name__.removeprefix("bench."): module
     for module in (starts, runtime, listing, crowd, traffic, pull, images, growth, trace)
 }
-QUIET = 0.25  # load of a processor from which on figures are not to be published
+QUIET = 0.1  # what share of the processors others may use, for figures that are to be published
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -68,10 +68,10 @@ def build_images(names: list[str]) -> None:
 
 def measured(names: list[str], rounds: int) -> Report:
     """Run the sections. One that fails is told, and the others go on."""
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    if busy > QUIET:
-        tell(f"this machine is busy ({busy:.1f} a processor): ratios will do, the figures themselves will not")
     began, host, tables = time.monotonic(), machine.described(), list[Table]()
+    if (busy := machine.busy()) > QUIET:
+        host["note"] = f"others used {busy:.0%} of this machine: ratios will do, the figures themselves will not"
+        tell(host["note"])
     failures: dict[str, str] = {}
     with stage() as shared:
         for name in names:
@@ -107,34 +107,34 @@ def end(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def anew(asked: argparse.Namespace, arguments: list[str], earlier: Report | None) -> Report:
+    """Measure what was asked for, after going where it is to happen."""
+    names = asked.sections or list(SECTIONS)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup(1) asks for
+            signal.signal(each, end)
+    if not is_apart():
+        build_images(names)
+        go_apart("bench", arguments)
+    found = measured(names, asked.rounds)
+    return report.merged(earlier, found, names) if earlier else found
+
+
 def main(arguments: list[str]) -> int:
-    """Measure, show, and write."""
+    """Measure, write, and show."""
     asked = options(arguments)
-    earlier = None
-    if asked.source:
-        try:
-            earlier = Report.read(asked.source)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            print(f"bench: {asked.source} is no report of ours: {error}", file=sys.stderr)
-            return 2
-    found = earlier
-    if asked.sections or earlier is None:
-        names = asked.sections or list(SECTIONS)
-        if not is_apart():
-            build_images(names)
-            go_apart("bench", arguments)
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup(1) asks for
-                signal.signal(each, end)
-        found = measured(names, asked.rounds)
-        if earlier is not None:
-            found = report.merged(earlier, found, names)
-    assert found is not None
-    report.show(found)
+    try:
+        found = Report.read(asked.source) if asked.source else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"bench: {asked.source} is no report of ours: {error}", file=sys.stderr)
+        return 2
+    if asked.sections or found is None:
+        found = anew(asked, arguments, found)
     if asked.json:
         found.write(asked.json)
     if asked.write_docs:
         report.write_documents(found)
+    report.show(found)
     return 1 if found.failures else 0
 
 

@@ -46,7 +46,7 @@ BARS = (
     Bar("starts", "exec true", "podman", 0.45, 0.33),
     Bar("starts", "exec true", "docker", 1.0, 0.7),
     Bar("starts", "a start inside Python", "plain C", 1.8, 1.3),
-    Bar("rates", "inside Python", "", 250, 450, AT_LEAST),
+    Bar("rates", "starts inside Python", "", 250, 450, AT_LEAST),
     Bar("runtime", "run of a bundle", "runc", 0.80, 0.60),
     Bar("runtime", "run of a bundle", "crun", None, 1.3),
     Bar("idle", "memory of the monitor (PSS)", "podman", 1.0, 0.6),

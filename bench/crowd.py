@@ -44,7 +44,7 @@ def _inside(stage: Stage, rounds: int) -> Case:
             FLOOR: lambda: per_second(command(floor(stage)), BURST, PROCESSORS + 1),
         }
     )
-    return turns("inside Python", "per second", contestants, rounds, absent=absent, more=True)
+    return turns("starts inside Python", "per second", contestants, rounds, absent=absent, more=True)
 
 
 def _commands(stage: Stage, rounds: int, threads: int) -> Case:

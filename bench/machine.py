@@ -39,6 +39,22 @@ def described() -> dict[str, str]:
     }
 
 
+def busy(seconds: float = 2.0) -> float:
+    """What share of the processors is in use, while we are not."""
+    before = _spent()
+    time.sleep(seconds)
+    used, whole = (after - earlier for after, earlier in zip(_spent(), before, strict=True))
+    return used / whole if whole else 0.0
+
+
+def _spent() -> tuple[int, int]:
+    """Processor time in use and altogether since boot (proc_stat(5))."""
+    with open("/proc/stat") as file:
+        user, nice, system, idle, wait, *others = map(int, file.readline().split()[1:9])
+    used = user + nice + system + sum(others)
+    return used, used + idle + wait
+
+
 def _processor() -> str:
     with open("/proc/cpuinfo") as file:
         return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())

@@ -61,10 +61,10 @@ class Case(NamedTuple):
 
     def ratios(self, theirs: str, ours: str = OURS) -> tuple[float, float]:
         """Where the middle eight of ten ratios are, each of one round; without rounds, that of the medians."""
-        pairs = list(zip(self.samples[ours], self.samples[theirs], strict=False))
-        if len(self.samples[ours]) != len(self.samples[theirs]):
+        mine, others = self.samples[ours], self.samples[theirs]
+        if len(mine) != len(others):
             return self.ratio(theirs, ours), self.ratio(theirs, ours)
-        return spread([mine / other for mine, other in pairs])
+        return spread([one / other for one, other in zip(mine, others, strict=True)])
 
 
 def spread(figures: Sequence[float]) -> tuple[float, float]:

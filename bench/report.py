@@ -91,14 +91,24 @@ def _lines(text: str) -> str:
 # ---- cells
 
 
-def cell(case: Case, name: str) -> str:
-    """Median, spread, and what share of it ours is; empty for who is not here."""
+def cell(case: Case, name: str, smallest: str = "") -> str:
+    """Median, spread, and what share of it ours is, or what multiple of the ``smallest``; empty for who is not here."""
     if name not in case.samples:
         return ""
     low, high = case.spread(name)
     spread = f" ({figure(low)} - {figure(high)})" if low != high else ""
-    share = f" x{case.ratio(name):.2f}" if name != OURS and OURS in case.samples and case.median(name) else ""
+    share = ""
+    if name != OURS and OURS in case.samples and case.median(name):
+        share = f" x{case.ratio(name):.2f}"
+    elif smallest in case.samples and name != smallest:
+        share = f" x{case.ratio(smallest, name):.2f}"
     return figure(case.median(name)) + spread + share
+
+
+def cells(table: Table, case: Case) -> list[str]:
+    """A row."""
+    smallest = table.columns[0] if table.name.startswith("growth-") else ""
+    return [cell(case, name, smallest) for name in table.columns]
 
 
 def judgement(verdict: Verdict) -> list[str]:
@@ -137,9 +147,11 @@ def show(report: Report) -> None:
         console.print(shown)
 
     for table in report.tables:
-        rows = [[case.title, case.unit, *(cell(case, name) for name in table.columns)] for case in table.cases]
+        rows = [[case.title, case.unit, *cells(table, case)] for case in table.cases]
         grid(table.title, ("", "unit", *table.columns), rows, 2)
-    console.print("median (middle eight of ten) xOURS/THEIRS\n", markup=False, highlight=False)
+    console.print(
+        "median (middle eight of ten) xOURS/THEIRS; of growth: xTHIS/SMALLEST\n", markup=False, highlight=False
+    )
     verdicts = [judgement(verdict) for verdict in bars.judged(report.tables)]
     grid("Bars: ratios of medians (middle eight of ten ratios of one round)", JUDGED, verdicts, 2)
     for line in missing(report):
@@ -198,7 +210,7 @@ def markdown(table: Table) -> str:
     rows = [["", *table.columns]]
     for case in table.cases:
         unit = f", {case.unit}" if case.unit else ""
-        rows.append([case.title + unit, *(cell(case, name) for name in table.columns)])
+        rows.append([case.title + unit, *cells(table, case)])
     return grid(rows)
 
 
@@ -231,7 +243,8 @@ def claim(report: Report) -> str:
         if (case := report.case(table, title)) and OURS in case.samples:
             shown = [f"{figure(case.median(name))} {case.unit}" if name in case.samples else "" for name in rows[0][1:]]
             rows.append([words, f"**{shown[0]}**", *shown[1:]])
-    return grid(rows) if len(rows) > 1 else NOTHING
+    note = f"\n*Mind that {report.machine['note']}.*\n" if "note" in report.machine else ""
+    return grid(rows) + note if len(rows) > 1 else NOTHING
 
 
 PARTS: dict[str, Callable[[Report], str]] = {"machine": machine, "bars": verdicts, "claim": claim}

@@ -110,6 +110,11 @@ def test_who_is_absent_has_an_empty_column() -> None:
     assert report.markdown(TABLE).splitlines()[2] == "| run, ms | 2 (1 - 30) | 4 (4 - 8) x0.50 |  |"
 
 
+def test_growth_is_told_in_multiples_of_the_smallest() -> None:
+    table = Table("growth-x", "", ("1", "10"), [Case("run", "ms", {"1": [2.0], "10": [3.0]})])
+    assert report.markdown(table).splitlines()[2] == "| run, ms | 2 | 3 x1.50 |"
+
+
 def made() -> Report:
     return Report({"load": "0.1", "processor": "2 x fast"}, 3, [TABLE], {"pull": "no registry"})
 
