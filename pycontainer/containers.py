@@ -364,7 +364,7 @@ class Container:
     def restart(self, timeout: float | None = None) -> Container:
         """Stop it, if it runs, as :meth:`stop` does, and start it. Raises PycError if it can't begin."""
         from pycontainer.engine.attach import NoSignals
-        from pycontainer.engine.stop import restart
+        from pycontainer.engine.restart import restart
 
         restart(self.roots, self.id, timeout=timeout, signals=NoSignals())
         return self
@@ -435,7 +435,7 @@ class Container:
 
         Raises NotFound, or Conflict if it runs.
         """
-        from pycontainer.engine.removal import remove
+        from pycontainer.engine.rm import remove
 
         remove(self.roots, self.id, force=force, volumes=volumes)
 

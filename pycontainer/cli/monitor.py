@@ -8,9 +8,9 @@ from pycontainer.cli import Session
 def after(session: Session, what: str, container_id: str) -> int:
     """``ended ID``, ``follow ID`` when a container has ended; ``health ID`` to see how it is, 0 once it has settled."""
     if what == "ended":
-        from pycontainer.engine import ended
+        from pycontainer.engine import callback, ended
 
-        ended.settle(session.roots, container_id, ended.LOCK)
+        ended.settle(session.roots, container_id, callback.LOCK)
     elif what == "follow":
         from pycontainer.engine import guard
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pycontainer.cli import Session, human, listing
 from pycontainer.cli.flags import Flag, Flags, each, switch
-from pycontainer.engine import containers, health, removal
+from pycontainer.engine import containers, health, trash
 from pycontainer.engine.repair import repair
 from pycontainer.errors import NotFound, StoreError, UsageError
 from pycontainer.light import suppress
@@ -82,7 +82,7 @@ def start(session: Session, args: list[str]) -> int:
     roots, last = session.roots, values.get("last", -1)
     with suppress(OSError):  # on a read-only disk one may look nevertheless
         repair(roots)
-        removal.empty_trash(roots)
+        trash.empty(roots)
     newest = bool(values.get("latest")) or last >= 0
     found = select(containers.listing(roots), filters, every=values.get("every", False) or newest, roots=roots)
     if newest:

@@ -6,7 +6,7 @@ import click
 
 from pycontainer.cli import Session
 from pycontainer.cli.listing import for_each
-from pycontainer.engine import removal
+from pycontainer.engine import rm
 from pycontainer.errors import NotFound, Unsupported
 
 
@@ -25,7 +25,7 @@ def command(session: Session, /, names: tuple[str, ...], force: bool, volumes: b
 
     def remove(name: str) -> None:
         try:
-            removal.remove(session.roots, name, force=force, volumes=volumes)
+            rm.remove(session.roots, name, force=force, volumes=volumes)
         except NotFound as error:
             if not force:
                 raise

@@ -7,11 +7,12 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import Signal, names
+from pycontainer.engine import restart as again
 from pycontainer.engine import stop as engine
 
 
 def _make(title: str, help: str) -> click.Command:
-    act = engine.stop if title == "stop" else engine.restart
+    act = engine.stop if title == "stop" else again.restart
 
     @click.command(title, help=help)
     @click.option(

@@ -9,7 +9,8 @@ import time
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, files, life, policy, removal, users
 from pycontainer.engine.attach import Signals
-from pycontainer.engine.create import Bundle, create, describe, make_sources, write_files
+from pycontainer.engine.bundle import Bundle
+from pycontainer.engine.create import create, describe, make_sources, write_files
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.identity import hostname_of
 from pycontainer.engine.image.obtain import obtained

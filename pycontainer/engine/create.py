@@ -7,6 +7,7 @@ import sys
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, facts, files, health, life, recall, removal, users
+from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.containers import Container
 from pycontainer.engine.identity import hostname_of, new_identity
 from pycontainer.engine.options import Roots, RunOptions
@@ -18,7 +19,7 @@ from pycontainer.oci.build import Facts, build_spec
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.profiles import seccomp_profile
 from pycontainer.oci.user import User, resolve_user
-from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
@@ -29,32 +30,6 @@ if TYPE_CHECKING:
     from pycontainer.image.store import Image
     from pycontainer.oci.grammar.mounts import Mount
     from pycontainer.oci.spec import Seccomp, Spec
-
-
-class Bundle(Record):
-    """A container that could be started.
-
-    Attributes:
-        container: what it is.
-        spec: its runtime-spec, as in its config.json.
-        rootfs: what its root filesystem is made of.
-        init: whether our own init is PID 1.
-        defaults: limits that nobody asked for: where the host can't keep them, so be it.
-        lock: the descriptor of the lock that says it lives, or -1.
-        asked: the options that it is made of.
-        exposed: the ports that the image speaks of, as ``80/tcp``.
-        users: the first id of the host that its own user namespace has, or 0.
-    """
-
-    container: Container
-    spec: Spec
-    rootfs: Overlay
-    init: bool
-    defaults: tuple[str, ...] = ()
-    lock: int = -1
-    asked: ContainerOptions = ContainerOptions()
-    exposed: tuple[str, ...] = ()
-    users: int = 0
 
 
 def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = True) -> Bundle:

@@ -16,7 +16,7 @@ from pycontainer.rootfs.view import MergedView
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from pycontainer.engine.create import Bundle
+    from pycontainer.engine.bundle import Bundle
     from pycontainer.engine.options import Roots
 
     class View(Protocol):

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
-LOCK = 3  # plan/monitor.py: where the lock is
-
 
 def settle(roots: Roots, container_id: str, lock: int) -> None:
     """Do what is left to do. Takes over the lock."""

@@ -12,7 +12,7 @@ from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.engine import ended, life
 from pycontainer.engine.attach import MUTE
-from pycontainer.engine.start import command
+from pycontainer.engine.callback import command
 from pycontainer.engine.visit import connect
 from pycontainer.plan import monitor
 from pycontainer.record import TYPE_CHECKING

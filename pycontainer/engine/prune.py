@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pycontainer.engine import containers, events, removal
+from pycontainer.engine import containers, events, rm
 from pycontainer.engine.disk_usage import stored, written
 from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, NotFound, StoreError
@@ -70,7 +70,7 @@ def prune_containers(roots: Roots, wanted: Callable[[Container], bool] = lambda 
             continue
         took = written(roots, container.id)
         try:
-            removal.remove(roots, container.id)
+            rm.remove(roots, container.id)
         except (NotFound, Conflict, StoreError):
             continue  # somebody was quicker, or it runs now, or is damaged
         removed.append(container.id)

@@ -1,4 +1,4 @@
-"""Unmaking a container: out of sight at once, by a rename; then file by file."""
+"""Unmaking a container that does not run: what it had of the host is given back, and its files go to the trash."""
 
 from __future__ import annotations
 
@@ -7,75 +7,13 @@ import os
 
 from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, life
-from pycontainer.errors import Conflict, StoreError
-from pycontainer.image.tree import remove_tree
+from pycontainer.engine import containers, trash
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
-
-
-def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool = False) -> Container:
-    """Remove a container; with ``force`` kill it first, with ``volumes`` take along those without a name.
-
-    Raises NotFound, or Conflict if it runs.
-    """
-    container = _found(roots, name_or_id, force=force)
-    if container.is_up:
-        if not force:
-            raise Conflict(
-                f"container {container.name} is {container.state}",
-                hint="stop it before, or 'pyc rm -f' to kill and remove it",
-            )
-        from pycontainer.engine.stop import stop  # the others need no signals
-
-        try:
-            stop(roots, container.id, sign="SIGKILL")
-        except Conflict:
-            if not clear_remains(container):
-                raise
-    elif force and life.is_alive(roots, container.id):
-        clear_remains(container)  # it lives, and what says so is damaged
-    try:
-        _remove(roots, container, keep_volumes=not volumes and not container.rm)
-    except OSError as error:
-        from pycontainer.image import staging
-
-        if not staging.is_full(error) or not staging.drop_ballast(roots.root):
-            raise
-        _remove(roots, container, keep_volumes=not volumes and not container.rm)
-    empty_trash(roots)
-    events.write(roots, "destroy", container)
-    return container
-
-
-def _found(roots: Roots, name_or_id: str, *, force: bool) -> Container:
-    try:
-        return containers.find(roots, name_or_id)
-    except StoreError:
-        matches = [c for c in containers.listing(roots) if name_or_id == c.name or c.id.startswith(name_or_id)]
-        if not force or len(matches) != 1:
-            raise
-    return matches[0]
-
-
-def _remove(roots: Roots, container: Container, *, keep_volumes: bool) -> None:
-    life.ask_to_stop(roots, container.id)
-    hit("remove.asked")
-    lock = life.take_lock(roots, container.id, patience=10)
-    try:
-        hit("remove.locked")
-        if not clear_remains(container):
-            raise Conflict(
-                f"container {container.name}: a process of it does not end", hint="look for state D in ps; try later"
-            )
-        hit("remove.cleared")
-        discard(roots, container.id, container.name, keep_volumes=keep_volumes)
-    finally:
-        os.close(lock)
 
 
 def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bool = False) -> None:
@@ -96,20 +34,20 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
             for name in names:
                 containers.free_name(roots, container_id, name)
     hit("discard.unnamed")
-    trash, where = roots.root + "/trash", roots.container(container_id)
+    doomed, where = trash.directory(roots), roots.container(container_id)
     wrote = bool(entries(where + "/upper"))
     try:
-        make_private(trash)
-        os.rename(where, f"{trash}/{container_id}")
+        make_private(doomed)
+        os.rename(where, f"{doomed}/{container_id}")
     except FileNotFoundError:
         pass  # somebody else is at it
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        trash, wrote = roots.root + "/containers", True  # not even room for a name in another directory
+        doomed, wrote = roots.root + "/containers", True  # not even room for a name in another directory
     hit("discard.moved")
     if wrote:
-        _delete(trash, container_id)
+        trash.delete(doomed, container_id)
         hit("discard.deleted")
     forget_live(roots, container_id)
 
@@ -168,24 +106,3 @@ def clear_remains(container: Container, *, timeout: float = 5) -> bool:
     from pycontainer import cgroups
 
     return not container.cgroup or not cgroups.detect().remove_now(container.cgroup, timeout)
-
-
-def empty_trash(roots: Roots) -> None:
-    """Delete what discarded containers have left.
-
-    One that wrote nothing leaves some empty directories. Deleting them takes a millisecond, so :func:`discard` leaves
-    that to the next start, which does it while it waits for the kernel.
-    """
-    trash = roots.root + "/trash"
-    for container_id in entries(trash):
-        with suppress(OSError):  # somebody else may be at it
-            _delete(trash, container_id)
-
-
-def _delete(trash: str, container_id: str) -> None:
-    parent = os.open(trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(FileNotFoundError):
-            remove_tree(parent, container_id.encode())
-    finally:
-        os.close(parent)

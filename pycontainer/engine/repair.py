@@ -122,8 +122,7 @@ def _has_been(roots: Roots, container_id: str, *, booted: bool) -> bool:
 
 def _follow(roots: Roots, container_id: str, lock: int) -> None:
     """What its monitor would have become: a process that starts it again, and has the lock meanwhile."""
-    from pycontainer.engine.ended import LOCK  # only where a monitor was killed
-    from pycontainer.engine.start import command
+    from pycontainer.engine.callback import LOCK, command  # only where a monitor was killed
 
     program = command(roots, "ended", container_id)
     streams = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]

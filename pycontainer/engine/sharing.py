@@ -17,8 +17,8 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pycontainer.engine.bundle import Bundle
     from pycontainer.engine.containers import Container
-    from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots
     from pycontainer.oci.options import ContainerOptions
 

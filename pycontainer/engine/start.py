@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
 from pycontainer import cgroups
 from pycontainer.cgroups.request import ScopeRequest
@@ -12,16 +11,16 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import containers, events, files, life, policy, removal
+from pycontainer.engine import callback, containers, events, files, life, policy, removal, trash
 from pycontainer.engine.attach import connection
-from pycontainer.engine.create import Bundle
+from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
 from pycontainer.light import ExitStack
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import Networking, Setting, container
 from pycontainer.plan.host import kernel_version, kind_of
-from pycontainer.plan.monitor import Command, Watch
+from pycontainer.plan.monitor import Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
 from pycontainer.record import TYPE_CHECKING, Record
@@ -111,10 +110,10 @@ def watch(roots: Roots, bundle: Bundle) -> Watch:
         once=asked.get("stdin_once", False),
         stop_signal=_signal(asked.get("stop_signal", "SIGTERM")),
         **({"stop_timeout": asked["stop_timeout"]} if asked.get("stop_timeout") is not None else {}),
-        check=command(roots, "health", container_.id) if health else None,
+        check=callback.command(roots, "health", container_.id) if health else None,
         interval=health["interval"] if health else 0.0,
         early=health["start_interval" if health["start_period"] else "interval"] if health else 0.0,
-        afterwards=command(roots, "ended", container_.id) if decides else None,
+        afterwards=callback.command(roots, "ended", container_.id) if decides else None,
         always=follows,
     )
 
@@ -125,13 +124,6 @@ def _signal(name: str) -> int:
     from pycontainer.oci.grammar.signals import signal_number  # +1 ms
 
     return signal_number(name)
-
-
-def command(roots: Roots, *words: str) -> Command:
-    """A command of ours, for the monitor to start. Nothing is imported from the directory that it is in."""
-    python = (sys.executable, "-P", "-m", "pycontainer")
-    path = f"PATH={os.environ.get('PATH', os.defpath)}"
-    return Command((*python, "--root", roots.root, "--runroot", roots.runroot, *words), (path,))
 
 
 def group_for(bundle: Bundle, host: cgroups.Cgroups) -> cgroups.Group:
@@ -201,7 +193,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         scope.fulfil(performance.monitor)
         # All this while the kernel is at work in another process:
         containers.write_spec(roots, bundle.container.id, bundle.spec)
-        removal.empty_trash(roots)
+        trash.empty(roots)
         hit("start.prepared")
         performance.wait_started()
         hit("start.running")

@@ -9,13 +9,11 @@ import time
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life, process
-from pycontainer.engine.again import begin
 from pycontainer.errors import Conflict
 from pycontainer.oci.grammar.signals import signal_number
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.engine.attach import Signals
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
@@ -38,17 +36,6 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
         container = containers.with_state(roots, container._replace(state="created", pid=0))
     if ran:
         events.write(roots, "stop", container)
-
-
-def restart(
-    roots: Roots, name: str, *, sign: str = "", timeout: float | None = None, signals: Signals | None = None
-) -> None:
-    """Stop it if it runs, and start it."""
-    container = containers.find(roots, name)
-    stop(roots, container.id, sign=sign, timeout=timeout)
-    hit("restart.stopped")
-    begin(roots, container.id, signals=signals)
-    events.write(roots, "restart", container)
 
 
 def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | None = None) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, removal
+from pycontainer.engine import containers, events, trash
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING, Record
@@ -218,13 +218,13 @@ def remove(roots: Roots, name: str, *, force: bool = False) -> None:
 
 def _delete(roots: Roots, name: str) -> None:
     """Out of sight at once, by a rename; then file by file. The lock is held."""
-    trash = f"{roots.root}/trash"
+    doomed = trash.directory(roots)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(trash, 0o700)
+        os.mkdir(doomed, 0o700)
     hit("volume.doomed")
-    os.rename(directory(roots, name), f"{trash}/{name}.{os.urandom(4).hex()}")
+    os.rename(directory(roots, name), f"{doomed}/{name}.{os.urandom(4).hex()}")
     hit("volume.moved")
-    removal.empty_trash(roots)
+    trash.empty(roots)
     events.tell(roots, "volume", "destroy", name, driver="local")
 
 

@@ -23,8 +23,8 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from pycontainer.engine.bundle import Bundle
     from pycontainer.engine.containers import Container
-    from pycontainer.engine.create import Bundle
     from pycontainer.engine.options import Roots
     from pycontainer.network.addresses import Subnet
     from pycontainer.network.store import Network

@@ -16,7 +16,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycontainer.engine.create import Bundle
+    from pycontainer.engine.bundle import Bundle
     from pycontainer.engine.options import Roots
     from pycontainer.network.connection import Attachment, Connection
     from pycontainer.network.store import Network

@@ -10,7 +10,7 @@ from pycontainer.network.connection import PROTOCOLS, Connection, Port
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.engine.create import Bundle
+    from pycontainer.engine.bundle import Bundle
     from pycontainer.network.store import Network
     from pycontainer.oci.grammar.ports import Publication
     from pycontainer.oci.options import ContainerOptions

@@ -1,0 +1,39 @@
+"""The trash: what is removed goes out of sight at once, by a rename; then it is deleted, file by file."""
+
+from __future__ import annotations
+
+import os
+
+from pycontainer.core.directories import entries
+from pycontainer.image.tree import remove_tree
+from pycontainer.light import suppress
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.engine.options import Roots
+
+
+def directory(roots: Roots) -> str:
+    """Where it is: on the same filesystem as all that is removed."""
+    return roots.root + "/trash"
+
+
+def empty(roots: Roots) -> None:
+    """Delete what discarded containers have left.
+
+    One that wrote nothing leaves some empty directories. Deleting them takes a millisecond, so that is left to the next
+    start, which does it while it waits for the kernel.
+    """
+    for name in entries(directory(roots)):
+        with suppress(OSError):  # somebody else may be at it
+            delete(directory(roots), name)
+
+
+def delete(directory: str, name: str) -> None:
+    """Delete what has that name there, if anything has, following no link."""
+    parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(FileNotFoundError):
+            remove_tree(parent, name.encode())
+    finally:
+        os.close(parent)
