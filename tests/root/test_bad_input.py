@@ -116,20 +116,35 @@ def test_without_root(stocked: Pyc, image: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_in_a_chroot(stocked: Pyc, image: str, tmp_path: Path) -> None:
-    """Whose / is no mount, so that what spreads from it can't be stopped."""
-    script = """
-        mount -t tmpfs x $0 && mkdir $0/root && cd $0/root
-        for name in /*; do
-            if [ -L $name ]; then cp -P $name .; elif [ -d $name ]; then mkdir .$name && mount --rbind $name .$name; fi
-        done
-        exec chroot . "$@"
-    """
-    argv = stocked.argv("run", "--rm", image, "true")
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, str(tmp_path), *argv], env=stocked.env(), capture_output=True, text=True
-    )
-    says(Result(tuple(argv), done.returncode, done.stdout, done.stderr), 125, "is a plain directory (a chroot)")
+CHROOT = """
+    mount -t tmpfs x $0 && mkdir $0/root && cd $0/root
+    for name in /*; do
+        if [ -L $name ]; then cp -P $name .; elif [ -d $name ]; then mkdir .$name && mount --rbind $name .$name; fi
+    done
+    %s exec chroot . "$@"
+"""
+
+
+def in_a_chroot(stocked: Pyc, where: Path, *words: str, first: str = "") -> Result:
+    argv = ["unshare", "-m", "sh", "-c", CHROOT % first, str(where), *words]
+    done = subprocess.run(argv, env=stocked.env(), capture_output=True, text=True)
+    return Result(tuple(words), done.returncode, done.stdout, done.stderr)
+
+
+def test_a_chroot_to_a_plain_directory_says_so(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """Its / is no mount, so that what spreads from it can't be stopped."""
+    done = in_a_chroot(stocked, tmp_path, *stocked.argv("run", "--rm", image, "true"))
+    says(done, 125, "is a plain directory (a chroot)")
+
+
+def test_who_enters_a_container_of_a_chroot_is_not_outside(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """Joining its mount namespace leads to that one's root, which must not be the host's."""
+    pyc = " ".join(stocked.argv())
+    look = f"{pyc} run -d --name box {image} sleep 60 && {pyc} exec box ls {tmp_path} /etc/os-release; {pyc} rm -f box"
+    done = in_a_chroot(stocked, tmp_path, "sh", "-c", look, first="mount --rbind . . && cd $PWD;")
+    assert done.code == 0 and "box" in done.lines, done
+    assert "No such file" in done.stderr and str(tmp_path) in done.stderr, done
+    assert "no user namespace of its own" in done.stderr  # the kernel makes none in a chroot
 
 
 def test_a_root_on_a_full_disk(stocked: Pyc, image: str, tmp_path: Path) -> None:
