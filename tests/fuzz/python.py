@@ -17,7 +17,8 @@ with atheris.instrument_imports(include=["pycontainer.image", "pycontainer.jsont
     from pycontainer.image.compression import decompress
     from pycontainer.image.manifest import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
     from pycontainer.image.reference import Reference
-    from pycontainer.image.tar import BLOCK, NAME_MAX, PATH_MAX, TarReader
+    from pycontainer.image.tar import TarReader
+    from pycontainer.image.tarfields import BLOCK, NAME_MAX, PATH_MAX
     from pycontainer.image.transport import web_address
 
 UNPACKED = 1 << 20

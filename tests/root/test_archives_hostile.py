@@ -154,7 +154,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     # what is inside the layers
     "a layer that climbs out": (
         lambda: pack(hostile_layer(EVIL_LAYER)), "has a .. in its name"),
-    "a layer that is no tar": (lambda: pack(hostile_layer(b"x" * 2048)), "not a number"),
+    "a layer that is no tar": (lambda: pack(hostile_layer(b"x" * 2048)), "is not a tar archive"),
     # not archives at all
     "nothing": (lambda: b"", "neither"),
     "noise": (lambda: hashlib.shake_256(b"").digest(5000), "is not an image archive"),
