@@ -17,7 +17,8 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 
 from pycontainer.errors import StoreError
-from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, PATH_MAX, SYMLINK, Entry
+from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry
+from pycontainer.image.tarfields import PATH_MAX
 from pycontainer.image.tarwriter import END, encode, padding
 from pycontainer.record import Record
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pycontainer.image.tar import BLOCK, DIRECTORY, FILE, Entry
+from pycontainer.image.tar import DIRECTORY, FILE, Entry
+from pycontainer.image.tarfields import BLOCK
 
 END = bytes(2 * BLOCK)
 """What ends an archive."""
