@@ -51,11 +51,11 @@ BARS = (
     Bar("runtime", "run of a bundle", "crun", None, 1.3),
     Bar("idle", "memory of the monitor (PSS)", "podman", 1.0, 0.6),
     Bar("idle", "memory of the monitor (PSS)", "docker", 0.14),
-    Bar("pull", "502 MB in one layer", "podman", 0.50, 0.30),
-    Bar("pull", "502 MB in one layer", "ctr", 0.70, 0.40),
-    Bar("pull", "502 MB in one layer, memory at the peak", "", 150),
-    Bar("pull", "502 MB in ten layers", "one worker", 1.0),
-    Bar("pull", "2 MB, here already", "", 0.1),
+    Bar("pull", "pull of 502 MB in one layer", "podman", 0.50, 0.30),
+    Bar("pull", "pull of 502 MB in one layer", "ctr", 0.70, 0.40),
+    Bar("pull", "pull of 502 MB in one layer, memory at the peak", "", 150),
+    Bar("pull", "pull of 502 MB in ten layers", "one worker", 1.0),
+    Bar("pull", "pull of 2 MB that are here", "", 0.1),
     Bar("images", "push of what is there", "", 0.1),
 )
 

@@ -37,7 +37,7 @@ PULL = {
 
 
 def measure(stage: Stage, rounds: int) -> Iterator[Table]:
-    """502 MB in one layer, in ten, and 2 MB that are here already."""
+    """502 MB in one layer and in ten, and 2 MB that are here already."""
     few = max(1, rounds // 6)
     with registry(stage) as served:
         try:
@@ -49,9 +49,9 @@ def measure(stage: Stage, rounds: int) -> Iterator[Table]:
         in_ten[ONE_WORKER] = _pull_by_one(stage, f"{big}:ten")
         again = {name: _pull(stage, name, f"{small}:latest", twice=True) for name in OPENERS}
         cases = [
-            *turns_of(_figures("502 MB in one layer"), anew, few, warm=False),
-            *turns_of(_figures("502 MB in ten layers"), in_ten, few, warm=False),
-            *turns_of(_figures("2 MB, here already"), again, 2 * few + 1, warm=False),
+            *turns_of(_figures("pull of 502 MB in one layer"), anew, few, warm=False),
+            *turns_of(_figures("pull of 502 MB in ten layers"), in_ten, few, warm=False),
+            *turns_of(_figures("pull of 2 MB that are here"), again, 2 * few + 1, warm=False),
         ]
     yield Table("pull", "Pull and unpack (ctr: containerd)", (*OPENERS, ONE_WORKER), cases)
 

@@ -225,13 +225,22 @@ def verdicts(report: Report) -> str:
     return grid([list(JUDGED), *map(judgement, bars.judged(report.tables))], words=2)
 
 
+def dearest(report: Report, count: int = 8) -> str:
+    """The steps of a start that take longest in the kernel."""
+    table = report.table("steps")
+    if table is None:
+        return NOTHING
+    ranked = sorted(table.cases, key=lambda case: -max(map(case.median, case.samples)))
+    return markdown(table._replace(cases=ranked[:count]))
+
+
 CLAIMED = {
     "`run --rm --network none`": ("starts", "run --rm --network none"),
     "`run --rm`, on a bridge": ("starts", "run --rm"),
     "`run --detach`": ("starts", "run --detach --network none"),
     "`exec`": ("starts", "exec true"),
     "a start inside Python": ("starts", "a start inside Python"),
-    "pull and unpack 502 MB": ("pull", "502 MB in one layer"),
+    "pull and unpack 502 MB": ("pull", "pull of 502 MB in one layer"),
     "memory that stays with a container": ("idle", "memory of the monitor (PSS)"),
 }
 
@@ -247,7 +256,7 @@ def claim(report: Report) -> str:
     return grid(rows) + note if len(rows) > 1 else NOTHING
 
 
-PARTS: dict[str, Callable[[Report], str]] = {"machine": machine, "bars": verdicts, "claim": claim}
+PARTS: dict[str, Callable[[Report], str]] = {"machine": machine, "bars": verdicts, "claim": claim, "dearest": dearest}
 
 
 # ---- the pictures
