@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from pycontainer.engine.network.endpoints import named
+from pycontainer.engine.options import Roots
+from pycontainer.network import store
+from pycontainer.oci.grammar.networks import Endpoint
 from tests.support.cli import Pyc, Result
 from tests.support.hosts import HostedPyc, inspected
 from tests.support.states import inspect
@@ -65,6 +69,14 @@ def test_a_network_may_be_called_by_its_id(lan: HostedPyc) -> None:
     assert "already" in lan("network", "connect", "lan", "box").stderr
     assert lan("ps", "-f", "network=lan", "--format", "{{.Names}}").ok().lines == ["box", "peer"]
     lan("network", "disconnect", network[:12], "box").ok()
+
+
+def test_a_preview_needs_no_right_to_look_at_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(store, "entries", refuse)
+    assert named(Roots("/root", "/run"), Endpoint("lan")) == Endpoint("lan")
 
 
 def test_inspect_says_what_was_asked_for_of_who_does_not_run(lan: HostedPyc) -> None:

@@ -73,8 +73,11 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
 
 
 def named(roots: Roots, endpoint: Endpoint) -> Endpoint:
-    """The endpoint with the network's name, though it may have been called by its ID; one that is not there stays."""
-    with suppress(NotFound):
+    """The endpoint with the network's name, though it may have been called by its ID.
+
+    One that is not there, or that a preview may not look at, stays as it is.
+    """
+    with suppress(NotFound, PermissionError):
         return endpoint._replace(name=store.find(roots.root, endpoint.name).name)
     return endpoint
 
