@@ -5,19 +5,22 @@ Sources: Documentation/admin-guide/cgroup-v2.rst (cgroup.freeze), cgroup-v1/free
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 
 from pycontainer.cgroups.hierarchy import Hierarchies, detect, own_cgroup
 from pycontainer.errors import HostLacks
+from pycontainer.light import contextmanager, suppress
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _PATIENCE = 5.0
 
 
-@contextlib.contextmanager
+@contextmanager
 def frozen(hierarchies: Hierarchies, path: str) -> Iterator[None]:
     """While this lasts, no process of the cgroup at ``path`` runs, nor of those below it.
 
@@ -86,7 +89,7 @@ def switch(directory: str, *, frozen: bool) -> bool:
 def thaw(hierarchies: Hierarchies, path: str) -> None:
     """Let them go on; in v1 they leave the freezer's cgroup for our own there, and it is removed."""
     v2, v1 = hierarchies.v2, hierarchies.v1.get("freezer")
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         if v2:
             _write(f"{v2.mount}{path}/cgroup.freeze", "0")
     directory = v1.mount + path if v1 else ""
@@ -101,7 +104,7 @@ def _move(sources: list[str], target: str) -> bool:
     found = {pid for source in sources for pid in _pids(source)}
     moved = False
     for pid in found - set(_here(target)):  # in this order: a child of one that was moved is there already
-        with contextlib.suppress(OSError):  # it has ended
+        with suppress(OSError):  # it has ended
             _write(f"{target}/cgroup.procs", str(pid))
             moved = True
     return moved

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
-import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterable
+
+from pycontainer.light import suppress
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # The kernel lets a cgroup be removed some microseconds after the last process in it was waited for.
 FIRST_PAUSE, LONGEST_PAUSE = 0.0005, 0.1
@@ -56,7 +60,7 @@ def _below(directory: str) -> list[str]:
 def _kill(cgroup: str) -> None:
     _write(f"{cgroup}/pids.max", "0")  # nobody in it can fork any more
     for pid in _pids(cgroup):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             # A pid may be another process's a moment later. A descriptor is for one process, checked to be in here.
             pidfd = os.pidfd_open(pid)
             try:

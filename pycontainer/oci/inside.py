@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer import cgroups
@@ -12,6 +11,7 @@ from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Slot
 from pycontainer.errors import Conflict, NotFound, PycError
+from pycontainer.light import ExitStack, suppress
 from pycontainer.oci import hooks
 from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
@@ -59,7 +59,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     spec = home.spec(name)
     entered: Spec = {**spec, "process": process}
     group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
-    with contextlib.ExitStack() as ours:
+    with ExitStack() as ours:
         given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
         given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
         entry = Entry(
@@ -86,7 +86,7 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         "cwd": spec["process"].get("cwd", "/") if confined else "/",
     }
     output = os.memfd_create("hook output")
-    with contextlib.ExitStack() as ours:
+    with ExitStack() as ours:
         ours.callback(os.close, output)
         stdin = hooks.stdin_of(told)
         ours.callback(os.close, stdin)
@@ -101,7 +101,7 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         hooks.judge(kind, hook, hooks.wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
 
 
-def _container(state: State, ours: contextlib.ExitStack) -> tuple[int, int, tuple[str, ...]]:
+def _container(state: State, ours: ExitStack) -> tuple[int, int, tuple[str, ...]]:
     """A pidfd of its first process, its root, and the kinds of namespaces in which that is and we are not."""
     try:
         pidfd = os.pidfd_open(state.pid)
@@ -143,9 +143,9 @@ def _perform(plan: Plan, given: dict[Slot, int], name: str, spec: Spec, state: S
         if not pid:
             performance.kill()
         else:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, SIGKILL)
-            with contextlib.suppress(ChildProcessError):
+            with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         if isinstance(error, PlanFailed):
             raise failure(error, spec["process"]) from None

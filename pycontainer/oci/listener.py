@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket
@@ -12,6 +11,7 @@ from pycontainer.core import calls
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import UsageError
+from pycontainer.light import closing
 from pycontainer.oci.state import VERSION, State, shown
 from pycontainer.record import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def hand_over(spec: Spec, state: State, pid: int, number: int) -> None:
         }
     )
     agent, pidfd, listener = Slot("agent"), Slot("pidfd"), Slot("listener")
-    with contextlib.closing(Socket(AF_UNIX, SOCK_STREAM)) as socket:
+    with closing(Socket(AF_UNIX, SOCK_STREAM)) as socket:
         try:
             socket.connect(profile["listenerPath"])
         except OSError as error:

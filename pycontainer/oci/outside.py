@@ -5,10 +5,10 @@ Sources: config-linux.md (Network Devices, Intel RDT), the kernel's resctrl.rst.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _share(asked: IntelRdt, state: State) -> None:
     if not os.path.exists(f"{RESCTRL}/schemata"):
         raise HostLacks("linux.intelRdt: this host has no resctrl file system (CPU and mount)")
     group = f"{RESCTRL}/{asked.get('closID') or state.id}"
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(group)
     lines = [asked.get("l3CacheSchema"), asked.get("memBwSchema"), *(asked.get("schemata") or ())]
     try:
@@ -64,7 +64,7 @@ def _share(asked: IntelRdt, state: State) -> None:
             _write(f"{group}/schemata", f"{line}\n")
         _write(f"{group}/tasks", str(state.pid))
         if asked.get("enableMonitoring"):
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 os.mkdir(f"{group}/mon_groups/{state.id}")
             _write(f"{group}/mon_groups/{state.id}/tasks", str(state.pid))
     except OSError as error:

@@ -6,18 +6,19 @@ namespace, to a file named after a pid that is known only once the process exist
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 from pycontainer.core import calls, kernel
 from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.light import contextmanager
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pycontainer.oci.spec import IDMapping
 
 
@@ -38,7 +39,7 @@ def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
             raise HostLacks(f"writing {file} ({shown}): {os.strerror(error.errno or 0).lower()}") from None
 
 
-@contextlib.contextmanager
+@contextmanager
 def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> Iterator[int]:
     """A descriptor of a user namespace with these maps and nobody in it, for an id-mapped mount."""
     gate = Slot("gate")
