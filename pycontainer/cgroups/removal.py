@@ -35,20 +35,25 @@ def remove(directories: Iterable[str], *, kill: bool, timeout: float) -> tuple[s
 
 def _remove(directory: str, *, kill: bool) -> bool:
     """One attempt; whether the directory is gone."""
+    if _is_removed(directory):  # nobody is in it, and nothing below: so it is after an ordinary end
+        return True
     if any(os.getpid() in _pids(cgroup) for cgroup in _below(directory)):
         return False  # we live in there ourselves
     if kill and not _write(f"{directory}/cgroup.kill", "1"):  # v2 kills all below at once; v1 has no such file
         for cgroup in _below(directory):
             _kill(cgroup)
-    for cgroup in _below(directory):
-        try:
-            os.rmdir(cgroup)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            return False
+    return all(map(_is_removed, _below(directory)))
+
+
+def _is_removed(cgroup: str) -> bool:
+    try:
+        os.rmdir(cgroup)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
     return True
 
 

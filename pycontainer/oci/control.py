@@ -69,7 +69,7 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
             _signal(state, SIGKILL)
     from pycontainer.cgroups.removal import remove
 
-    left = remove([d for d in state.cgroups if os.path.isdir(d)], kill=True, timeout=10)
+    left = remove(state.cgroups, kill=True, timeout=10)
     if left:
         raise HostLacks(f"container {name}: cgroups that are still in use: {', '.join(left)}")
     spec = home.spec(name) if os.path.exists(f"{home.directory(name)}/config.json") else None
