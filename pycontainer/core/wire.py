@@ -58,7 +58,7 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
     return [(step, call) for step in plan for call in step.calls]
 
 
-# A slot has the same number in every plan of this process, so that the encoding of a step can be kept.
+# A slot has the same number in every plan of this process, so that the encoding of a call can be kept.
 _numbers: dict[Slot, int] = {}
 _encoding = allocate_lock()  # threads may start containers at the same time
 
@@ -74,12 +74,7 @@ def _number(slot: Slot) -> int:
     return number
 
 
-@lru_cache(maxsize=1024)  # most steps are the same for every container: a second start encodes only what differs
-def _encode_step(step: Step) -> bytes:
-    where = ROLE[step.where]
-    return b"".join([_encode_call(where, call) for call in step.calls])
-
-
+@lru_cache(maxsize=4096)  # most calls are the same for every container: a second start encodes only what differs
 def _encode_call(where: int, call: Call) -> bytes:
     """The record of one call, its patches and its data. A start waits for this: types are compared by identity."""
     name, args, out, tolerate, expect, report, child, patient = call
@@ -181,23 +176,24 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
             return _encode(plan, given, flags)
         except _Full:  # most of them are of plans that are over, in a process that lives on
             _numbers.clear()
-            _encode_step.cache_clear()
+            _encode_call.cache_clear()
         try:
             return _encode(plan, given, flags)
         except _Full:
             _numbers.clear()
-            _encode_step.cache_clear()
+            _encode_call.cache_clear()
             raise ValueError(f"more than {MAX_SLOTS} slots") from None
 
 
 def _encode(plan: Plan, given: tuple[Slot, ...], flags: int) -> bytes:
     slots = [_number(slot) for slot in given]
-    calls = b"".join([_encode_step(step) for step in plan])
+    encoded = [_encode_call(ROLE[step.where], call) for step in plan for call in step.calls]
+    calls = b"".join(encoded)
     header = HEADER.pack(
         MAGIC,
         HEADER.size + len(calls),
         flags,
-        sum([len(step.calls) for step in plan]),
+        len(encoded),
         len(_numbers),
         len(given),
         *slots,

@@ -12,7 +12,7 @@ from pycontainer.engine.containers import Container
 from pycontainer.engine.identity import hostname_of, new_identity
 from pycontainer.engine.options import Roots, RunOptions
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
-from pycontainer.light import nullcontext
+from pycontainer.light import lru_cache, nullcontext
 from pycontainer.oci import options as container_options
 from pycontainer.oci import security
 from pycontainer.oci.build import Facts, build_spec
@@ -116,8 +116,7 @@ def describe(
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
     _check_sources(asked, shown)
     if user is None:
-        with MergedView(lowers) as view:
-            user = resolve_user(asked.user or image.config.user, asked.group_add, view)
+        user = _user(asked.user or image.config.user, asked.group_add, lowers)
     seen = facts.gather(asked, setuid_files=[path for layer in image.stack for path in layer.facts.setuid])
     if users.has_room(asked, user):
         seen = seen._replace(users=users_of(shown))
@@ -155,6 +154,12 @@ def _with_networks(roots: Roots, asked: ContainerOptions) -> ContainerOptions:
     from pycontainer.engine.network.endpoints import named  # +5 ms, which the start takes anyway
 
     return asked._replace(endpoints=tuple(named(roots, endpoint) for endpoint in asked.endpoints))
+
+
+@lru_cache(maxsize=64)  # layers never change, so a program that starts many containers looks once
+def _user(name: str, groups: tuple[str, ...], lowers: tuple[str, ...]) -> User:
+    with MergedView(lowers) as view:
+        return resolve_user(name, groups, view)
 
 
 def _with_volumes(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from pycontainer import jsontext
+from pycontainer.core.directories import make_private
 from pycontainer.engine.moments import now
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
@@ -68,7 +69,7 @@ def removed(roots: Roots, gone: Removed) -> None:
 def _add(roots: Roots, line: dict[str, Any]) -> None:
     """Add a line, in one write so that lines of several processes do not mix. If it can't be, that stops nobody."""
     with suppress(OSError):
-        os.makedirs(roots.runroot, mode=0o700, exist_ok=True)
+        make_private(roots.runroot)
         file = os.open(path(roots), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(file).st_size > LIMIT:

@@ -29,8 +29,19 @@ def empty(roots: Roots) -> None:
             delete(directory(roots), name)
 
 
+_FILES = ("container.json", "config.json", "life", "log", "work/work/incompat/volatile/dirty")
+_DIRECTORIES = ("work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "")
+"""What most containers leave: our files, and overlay's marks where no container can write."""
+
+
 def delete(directory: str, name: str) -> None:
-    """Delete what has that name there, if anything has, following no link."""
+    """Delete what has that name there, if anything has, following no link; it is looked into only if there is more."""
+    with suppress(OSError):
+        for file in _FILES:
+            os.unlink(f"{directory}/{name}/{file}")
+        for below in _DIRECTORIES:
+            os.rmdir(f"{directory}/{name}/{below}")
+        return
     parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileNotFoundError):
