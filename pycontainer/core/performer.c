@@ -228,7 +228,7 @@ static long perform(const struct plan_call *c, const long a[6]) {
 /* Perform one call; the return value is the role the process goes on with, or -1 to stop. */
 static int step(struct plan_call *c, unsigned index, int role) {
   unsigned flags = plan.header->flags;
-  int loud = (c->flags & CALL_REPORT) || (flags & PLAN_REPORT_ALL);
+  int loud = (c->flags & CALL_REPORT) || (flags & PLAN_REPORT_ALL), at_once;
   long a[6] = {0}, result, error = 0;
   uint64_t began;
   char go;
@@ -262,22 +262,25 @@ static int step(struct plan_call *c, unsigned index, int role) {
       await_reader();
     return -1;
   }
+  /* That the program is not in one place is of interest only when it is in none of the others either. */
+  at_once = ((c->flags & CALL_REPORT) && c->nr != __NR_execve) || (flags & PLAN_GATED);
   if (loud)
-    report(index, (int32_t)error, result, now_ns() - began, (c->flags & CALL_REPORT) || (flags & PLAN_GATED));
+    report(index, (int32_t)error, result, now_ns() - began, at_once);
   return role;
 }
 
 static void perform_all(void) {
   struct plan_call *c = first_call();
-  int role = ROLE_MONITOR;
+  int role = ROLE_MONITOR, tried = 0;
 
   for (unsigned i = 0; i < plan.header->n_calls; i++, c = next_call(c)) {
     if (c->role != role && role != ROLE_MONITOR && c->child_role == role)
       break; /* from here on, this is the role of another process */
     if (c->role != role)
       continue;
-    if (c->nr == __NR_execve)
+    if (c->nr == __NR_execve && !tried)
       flush(); /* what comes after is somebody else's program */
+    tried = c->nr == __NR_execve;
     role = step(c, i, role);
     if (role < 0)
       leave(EXIT_FAILED);
