@@ -19,6 +19,10 @@ COMPRESSIONS = ("gzip", "zstd")
 _OCI_LAYER, _DOCKER_LAYER = "application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"
 
 
+_packed_before: dict[tuple[str, str], Descriptor] = {}
+"""What this process has compressed: the tags of one image are often pushed together."""
+
+
 def converted(store: Store, image: Image, *, form: str = "", compression: str = "") -> Descriptor:
     """The manifest of an image as it is wanted. The caller holds the store, which has its blobs then.
 
@@ -69,7 +73,11 @@ def _packed(store: Store, layer: Descriptor, diff_id: str, compression: str) -> 
         raise NotFound(
             f"layer {layer.digest} is not here", hint="pull the image again: only what is missing is fetched"
         )
+    key = layer.digest, compression
+    if (before := _packed_before.get(key)) and store.has_blob(before):
+        return before
     tar = verified(
         decompress(pieces_of(store.blob_path(layer.digest)), UNPACKED_MAX), diff_id, "the layer's diff ID is"
     )
-    return derive.write_layer(store, tar, compression).blob._replace(annotations=layer.annotations)
+    _packed_before[key] = derive.write_layer(store, tar, compression).blob._replace(annotations=layer.annotations)
+    return _packed_before[key]
