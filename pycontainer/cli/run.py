@@ -59,7 +59,7 @@ def progress_of(options: RunOptions, observer: Narrator | None, stack: ExitStack
             from pycontainer.engine.image.sources import open_source
             from pycontainer.explain.pull import PullNarrator
 
-            if not open_source(options.image):
+            if options.pull != "always" and not open_source(options.image):
                 print(f"Unable to find image '{options.image}' locally", file=sys.stderr)
             in_words = options.explain == "text" or options.step
             made.append(PullNarrator(sys.stderr) if in_words else progress.for_stream(sys.stderr))

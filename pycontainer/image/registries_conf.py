@@ -42,7 +42,7 @@ class Endpoint(Record):
 
 def is_loopback(host: str) -> bool:
     """True for localhost, 127.0.0.0/8 and [::1], with or without a port."""
-    name = host[: host.index("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    name = host[: host.index("]") + 1] if host.startswith("[") else host.partition(":")[0].lower()
     parts = name.split(".")
     return name in ("localhost", "[::1]") or (len(parts) == 4 and parts[0] == "127" and all(p.isdigit() for p in parts))
 
@@ -98,7 +98,7 @@ def read(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             document = tomllib.load(file)
     except (OSError, ValueError) as error:
-        raise RegistryError(f"can't read {path}: {error}") from None
+        raise RegistryError(f"can't read {path}: {getattr(error, 'strerror', '') or error}") from None
     if isinstance(document.get("registries"), dict):
         raise RegistryError(
             f"{path} is in version 1 of its format", hint="see containers-registries.conf(5), version 2"

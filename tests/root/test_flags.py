@@ -172,6 +172,7 @@ def test_an_image_is_pulled_as_asked(pyc: Pyc, image: str, command: str) -> None
     assert loud.code == 0 and image.rpartition("/")[2] in loud.stderr
     quiet = pyc(command, "--quiet", "--pull", "always", "--platform", "linux/amd64", image, "true").ok()
     assert quiet.stderr == ""
+    assert "Unable to find" not in pyc(command, "--pull", "always", image, "true").ok().stderr
 
 
 def test_memory_of_a_node_that_is_not_there_is_refused(stocked: Pyc, image: str) -> None:

@@ -98,7 +98,12 @@ def test_a_broken_file_is_one_line(tmp_path: object, text: str) -> None:
     ("host", "expected"),
     [("localhost", True), ("localhost:5000", True), ("127.0.0.1", True), ("127.9.8.7:1", True), ("[::1]:5000", True),
      ("127.0.0.1.evil.example", False), ("localhost.evil.example", False), ("128.0.0.1", False), ("[::2]", False),
-     ("evil127.0.0.1", False), ("127.0.0", False)],
+     ("evil127.0.0.1", False), ("127.0.0", False), ("LOCALHOST:5000", True)],
 )  # fmt: skip
 def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+def test_a_file_that_is_not_there_is_said_to_be() -> None:
+    with pytest.raises(RegistryError, match=r"^can't read /nowhere\.conf: No such file or directory$"):
+        load(["/nowhere.conf"])
