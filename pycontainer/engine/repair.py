@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.directories import entries
-from pycontainer.engine import containers, life, policy
+from pycontainer.engine import containers, events, life, policy
 from pycontainer.engine.removal import clear_remains, discard, forget_live
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.light import suppress
@@ -91,6 +91,8 @@ def _repair(roots: Roots, container_id: str, lock: int, *, booted: bool = False)
         container = containers.load(roots, container_id)
         if not clear_remains(container, timeout=PATIENCE):
             return
+        if not booted and life.pid_of(roots, container_id) and not life.has_run(roots, container_id):
+            events.write(roots, "die", container, exitCode=str(containers.UNSEEN))  # its monitor could not say so
         if not booted and container.started and policy.has_policy(container) and policy.restarts(roots, container):
             return _follow(roots, container_id, lock)
         if container.rm or not _has_been(roots, container_id, booted=booted):

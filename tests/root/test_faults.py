@@ -71,6 +71,9 @@ def test_a_killed_monitor_takes_the_container_along(crash: Crash) -> None:
     status, code = state(crash)
     assert (status, code) == ("exited", 255)
     assert crash.remains() == []
+    told = crash("events", "--since", "1h", "--until", "0s", "-f", f"container={NAME}", "--format",
+                 "{{.Action}} {{.Actor.Attributes.exitCode}}").ok()  # fmt: skip
+    assert told.lines[-1] == "die 255"
     with contextlib.suppress(FileNotFoundError):  # or a zombie, if nobody on this host waits for orphans
         assert os.readlink(f"/proc/{init}/exe") == ""
     again(crash)
