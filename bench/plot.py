@@ -138,7 +138,7 @@ def _bar(canvas: Canvas, case: Case, name: str, left: float, scale: float, thick
 
 def factors(title: str, explanation: str, cases: Sequence[Case]) -> str:
     """How many times as good ours is, on a logarithmic scale: a point for each peer, right of the line where it is."""
-    canvas, left, right, row = Canvas(title, explanation), 340.0, 40.0, 24.0
+    canvas, left, right, row = Canvas(title, explanation), 370.0, 40.0, 24.0
     peers = {name: colour for name, colour in _colours(cases).items() if name != OURS}
     canvas.legend(peers, left)
     found = [(case, name, _factor(case, name)) for case in cases for name in case.samples if name in peers]
