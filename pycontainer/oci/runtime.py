@@ -19,6 +19,7 @@ from pycontainer.cgroups.group import EVERYWHERE
 from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
+from pycontainer.core.directories import write_file
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
@@ -89,8 +90,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     try:
         group = group_of(path, spec)
         make_room(group)
-        with open(f"{where}/config.json", "w") as file:
-            file.write(document)
+        write_file(f"{where}/config.json", document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
