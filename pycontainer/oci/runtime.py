@@ -27,7 +27,7 @@ from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
 from pycontainer.oci import fields
 from pycontainer.oci.state import Home, State, shown, start_time
-from pycontainer.plan import host, mounts, program, slots, terminal
+from pycontainer.plan import host, mounts, program, slots, terminal, users
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.devices import DEFAULT
 from pycontainer.plan.seccomp import LISTENER, Filter
@@ -81,6 +81,10 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     bundle = os.path.realpath(asked.bundle)
     document, spec = read_bundle(bundle)
     fields.check(spec)
+    if users.joined(spec):
+        from pycontainer.oci.users import take_maps
+
+        take_maps(spec, users.joined(spec))
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     where = home.reserve(name)
@@ -320,7 +324,7 @@ class _Starting:
     def prepare(self, spec: Spec, state: State) -> None:
         """Do what only can be done from outside, when init has come to it."""
         linux = spec["linux"]
-        if mounts.has_users(spec):
+        if users.made(spec):
             from pycontainer.oci.users import write_maps
 
             write_maps(state.pid, linux.get("uidMappings") or [], linux.get("gidMappings") or [])
