@@ -93,22 +93,26 @@ static int child(void *argument) {
 }
 
 /* clone3(2) for a child that calls `function(argument)` on a stack of its own, and must not return from it. The library
- * has no such call. All registers are the same in both processes but the stack pointer and the result. */
+ * has no such call. All registers are the same in both processes but the stack pointer and the result; so both values
+ * are in registers with a name, since for any register ("r") a compiler may take the stack pointer where that has the
+ * value, and Debian 13's does. */
 static long clone_and_call(struct clone_args *args, int (*function)(void *), void *argument) {
 #if defined __x86_64__
   long result;
-  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %[argument], %%rdi\n\tcall *%[function]\n1:"
+  __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tmov %%rdx, %%rdi\n\tcall *%%rbx\n1:"
                    : "=a"(result)
-                   : "a"(SYS_clone3), "D"(args), "S"(sizeof *args), [function] "r"(function), [argument] "r"(argument)
+                   : "a"(SYS_clone3), "D"(args), "S"(sizeof *args), "b"(function), "d"(argument)
                    : "rcx", "r11", "memory");
   return result;
 #elif defined __aarch64__
   register long number __asm__("x8") = SYS_clone3;
   register long result __asm__("x0") = (long)args;
   register long size __asm__("x1") = sizeof *args;
-  __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x0, %[argument]\n\tblr %[function]\n1:"
+  register void *given __asm__("x2") = argument;
+  register int (*called)(void *) __asm__("x3") = function;
+  __asm__ volatile("svc #0\n\tcbnz x0, 1f\n\tmov x0, x2\n\tblr x3\n1:"
                    : "+r"(result)
-                   : "r"(number), "r"(size), [function] "r"(function), [argument] "r"(argument)
+                   : "r"(number), "r"(size), "r"(given), "r"(called)
                    : "x30", "memory");
   return result;
 #else
