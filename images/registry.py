@@ -92,7 +92,7 @@ class Registry:
             settings["auth"] = self._auth
         return settings
 
-    def _wait_until_it_answers(self, seconds: float = 20) -> None:
+    def _wait_until_it_answers(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             if self._instance() == self._nonce:

@@ -91,11 +91,6 @@ def dup3(fd: Fd, number: int, flags: int = 0) -> Call:
     return Call("dup3", (fd, number, flags))
 
 
-def fcntl(fd: Fd, command: int, argument: Slot | int = 0, *, out: Slot | None = None) -> Call:
-    """fcntl(2)."""
-    return Call("fcntl", (fd, command, argument), out)
-
-
 def close_range(first: int, last: int, flags: int) -> Call:
     """close_range(2)."""
     return Call("close_range", (first, last, flags))

@@ -228,7 +228,7 @@ class Performance:
         self.results[record.index] = record
         if call.child and record.value > 0:
             self._pids[call.child] = record.value
-            if step.where == INIT and self._observer:
+            if step.where != MONITOR and self._observer:
                 self._pids[call.child] = _only_child(self._pids[step.where])
         if self._observer:
             self._announce(record.index, self._observer)

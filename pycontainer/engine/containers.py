@@ -18,7 +18,7 @@ import os
 import time
 
 from pycontainer import jsontext
-from pycontainer.core.directories import entries, make_private, replace_file, write_file
+from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
@@ -173,7 +173,8 @@ def write(roots: Roots, container: Container) -> None:
 
 def write_spec(roots: Roots, container_id: str, spec: Spec) -> None:
     """Write the runtime-spec, which makes the directory an OCI bundle."""
-    write_file(roots.container(container_id) + "/config.json", jsontext.dump(spec))
+    with open(roots.container(container_id) + "/config.json", "w") as file:
+        file.write(jsontext.dump(spec))
 
 
 def now() -> float:

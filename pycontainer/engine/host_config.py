@@ -74,8 +74,8 @@ def _users(asked: ContainerOptions, linux: Document) -> Document:
     if maps := linux.get("uidMappings"):
         ids = [f"{each['containerID']}:{each['hostID']}:{each['size']}" for each in maps]
         return {"UsernsMode": "private", "IDMappings": {"UidMap": ids, "GidMap": ids}}
-    unforeseen = "an id above 65535, or a filesystem or kernel that can't map ids"
-    return {"UsernsMode": "host", "UsernsReason": users.why_not(asked) or users.shares(asked) or unforeseen}
+    why = users.why_not(asked) or "an id above 65535, or a filesystem or kernel that can't map ids"
+    return {"UsernsMode": "host", "UsernsReason": why}
 
 
 def _resources(asked: ContainerOptions, limits: Document) -> Document:

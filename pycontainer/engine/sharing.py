@@ -51,15 +51,6 @@ def _live(roots: Roots, asked: ContainerOptions) -> str:
     return ""
 
 
-def base_of_all(roots: Roots, asked: ContainerOptions) -> int:
-    """The host's id that is root in the user namespace of those it shares with; 0 for the host's, or if they differ."""
-    from pycontainer.engine.filesystem import base_of
-
-    others = [containers.find(roots, name) for name in wanted(asked).values()]
-    bases = {base_of(other) for other in others}
-    return bases.pop() if len(bases) == 1 else 0
-
-
 @contextlib.contextmanager
 def joined(roots: Roots, bundle: Bundle) -> Iterator[str]:
     """Put what is shared into the bundle's spec, for as long as it takes to start.
@@ -75,18 +66,12 @@ def joined(roots: Roots, bundle: Bundle) -> Iterator[str]:
         for kind, name in wanted(bundle.asked).items():
             other = _donor(roots, name, kind)
             path = _open(roots, other, _FILES[kind], opened)
-            _say(bundle, kind, path)
-            if bundle.users:
-                _say(bundle, "user", _open(roots, other, "user", opened))
+            for namespace in bundle.spec["linux"]["namespaces"]:
+                if namespace["type"] == kind:
+                    namespace["path"] = path
             if kind == "ipc":
                 memory = _open(roots, other, "mnt", opened)
         yield memory
-
-
-def _say(bundle: Bundle, kind: str, path: str) -> None:
-    for namespace in bundle.spec["linux"]["namespaces"]:
-        if namespace["type"] == kind:
-            namespace["path"] = path
 
 
 def _donor(roots: Roots, name: str, kind: str) -> Container:

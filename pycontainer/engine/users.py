@@ -5,8 +5,7 @@ files need none of them: id-mapped mounts show root's files as its root's, and s
 (mount_setattr(2)). So a range is taken when a container starts, given back when it has ended, and nothing is chowned.
 
 ``RUNROOT/users/<n>`` is a symbolic link to the ID of the container that has range n; it means nothing once that
-container's ``RUNROOT/containers/<id>`` is gone. Who shares a namespace of that container's is in its user namespace,
-too, and keeps the range from others for as long as it runs, by a link in ``RUNROOT/users/<n>.shared``.
+container's ``RUNROOT/containers/<id>`` is gone.
 """
 
 from __future__ import annotations
@@ -46,9 +45,10 @@ def why_not(asked: ContainerOptions) -> str:
         return "--userns host"
     if asked.privileged:
         return "--privileged"
-    for flag, value in _modes(asked):
-        if value == "host":
-            return f"{flag} host"
+    shared = {"--pid": asked.pid, "--ipc": asked.ipc, "--network": asked.network}
+    for flag, value in shared.items():
+        if value in ("host", "shareable") or value.startswith("container:"):  # who shares must be the same to files
+            return f"{flag} {value}"
     if asked.devices or asked.device_cgroup_rules:
         return "--device"
     for capability in asked.cap_add:
@@ -58,15 +58,6 @@ def why_not(asked: ContainerOptions) -> str:
         if mount.type == "image" or "shared" in mount.options or "rshared" in mount.options:
             return f"the mount at {mount.target}"
     return ""
-
-
-def _modes(asked: ContainerOptions) -> tuple[tuple[str, str], ...]:
-    return ("--pid", asked.pid), ("--ipc", asked.ipc), ("--network", asked.network)
-
-
-def shares(asked: ContainerOptions) -> str:
-    """The first flag by which it shares a namespace with another container, and so that one's user namespace."""
-    return next((f"{flag} {value}" for flag, value in _modes(asked) if value.startswith("container:")), "")
 
 
 def has_room(asked: ContainerOptions, user: User) -> bool:
@@ -82,7 +73,7 @@ def has_room(asked: ContainerOptions, user: User) -> bool:
 
 def foresee(asked: ContainerOptions) -> int:
     """What :func:`take` would return, for a plan that is only shown: no range is taken."""
-    return 0 if why_not(asked) or shares(asked) else FIRST
+    return 0 if why_not(asked) else FIRST
 
 
 def take(roots: Roots, container_id: str, asked: ContainerOptions) -> int:
@@ -95,11 +86,7 @@ def take(roots: Roots, container_id: str, asked: ContainerOptions) -> int:
     reason = why_not(asked)
     if reason and asked.userns == "private":
         raise UsageError(f"--userns private and {reason} exclude each other")
-    if reason:
-        return 0
-    if shares(asked):
-        return _share(roots, container_id, asked)
-    return FIRST + USERS * _claim(roots, container_id)
+    return 0 if reason else FIRST + USERS * _claim(roots, container_id)
 
 
 # --- ranges ---------------------------------------------------------------------------------------------------------
@@ -129,33 +116,11 @@ def _claim(roots: Roots, container_id: str) -> int:
     raise HostLacks(f"all {RANGES} ranges of user ids are taken")
 
 
-def _share(roots: Roots, container_id: str, asked: ContainerOptions) -> int:
-    """The first id of whose namespaces it shares; 0 if that is the host's, or they are not all in the same.
-
-    It is noted before the start makes sure that the other one is still alive, so that one's end finds the note.
-    """
-    from pycontainer.engine import sharing
-
-    base = sharing.base_of_all(roots, asked)
-    if not base and asked.userns == "private":
-        raise UsageError(f"--userns private and {shares(asked)}, which is in the host's, exclude each other")
-    give_back(roots, container_id)  # a policy starts it again, and the other one may have another range now
-    if base:
-        number = (base - FIRST) // USERS
-        note = f"{number}.shared/{container_id}"
-        make_private(f"{roots.runroot}/users/{number}.shared")
-        os.symlink(note, roots.live(container_id) + "/users")
-        os.symlink(container_id, f"{roots.runroot}/users/{note}")
-    return base
-
-
 def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
     """Claim a range that is free, or whose container has gone without giving it back."""
     for _ in range(2):
         with suppress(FileExistsError):
             os.symlink(container_id, claim)
-            return True
-        if _owner(claim) == container_id:  # it starts again, and who shared the range of its last life lives
             return True
         if not _drop_stale(roots, claim):
             break
@@ -164,27 +129,18 @@ def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
 
 def _drop_stale(roots: Roots, claim: str) -> bool:
     """Remove a claim if its container has no live state any more; whether that was so."""
-    if _is_used(roots, claim):
+    if os.path.exists(roots.live(_owner(claim))):
         return False
     directory = os.open(os.path.dirname(claim), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)  # who finds the same remains waits, and looks again
-        if _is_used(roots, claim):
+        if os.path.exists(roots.live(_owner(claim))):
             return False
-        for name in entries(claim + ".shared"):
-            os.unlink(f"{claim}.shared/{name}")
-        with suppress(FileNotFoundError):
-            os.rmdir(claim + ".shared")
         with suppress(FileNotFoundError):
             os.unlink(claim)
         return True
     finally:
         os.close(directory)
-
-
-def _is_used(roots: Roots, claim: str) -> bool:
-    """Whether the container that has the range lives, or one that shares it."""
-    return any(os.path.exists(roots.live(name)) for name in (_owner(claim), *entries(claim + ".shared")))
 
 
 def _owner(claim: str) -> str:
@@ -197,23 +153,10 @@ def _owner(claim: str) -> str:
 def give_back(roots: Roots, container_id: str) -> None:
     """Let others have the range of a container that has ended."""
     with suppress(FileNotFoundError):
-        note = os.readlink(roots.live(container_id) + "/users")
-        claim = f"{roots.runroot}/users/{note}"
-        if "/" in note:
-            _give_share_back(roots, container_id, claim)
-        elif os.readlink(claim) == container_id and not os.path.exists(claim + ".shared"):
+        claim = f"{roots.runroot}/users/{os.readlink(roots.live(container_id) + '/users')}"
+        if os.readlink(claim) == container_id:
             os.unlink(claim)
             hit("claim.returned")
-
-
-def _give_share_back(roots: Roots, container_id: str, claim: str) -> None:
-    """The last one that shared a range gives it back for its owner, if that has ended meanwhile."""
-    os.unlink(roots.live(container_id) + "/users")
-    os.unlink(claim)
-    directory = os.path.dirname(claim)
-    with suppress(OSError):  # others share it, too
-        os.rmdir(directory)
-        _drop_stale(roots, directory.removesuffix(".shared"))
 
 
 def give_back_stale(roots: Roots) -> None:

@@ -336,7 +336,6 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "read": (_FD, Param("buf", _buffer), Param("count", _plain)),
     "close": (_FD,),
     "dup3": (_FD, Param("newfd", _plain), Param("flags", _flags("O_"))),
-    "fcntl": (_FD, Param("cmd", _one_of("F_")), Param("arg", _plain)),
     "close_range": (Param("first", _plain), Param("last", _plain), Param("flags", _flags("CLOSE_RANGE_"))),
     "ioctl": (_FD, Param("request", _one_of("TIOC", "SIOC")), Param("argument", _pointer)),
     "fsopen": (Param("fsname", _plain), Param("flags", _flags("FSOPEN_"))),

@@ -18,7 +18,7 @@ from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
 from pycontainer.oci import control, fields, runtime
 from pycontainer.oci.state import Home, State, start_time
-from pycontainer.plan import criu, mounts, namespaces
+from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
 from pycontainer.record import TYPE_CHECKING
 
@@ -59,15 +59,7 @@ def checkpoint(home: Home, name: str, options: Options) -> None:
     with open(f"{images}/{STREAMS}", "w") as file:
         file.write(jsontext.dump(streams))
     group = runtime.group_of(state.cgroup, spec)
-    argv = (
-        _program(options),
-        *dump_arguments(spec, state, group, options, streams),
-        *_only(group),
-        "-D",
-        images,
-        "-W",
-        work,
-    )
+    argv = (_program(options), *dump_arguments(spec, state, options, streams), *_only(group), "-D", images, "-W", work)
     try:
         _perform(criu.become(argv, {}), {}, name, "checkpoint", f"{work}/dump.log")
     except PlanFailed as error:
@@ -76,7 +68,7 @@ def checkpoint(home: Home, name: str, options: Options) -> None:
         control.delete(home, name, force=True)
 
 
-def dump_arguments(spec: Spec, state: State, group: Group, options: Options, streams: list[str]) -> list[str]:
+def dump_arguments(spec: Spec, state: State, options: Options, streams: list[str]) -> list[str]:
     """What ``criu`` is told, but for the directories. Raises UsageError."""
     pre = options.get("pre-dump", False)
     words = ["pre-dump" if pre else "dump", "-t", str(state.pid), "-o", "dump.log", "--root", state.rootfs]
@@ -95,7 +87,7 @@ def dump_arguments(spec: Spec, state: State, group: Group, options: Options, str
         words += ["--page-server", "--address", address, "--port", port]
     if freezer := next((d for d in state.cgroups if _can_freeze(d)), None):
         words += ["--freeze-cgroup", freezer]
-    for destination in sources(spec, group):
+    for destination in sources(spec):
         words += ["--external", f"mnt[{_resolved(state.pid, destination)}]:{destination}"]
     for kind, inode in _joined(spec, state.pid):
         words += ["--external", f"{_FILES[kind]}[{inode}]:{_ROOTS[kind]}"]
@@ -123,15 +115,9 @@ def _shared(options: Options) -> list[str]:
     return words
 
 
-def sources(spec: Spec, group: Group) -> dict[str, str]:
+def sources(spec: Spec) -> dict[str, str]:
     """Destination -> source of what is mounted from the host."""
-    found = {}
-    for mount in spec.get("mounts") or ():
-        if mounts.is_bind(mount):
-            found[mount["destination"]] = mount["source"]
-        elif mount.get("type") == "cgroup" and not namespaces.has(spec, "cgroup"):
-            found |= {f"{mount['destination']}/{view.name}".rstrip("/"): view.directory for view in group.views}
-    return found
+    return {mount["destination"]: mount["source"] for mount in spec.get("mounts") or () if mounts.is_bind(mount)}
 
 
 def _can_freeze(directory: str) -> bool:
@@ -195,7 +181,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         with contextlib.ExitStack() as ours:
             ours.callback(os.rmdir, place)
             given, kept, named = _inherited(spec, streams, ours)
-            argv = [program, *restore_arguments(spec, group, options, named), "--root", place, "-D", images, "-W", work]
+            argv = [program, *restore_arguments(spec, options, named), "--root", place, "-D", images, "-W", work]
             argv += ["--pidfile", f"{where}/pid"]
             argv += _places(group)
             plan = (*group.create(), *criu.root_as_a_mount(rootfs, place), *criu.become(tuple(argv), kept))
@@ -228,10 +214,10 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         raise
 
 
-def restore_arguments(spec: Spec, group: Group, options: Options, named: dict[int, str]) -> list[str]:
+def restore_arguments(spec: Spec, options: Options, named: dict[int, str]) -> list[str]:
     """What ``criu`` is told, but for the directories; ``named`` are the descriptors that it is to hand on."""
     words = ["restore", "-o", "restore.log", "--restore-detached", "--restore-sibling", *_shared(options)]
-    for destination, source in sources(spec, group).items():
+    for destination, source in sources(spec).items():
         words += ["--external", f"mnt[{destination}]:{source}"]
     for number, word in named.items():
         words += ["--inherit-fd", f"fd[{number}]:{word}"]

@@ -19,7 +19,6 @@ from pycontainer.cgroups.group import EVERYWHERE
 from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
-from pycontainer.core.directories import write_file
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
@@ -27,7 +26,7 @@ from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
 from pycontainer.oci import fields
 from pycontainer.oci.state import Home, State, shown, start_time
-from pycontainer.plan import host, mounts, program, slots, terminal, users
+from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.devices import DEFAULT
 from pycontainer.plan.seccomp import LISTENER, Filter
@@ -81,10 +80,6 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     bundle = os.path.realpath(asked.bundle)
     document, spec = read_bundle(bundle)
     fields.check(spec)
-    if users.joined(spec):
-        from pycontainer.oci.users import take_maps
-
-        take_maps(spec, users.joined(spec))
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     where = home.reserve(name)
@@ -94,7 +89,8 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     try:
         group = group_of(path, spec)
         make_room(group)
-        write_file(f"{where}/config.json", document)
+        with open(f"{where}/config.json", "w") as file:
+            file.write(document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
@@ -324,7 +320,7 @@ class _Starting:
     def prepare(self, spec: Spec, state: State) -> None:
         """Do what only can be done from outside, when init has come to it."""
         linux = spec["linux"]
-        if users.made(spec):
+        if mounts.has_users(spec):
             from pycontainer.oci.users import write_maps
 
             write_maps(state.pid, linux.get("uidMappings") or [], linux.get("gidMappings") or [])

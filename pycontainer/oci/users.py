@@ -10,7 +10,7 @@ import os
 
 from pycontainer.core import calls, kernel
 from pycontainer.core import constants as k
-from pycontainer.core.performer import Performance, PlanFailed
+from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.light import contextmanager
@@ -19,7 +19,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycontainer.oci.spec import IDMapping, Spec
+    from pycontainer.oci.spec import IDMapping
 
 
 def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
@@ -39,67 +39,28 @@ def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
             raise HostLacks(f"writing {file} ({shown}): {os.strerror(error.errno or 0).lower()}") from None
 
 
-def take_maps(spec: Spec, path: str) -> None:
-    """Write the maps of a user namespace that is joined into the spec. The host's own is none to join: it goes."""
-    linux = spec["linux"]
-    if os.path.samefile(path, "/proc/self/ns/user"):
-        linux["namespaces"] = [namespace for namespace in linux["namespaces"] if namespace["type"] != "user"]
-        return
-    joined = Slot("joined")
-    step = Step(
-        "Join the user namespace",
-        "Its maps are shown by a process that is in it",
-        MONITOR,
-        (
-            calls.openat(k.AT_FDCWD, path, k.O_RDONLY, out=joined),
-            calls.setns(joined, k.CLONE_NEWUSER)._replace(report=True),
-            calls.read(_GATE, 1, expect=1),
-        ),
-        "user_namespaces(7)",
-    )
-    with _waiting(step, "setns") as pid:
-        for kind in ("uid", "gid"):
-            with open(f"/proc/{pid}/{kind}_map") as file:
-                parts = [line.split() for line in file]
-            names = ("containerID", "hostID", "size")
-            maps = [dict(zip(names, map(int, part), strict=True)) for part in parts]
-            linux[f"{kind}Mappings"] = maps  # type: ignore[literal-required]
-
-
-_GATE = Slot("gate")
-
-
-@contextmanager
-def _waiting(step: Step, until: str) -> Iterator[int]:
-    """The pid of a process that has performed the step up to that call, and waits at its gate."""
-    ours, theirs = kernel.socketpair(kernel.SOCK_STREAM)
-    performance = Performance((step,), {_GATE: theirs}, name="maps")
-    os.close(theirs)
-    try:
-        performance.wait_for(lambda _, call: call.name == until)
-        yield performance.monitor
-    except PlanFailed as error:
-        reason = os.strerror(error.record.error).lower()
-        raise HostLacks(f"{step.title.lower()}: {error.call.name}: {reason}") from None
-    finally:
-        performance.kill()
-        performance.close()
-        os.close(ours)
-
-
 @contextmanager
 def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> Iterator[int]:
     """A descriptor of a user namespace with these maps and nobody in it, for an id-mapped mount."""
+    gate = Slot("gate")
+    ours, theirs = kernel.socketpair(kernel.SOCK_STREAM)
     step = Step(
         "Make a user namespace",
         "An id-mapped mount takes its maps from one; nobody has to live in it",
         MONITOR,
-        (calls.unshare(k.CLONE_NEWUSER)._replace(report=True), calls.read(_GATE, 1, expect=1)),
+        (calls.unshare(k.CLONE_NEWUSER)._replace(report=True), calls.read(gate, 1, expect=1)),
         "mount_setattr(2)",
     )
-    with _waiting(step, "unshare") as pid:
-        write_maps(pid, uids, gids)
-        namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    performance = Performance((step,), {gate: theirs}, name="maps")
+    os.close(theirs)
+    try:
+        performance.wait_for(lambda _, call: call.name == "unshare")
+        write_maps(performance.monitor, uids, gids)
+        namespace = os.open(f"/proc/{performance.monitor}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        performance.kill()
+        performance.close()
+        os.close(ours)
     try:
         yield namespace
     finally:

@@ -109,7 +109,6 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from terminal.open_pty(spec, given)
     yield from terminal.hand_over(spec, given)
     yield from terminal.own_pipes(spec, given, inherited=held)
-    yield from users.open_joined(spec)
     if not held:
         yield from users.for_mounts(spec)
     if outside:
@@ -121,11 +120,11 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
     yield from setting.network.connect
-    if users.made(spec) and not held:
+    if outside and not held:
         yield from users.show_itself(spec)
         yield from users.map_init(spec)
     yield from namespaces.held_handshake() if held else namespaces.handshake()
-    if users.made(spec) and not held:
+    if outside and not held:
         yield from users.hide_itself(spec)
     yield from program.let_go(given)
     yield from monitor.settle(setting.watch)

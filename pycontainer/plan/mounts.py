@@ -186,8 +186,8 @@ def _is_outside(spec: Spec, mount: Mount) -> bool:
 
 
 def has_users(spec: Spec) -> bool:
-    """Whether the container is in another user namespace than the host's, its own or one that it joins."""
-    return any(ns["type"] == "user" for ns in spec["linux"].get("namespaces") or ())
+    """Whether the container has a user namespace of its own."""
+    return any(ns["type"] == "user" and not ns.get("path") for ns in spec["linux"].get("namespaces") or ())
 
 
 def is_mapped(mount: Mount) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, KEEPER, MONITOR, Call, Proof, Slot, Step
-from pycontainer.plan.slots import INIT_END, INIT_PID, INIT_PIDFD, MONITOR_END, USERS
+from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
+from pycontainer.plan.slots import INIT_END, INIT_PID, INIT_PIDFD, MONITOR_END
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,15 +43,11 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
 
     As a ``sibling`` it is the child of whoever started the performer, which does not stay.
     """
+    flags = k.CLONE_PARENT if sibling else 0
     offsets = _set_clocks(spec)
-    flags = 0
     for namespace in _made(spec):
         if namespace["type"] not in AFTER_THE_CGROUP and not (namespace["type"] == "time" and offsets):
             flags |= FLAGS[namespace["type"]]
-    if _joins_users(spec):
-        born = _born_there if sibling else _borne_by_a_porter
-        return (*_open_joined(spec), *born(spec, flags, cgroup))
-    flags |= k.CLONE_PARENT if sibling else 0
     return (
         *_open_joined(spec),
         *offsets,
@@ -67,90 +63,6 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
             ),
             "clone(2)",
             Proof("/proc/{pid}/ns/pid_for_children"),
-        ),
-    )
-
-
-# --- into a user namespace of others --------------------------------------------------------------------------------
-#
-# What is made in it belongs to it, so whoever makes init must be in there first; and there is no way back.
-
-
-def _joins_users(spec: Spec) -> bool:
-    return any(ns["type"] == "user" for ns in _joined(spec))
-
-
-def _enter(spec: Spec) -> tuple[Call, ...]:
-    """The user namespace last: from in there, those that are not its own could not be joined."""
-    kinds = [ns["type"] for ns in _joined(spec) if ns["type"] not in ("user", "mount")]
-    return (
-        *(calls.setns(Slot(f"{kind} namespace"), FLAGS[kind]) for kind in kinds),
-        calls.setns(USERS, k.CLONE_NEWUSER),
-    )
-
-
-_THERE = "A namespace belongs to the user namespace that its maker was in; root of another one could not mount in it"
-
-
-def _born_there(spec: Spec, flags: int, cgroup: Slot | None) -> tuple[Step, ...]:
-    """By a monitor that does not stay."""
-    return (
-        Step(
-            "Make the container's first process in the namespaces of others",
-            _THERE,
-            MONITOR,
-            (
-                *_enter(spec),
-                calls.clone3(flags | k.CLONE_PARENT, child=INIT, out=INIT_PID, cgroup=cgroup),
-                calls.close(INIT_END),
-            ),
-            "setns(2)",
-            Proof("/proc/{pid}/ns/user"),
-        ),
-    )
-
-
-PORTER, PORTER_PIDFD = Slot("porter's pid"), Slot("porter's pidfd")
-
-
-def _borne_by_a_porter(spec: Spec, flags: int, cgroup: Slot | None) -> tuple[Step, ...]:
-    """The monitor stays in the host's namespaces: a child of its goes, and makes a sibling there."""
-    return (
-        Step(
-            "Make a process that goes ahead",
-            "Out of a user namespace nobody comes back, and the monitor is needed here",
-            MONITOR,
-            (calls.clone3(0, child=KEEPER, out=PORTER), calls.pidfd_open(PORTER, out=PORTER_PIDFD)),
-            "clone(2)",
-        ),
-        Step(
-            "Make the container's first process in the namespaces of others",
-            f"{_THERE}. It is the monitor's child: its number is left where the monitor can ask for it",
-            KEEPER,
-            (
-                calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),
-                *_enter(spec),
-                calls.clone3(flags | k.CLONE_PARENT, child=INIT, out=INIT_PID, cgroup=cgroup),
-                calls.fcntl(INIT_END, k.F_SETOWN, INIT_PID),
-                calls.write(INIT_END, b"p"),
-            ),
-            "setns(2)",
-            Proof("/proc/{pid}/ns/user"),
-        ),
-        Step(
-            "Take care of it",
-            "Whose descriptor a socket is, both who share it can say and ask; a child's number stays its own",
-            MONITOR,
-            (
-                calls.ppoll(MONITOR_END, PORTER_PIDFD),
-                calls.recvfrom(MONITOR_END, 1, k.MSG_DONTWAIT, expect=1),
-                calls.waitid(PORTER_PIDFD),
-                calls.close(PORTER_PIDFD),
-                calls.fcntl(INIT_END, k.F_GETOWN, out=INIT_PID),
-                calls.pidfd_open(INIT_PID, out=INIT_PIDFD),
-                calls.close(INIT_END),
-            ),
-            "fcntl(2)",
         ),
     )
 
@@ -237,14 +149,12 @@ def _set_clocks(spec: Spec) -> tuple[Step, ...]:
 
 
 def _open_joined(spec: Spec) -> tuple[Step, ...]:
-    joined = [ns for ns in _joined(spec) if ns["type"] != "user"]
+    joined = _joined(spec)
     if not joined:
         return ()
     opened = tuple(calls.openat(k.AT_FDCWD, ns["path"], k.O_RDONLY, out=_slot(ns)) for ns in joined)
     # The PID namespace of a process never changes; setns there is for the children to come.
     pid = tuple(calls.setns(_slot(ns), k.CLONE_NEWPID) for ns in joined if ns["type"] == "pid")
-    if _joins_users(spec):
-        pid = ()  # whoever goes ahead does that
     if pid:
         pid = (calls.openat(k.AT_FDCWD, "/proc/self/ns/pid", k.O_RDONLY, out=_OWN_PID), *pid)
     return (
@@ -261,9 +171,7 @@ def _open_joined(spec: Spec) -> tuple[Step, ...]:
 def join(spec: Spec) -> tuple[Step, ...]:
     """Init enters the namespaces that are not its own."""
     joined = [ns for ns in _joined(spec) if ns["type"] != "pid"]
-    if _joins_users(spec):
-        joined = [ns for ns in joined if ns["type"] == "mount"]  # it was born in the others
-    joined.sort(key=lambda ns: ns["type"] == "mount")  # after which it sees no paths of the host's
+    joined.sort(key=lambda ns: (ns["type"] != "user", ns["type"] == "mount"))  # user first, mount last
     if not joined:
         return ()
     return (

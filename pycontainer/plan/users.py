@@ -24,37 +24,11 @@ _AT_SELF, _AT_NAMESPACE = 40, 41
 """Numbers that the monitor knows without being told, above all descriptors that a keeper can have."""
 
 
-def joined(spec: Spec) -> str:
-    """The path of the user namespace that the container joins, or "" if it gets its own, or none."""
-    return next((ns.get("path", "") for ns in spec["linux"].get("namespaces") or () if ns["type"] == "user"), "")
-
-
-def made(spec: Spec) -> bool:
-    """Whether the container gets a user namespace of its own."""
-    return has_users(spec) and not joined(spec)
-
-
-def open_joined(spec: Spec) -> tuple[Step, ...]:
-    """The one that it joins: it also says how its mounts show the owners of files."""
-    path = joined(spec)
-    if not path:
-        return ()
-    return (
-        Step(
-            "Open the user namespace to join",
-            "Others made it, and with it said which ids of the host its ids are",
-            MONITOR,
-            (calls.openat(k.AT_FDCWD, path, k.O_RDONLY, out=USERS),),
-            "user_namespaces(7)",
-        ),
-    )
-
-
 def for_mounts(spec: Spec) -> tuple[Step, ...]:
     """A user namespace for each way in which mounts show the owners of files; nobody lives in them."""
     linux = spec["linux"]
     wanted = {}
-    if made(spec):
+    if has_users(spec):
         wanted[USERS] = linux.get("uidMappings") or [], linux.get("gidMappings") or []
     for mount in spec.get("mounts") or ():
         if is_mapped(mount) and users_of(mount) is not USERS:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.engines import RUNTIME, Engine, archive, remove_parents, wait_until
-from tests.support.host import criu_refuses, missing_command
+from tests.support.host import missing_command
 
 pytestmark = [pytest.mark.root, pytest.mark.peers]
 
@@ -145,83 +145,3 @@ def test_a_user_namespace_maps_root_away(podman: Engine) -> None:
         "run", "--rm", *ALONE, *maps, "busybox", "sh", "-c", "id -u; cat /proc/self/uid_map; echo > /dev/null"
     )
     assert out.split() == ["0", "0", "100000", "65536"]
-
-
-def test_a_user_namespace_that_a_pod_has_is_joined_with_the_other_namespaces(podman: Engine) -> None:
-    """Every namespace but the pod's own belongs to that user namespace, or nothing could be mounted in it."""
-    infra = ("--infra-image", "busybox", "--infra-command", "sleep 100", "--network", "none")
-    maps = ("--uidmap", "0:200000:65536", "--gidmap", "0:200000:65536")
-    podman.ok("pod", "create", "--name", "mapped", *infra, *maps)
-    try:
-        script = "cat /proc/self/uid_map; readlink /proc/self/ns/net; touch /tmp/x; stat -c %u /tmp/x; ls /sys | wc -l"
-        out = podman.ok("run", "--rm", "--pod", "mapped", "busybox", "sh", "-c", script).split()
-        assert out[:3] == ["0", "200000", "65536"] and out[4] == "0" and int(out[5]) > 3
-    finally:
-        podman("pod", "rm", "--force", "--time", "0", "mapped")
-
-
-def test_a_pod_shares_its_network_and_its_processes(podman: Engine) -> None:
-    infra = ("--infra-image", "busybox", "--infra-command", "sleep 100", "--network", "none")
-    podman.ok("pod", "create", "--name", "peas", *infra, "--share", "net,ipc,uts,pid")
-    try:
-        podman.ok("run", "-d", "--pod", "peas", "--name", "pea", "busybox", "sleep", "99")
-        seen = podman.ok("run", "--rm", "--pod", "peas", "busybox", "ps")
-        assert "sleep 100" in seen and "sleep 99" in seen
-        nets = [podman.ok("run", "--rm", "--pod", "peas", "busybox", "readlink", "/proc/self/ns/net") for _ in range(2)]
-        assert nets[0] == nets[1] == podman.ok("exec", "pea", "readlink", "/proc/1/ns/net")
-        podman.ok("pod", "pause", "peas")
-        podman.ok("pod", "unpause", "peas")
-        podman.ok("pod", "restart", "peas")
-        assert podman.ok("pod", "inspect", "--format", "{{.State}}", "peas") == "Running"
-    finally:
-        podman("pod", "rm", "--force", "--time", "0", "peas")
-
-
-def test_files_are_copied_statistics_counted_and_processes_listed(
-    podman: Engine, sleeper: str, tmp_path: object
-) -> None:
-    with open(f"{tmp_path}/in", "w") as file:
-        file.write("words")
-    podman.ok("cp", f"{tmp_path}/in", f"{sleeper}:/tmp/there")
-    assert podman.ok("exec", sleeper, "cat", "/tmp/there") == "words"
-    podman.ok("cp", f"{sleeper}:/tmp/there", f"{tmp_path}/out")
-    assert read(f"{tmp_path}/out") == "words"
-    assert "67.11MB" in podman.ok("stats", "--no-stream", "--format", "{{.MemUsage}}", sleeper)
-    assert "sleep 100" in podman.ok("top", sleeper, "args")
-
-
-def test_an_exec_with_a_terminal_and_input_is_a_conversation(podman: Engine, sleeper: str) -> None:
-    code, out = podman.converse("exec", "-it", sleeper, "sh", said=["stty size > /dev/null; echo $((6*7))", "exit 5"])
-    assert (code, "42" in out) == (5, True)
-
-
-def test_a_cgroup_s_parent_is_the_one_asked_for(podman: Engine) -> None:
-    out = podman.ok("run", "--rm", *ALONE, "--cgroup-parent", "/libpod_parent/mine", "busybox", "cat", "/proc/1/cgroup")
-    assert "/libpod_parent/mine/" in out or "0::/\n" in out + "\n"
-
-
-def test_a_container_that_others_restart_keeps_its_files_and_its_name(podman: Engine) -> None:
-    podman.ok(
-        *("run", "-d", "--name", "again", *ALONE, "--restart", "on-failure:2", "busybox", "sh", "-c"),
-        "echo x >> /count; exit 3",
-    )
-    wait_until(lambda: podman.ok("inspect", "--format", "{{.State.Status}}{{.RestartCount}}", "again") == "exited2")
-    assert podman.ok("inspect", "--format", "{{.State.ExitCode}}", "again") == "3"
-    podman.ok("rm", "again")
-
-
-def test_a_checkpoint_is_restored(podman: Engine, tmp_path: object) -> None:
-    if reason := missing_command("criu") or criu_refuses():
-        pytest.skip(reason)
-    count = "i=0; while true; do echo $i > /tmp/n; i=$((i+1)); sleep 0.1; done"
-    podman.ok("run", "-d", "--name", "counter", *ALONE, "busybox", "sh", "-c", count)
-    try:
-        wait_until(lambda: int(podman("exec", "counter", "cat", "/tmp/n").out or 0) > 3)
-        podman.ok("container", "checkpoint", "counter")
-        assert podman.ok("inspect", "--format", "{{.State.Status}}{{.State.Checkpointed}}", "counter") == "exitedtrue"
-        podman.ok("container", "restore", "counter")
-        now = int(podman.ok("exec", "counter", "cat", "/tmp/n"))
-        wait_until(lambda: int(podman.ok("exec", "counter", "cat", "/tmp/n")) > now)
-        assert now >= 3
-    finally:
-        podman("rm", "--force", "--time", "0", "counter")

@@ -17,7 +17,7 @@ import pytest
 from pycontainer import cgroups
 from tests.support import narration, strace
 from tests.support.cli import Pyc, Result, sh
-from tests.support.host import missing_command
+from tests.support.host import PATIENCE, missing_command
 from tests.support.terminal import CTRL_C, CTRL_P, CTRL_Q
 
 pytestmark = pytest.mark.root
@@ -62,7 +62,7 @@ def box(stocked: Pyc, image: str) -> Iterator[Box]:
 
 
 def eventually(holds: object, seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         if holds():  # type: ignore[operator]
             return True

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.cli import Pyc, sh
 from tests.support.engines import RUNTIME
-from tests.support.host import needs_cgroup
+from tests.support.host import PATIENCE, needs_cgroup
 from tests.support.oci import Oci
 
 pytestmark = [
@@ -38,7 +38,7 @@ def shown(unit: str, name: str) -> str:
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not holds():
         if time.monotonic() > deadline:
             return False

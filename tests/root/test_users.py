@@ -178,6 +178,7 @@ OFF = {
     "--privileged": "--privileged",
     "--pid host": "--pid host",
     "--ipc host": "--ipc host",
+    "--ipc shareable": "--ipc shareable",
     "--network host": "--network host",
     "--device /dev/null:/dev/x": "--device",
     "--cap-add SYS_ADMIN": "--cap-add CAP_SYS_ADMIN",
@@ -202,11 +203,8 @@ def test_it_is_off_for_what_means_the_host_and_inspect_says_why(stocked: Pyc, im
         assert "--userns private" in refused.stderr or "needs the host's user namespace" in refused.stderr
 
 
-ON = ("--uts host", "--ipc shareable", "--cgroupns host", "--cap-add NET_RAW", "--cap-add NET_ADMIN",
-      "--cap-add SYS_PTRACE", "--read-only", "--init", "-t", "--tmpfs /x")  # fmt: skip
-
-
-@pytest.mark.parametrize("options", ["", *ON])
+@pytest.mark.parametrize("options", ["", "--uts host", "--cgroupns host", "--cap-add NET_RAW", "--cap-add NET_ADMIN",
+                                     "--cap-add SYS_PTRACE", "--read-only", "--init", "-t", "--tmpfs /x"])  # fmt: skip
 def test_it_is_on_for_all_else(stocked: Pyc, image: str, options: str) -> None:
     done = stocked("run", "--name", "on", *options.split(), image, "cat", MAP).ok()
     inside, outside, size = map(int, done.stdout.split())
@@ -240,9 +238,7 @@ def test_where_a_filesystem_can_not_map_ids_it_is_off_and_that_is_said_once(
 def test_where_the_host_s_proc_is_covered_it_is_off_and_that_is_said(stocked: Pyc, image: str, where: str) -> None:
     """As in a container of another engine's: the kernel lets nobody have a /proc that shows more than the host's."""
     stocked("run", "--rm", image, "true").ok()
-    # any other one, of a chroot(8) of somebody's, would be uncovered
-    others = "awk '$3 ~ /^(proc|sysfs)$/ && $2 !~ /^.(proc|sys)$/ {print $2}' /proc/mounts | xargs -r umount -l"
-    covered = ["unshare", "-m", "sh", "-c", f'{others}; mount -t tmpfs none {where} && exec "$@"', "sh"]
+    covered = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {where} && exec "$@"', "sh"]
     for options, code in (((), 0), (("--userns", "private"), 125)):
         argv = [*covered, *stocked.argv("run", "--rm", *options, image, "cat", MAP)]
         done = subprocess.run(argv, env=stocked.env(), capture_output=True, text=True, timeout=60)

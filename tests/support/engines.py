@@ -70,24 +70,6 @@ class Engine:
         os.close(master)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode(errors="replace").replace("\r", "")
 
-    def converse(self, *words: str, said: Sequence[str]) -> tuple[int, str]:
-        """The same with a shell, to which lines are said, each at its prompt."""
-        pid, master = pty.fork()
-        if pid == 0:
-            os.execvpe(self.command[0], [*self.command, *words], self.env)
-        output, answered = b"", 0
-        lines = list(said)
-        try:
-            while chunk := os.read(master, 65536):
-                output += chunk
-                if lines and b"# " in output[answered:]:
-                    os.write(master, lines.pop(0).encode() + b"\n")
-                    answered = len(output)
-        except OSError:
-            pass  # the other side is closed
-        os.close(master)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output.decode(errors="replace").replace("\r", "")
-
     def serve(self, argv: Sequence[str], log: str, socket: str) -> None:
         """Start the daemon, in namespaces of its own, and wait for its socket."""
         with open(log, "wb") as file:

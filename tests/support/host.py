@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 
 import pytest
+
+PATIENCE = float(os.environ.get("PYC_PATIENCE", "1"))
+"""How many times as long as usual a test waits before it takes slow for hung: more than 1 on an emulated machine."""
 
 PACKAGES = {
     "bwrap": "bubblewrap",
@@ -90,12 +92,3 @@ def _read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def criu_refuses() -> str:
-    """Why CRIU, which is installed, can't work on this kernel, or ""."""
-    done = subprocess.run(["criu", "check"], capture_output=True, text=True, check=False)
-    if not done.returncode:
-        return ""
-    version = subprocess.run(["criu", "--version"], capture_output=True, text=True, check=False).stdout.split()[1]
-    return f"CRIU {version} does not know this kernel: {done.stderr.splitlines()[0]}"

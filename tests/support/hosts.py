@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.support.cli import Pyc
+from tests.support.host import PATIENCE
 
 HERE, THERE = "203.0.113.1", "203.0.113.2"  # of the cable: the host's address, and that of outside (RFC 5737)
 
@@ -112,7 +113,7 @@ def fetch(where: Namespace, address: str, port: int) -> str:
 
 def served(where: Namespace, address: str, port: int) -> list[str]:
     """The same, once the server is there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * PATIENCE
     while not (answer := fetch(where, address, port)):
         assert time.monotonic() < deadline, f"nobody answers at {address}:{port}"
         time.sleep(0.05)
@@ -138,7 +139,7 @@ def links(host: Namespace) -> list[str]:
 
 
 def nothing_is_left(pyc: Pyc, host: Namespace) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 5 * PATIENCE
     while (left := [*taken(pyc), *links(host)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     ports = re.findall(r"elements = \{[^}]* : [^}]*\}", host("nft", "list", "ruleset").stdout)

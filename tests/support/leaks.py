@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import time
 
+from tests.support.host import PATIENCE
+
 OURS = ("pyc", "pytest-of-")
 PARENTS = ("/pyc", "/pyc/monitors")  # stay once they are made, as a directory of configuration does
 
@@ -19,7 +21,7 @@ def snapshot() -> frozenset[str]:
 
 def leaks(before: frozenset[str], grace: float = 5) -> list[str]:
     """What is here now and was not ``before``; what is only on its way out has ``grace`` seconds to go."""
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + grace * PATIENCE
     while (left := snapshot() - before) and time.monotonic() < deadline:
         time.sleep(0.1)
     return sorted(left)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from tests.support.cli import Pyc
+from tests.support.host import PATIENCE
 from tests.support.hosts import Namespace
 
 PORT = 18080
@@ -22,7 +23,7 @@ def remains(pyc: Pyc, host: Namespace, parent: str, grace: float = 3) -> list[st
         parent: the cgroup that all its containers are made in, which nobody else uses.
         grace: seconds for what is on its way out: a monitor whose container ends, and what it becomes.
     """
-    deadline = time.monotonic() + grace
+    deadline = time.monotonic() + grace * PATIENCE
     while (found := _remains(pyc, host, parent)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found

@@ -12,11 +12,12 @@ from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound
 from tests.support.cli import Pyc
+from tests.support.host import PATIENCE
 
 
 def until(condition: Callable[[], bool], what: str = "it", seconds: float = 15) -> None:
     """Wait until ``condition`` holds, or fail."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"{what} never came"
         time.sleep(0.01)

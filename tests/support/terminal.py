@@ -15,6 +15,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from tests.support.host import PATIENCE
+
 ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cDEHM])")
 
 CTRL_C, CTRL_D, CTRL_P, CTRL_Q, CTRL_Z = "\x03", "\x04", "\x10", "\x11", "\x1a"
@@ -62,7 +64,7 @@ class Terminal:
         Raises:
             AssertionError: it did not appear in ``timeout`` seconds, or the program ended without it.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while True:
             ended = self.process.poll() is not None
             self._read(0.02)
@@ -77,7 +79,7 @@ class Terminal:
 
     def wait(self, timeout: float = 10) -> int:
         """Read until the program ends and return its exit code (negative: the signal that killed it)."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while self.process.poll() is None:
             if time.monotonic() > deadline:
                 raise AssertionError(f"still running after {timeout} s; the terminal shows:\n{plain(self.transcript)}")

@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from images.registry import Registry
 from tests.support.host import missing_command
 from tests.vm.image import SOURCE, image, install
 from tests.vm.machine import Machine
 
 SUITE = os.environ.get("PYC_VM", "")  # the Debian to test: set by `make test-vm`
-COUNT = os.cpu_count() or 1
+COUNT = int(os.environ.get("PYC_VMS", os.cpu_count() or 1))
 OUT = os.path.join(SOURCE, "build", "vm")
 SAID = pytest.StashKey[list[str]]()
 
@@ -24,7 +25,7 @@ if not SUITE:
 
 
 @pytest.fixture(scope="session")
-def vms(pytestconfig: pytest.Config) -> Iterator[list[Machine]]:
+def vms(pytestconfig: pytest.Config, registry: Registry) -> Iterator[list[Machine]]:
     """A booted VM for each processor, with ``pyc`` in it, and the tests below /opt/tests. Logs stay in build/vm."""
     assert not (reason := missing_command("qemu-system-x86_64", "mmdebstrap", "ssh")), reason
     place = os.path.join(OUT, SUITE)
@@ -33,28 +34,28 @@ def vms(pytestconfig: pytest.Config) -> Iterator[list[Machine]]:
     built = image(SUITE)
     install(built, archive := os.path.join(place, "pyc.tar"))
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(COUNT) as pool:
-        machines = [Machine(built, os.path.join(place, str(number))) for number in range(1, COUNT + 1)]
-        for started in [pool.submit(_start, machine, archive, stack) for machine in machines]:
+        machines = [
+            Machine(built, os.path.join(place, str(number)), data=archive, registry=registry.address)
+            for number in range(1, COUNT + 1)
+        ]
+        for started in [pool.submit(_start, machine, stack) for machine in machines]:
             started.result()
-        os.unlink(archive)
         boots = " and ".join(f"{machine.booted:.0f} s" for machine in machines)
         say(pytestconfig, f"{machines[0].accelerator}: the first boot took {boots}")
         yield machines
-        for machine in machines:
-            pool.submit(machine.power_off)
+    os.unlink(archive)
 
 
-def _start(machine: Machine, archive: str, stack: contextlib.ExitStack) -> None:
+def _start(machine: Machine, stack: contextlib.ExitStack) -> None:
     stack.enter_context(machine)
-    with open(archive, "rb") as file:
-        machine("tar -C / -xf -", stdin=file, check=True)
-    machine.send(["tests", "images", "pyproject.toml"], "/opt/tests", below=SOURCE)
-    machine("pyc version", check=True)
+    machine("tar -C / -xf /dev/vdb && pyc version", check=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def vm(vms: list[Machine]) -> Machine:
-    """One of them."""
+    """The first of them; the others are not needed any more."""
+    for other in vms[1:]:
+        other.power_off()
     return vms[0]
 
 

@@ -30,6 +30,8 @@ SIZE = 6 << 30  # of the disk; what is not written takes no place
 
 # Relative to the root. DHCP is QEMU's own; the daemon of Debian's registry is started by the tests, not by the machine.
 FILES = {
+    "etc/initramfs-tools/conf.d/few": "MODULES=list\n",
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\n",  # all of them take seconds to unpack
     "etc/fstab": "/dev/vda / ext4 defaults,errors=remount-ro 0 0\n",
     "etc/hostname": "pycontainer\n",
     "etc/hosts": "127.0.0.1 localhost pycontainer\n",
@@ -47,10 +49,21 @@ for home in /root /home/vagrant; do
   cp /tmp/key.pub $home/.ssh/authorized_keys
 done
 chown -R vagrant: /home/vagrant/.ssh
+update-initramfs -u -k all >/dev/null
 systemctl --quiet enable systemd-networkd ssh
 systemctl --quiet disable docker-registry nftables 2>/dev/null || true
 systemctl --quiet mask serial-getty@ttyS0 apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
 """
+PREFIX, AT = "/opt/pycontainer", "/opt/tests"  # where pyc is, as provision has it, and the tests
+# Whoever collects tests compiles them.
+PREPARE = f"""
+cd {AT}
+{PREFIX}/bin/python -m images.build busybox alpine layers >/dev/null
+{PREFIX}/bin/python -m pytest -q --collect-only tests/root >/dev/null
+"""
+# What comes behind it, a root and a script, sees nothing of this host but that root.
+MOUNTS = 'mount -t proc proc "$0/proc" && mount -t sysfs sysfs "$0/sys" && exec chroot "$0" sh -ec "$1"'
+ALONE = ("unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", MOUNTS)
 
 
 class Image(NamedTuple):
@@ -76,7 +89,7 @@ def image(suite: str = "bookworm") -> Image:
     """The image, built now if it is not there yet (a minute or two). Raises CalledProcessError with what failed."""
     os.makedirs(CACHE, mode=0o700, exist_ok=True)
     place = os.path.join(CACHE, f"{suite}-{_recipe(suite)}")
-    with open(os.path.join(CACHE, "lock"), "w") as lock:
+    with open(os.path.join(CACHE, f"{suite}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.isdir(place):
             _build(suite, place)
@@ -85,30 +98,37 @@ def image(suite: str = "bookworm") -> Image:
 
 
 def install(built: Image, archive: str) -> None:
-    """Build the project's wheel, install it as a user would, and write what that made into a tar archive.
+    """Build the project's wheel, install it as a user would, and write what that made into a tar archive, tests too.
 
     All of it with the image's own Python, compiler and ``provision``, but by chroot: pip takes minutes in a VM that is
-    emulated by software, and seconds here. The archive is to be unpacked at the VM's /.
+    emulated by software, and seconds here; so do compiling the tests and building the images that most of them need.
+    The archive is to be unpacked at the VM's /.
     """
-    made = ["opt/pycontainer", "usr/local/bin"]
-    with open(os.path.join(CACHE, "lock"), "w") as lock, tempfile.TemporaryDirectory(dir=built.root + "/tmp") as work:
+    with (
+        open(os.path.join(CACHE, f"{built.suite}.lock"), "w") as lock,
+        tempfile.TemporaryDirectory(dir=built.root + "/tmp") as work,
+    ):
         fcntl.flock(lock, fcntl.LOCK_EX)
         inside = work.removeprefix(built.root)
         for name in ("pycontainer", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
             _copy(os.path.join(SOURCE, name), os.path.join(work, name))
         shutil.copy(os.path.join(HERE, "provision"), work)
-        shutil.rmtree(f"{built.root}/{made[0]}", ignore_errors=True)
+        for left in (PREFIX, AT):
+            shutil.rmtree(built.root + left, ignore_errors=True)
         chroot = ("chroot", built.root)
         _run(*chroot, "pip3", "wheel", "-q", "--no-deps", "-w", f"{inside}/out", inside)
         (wheel,) = os.listdir(f"{work}/out")
         _run(*chroot, "sh", f"{inside}/provision", f"{inside}/out/{wheel}")
-        _run(*chroot, f"/{made[0]}/bin/pip", "install", "-q", "pytest")
-        _run("tar", "-C", built.root, "-cf", archive, *made)
+        _run(*chroot, f"{PREFIX}/bin/pip", "install", "-q", "pytest")
+        for name in ("tests", "images", "pyproject.toml"):
+            _copy(os.path.join(SOURCE, name), f"{built.root}{AT}/{name}")
+        _run(*ALONE, built.root, PREPARE)
+        _run("tar", "-C", built.root, "-cf", archive, PREFIX[1:], AT[1:], "usr/local/bin")
 
 
 def _copy(source: str, target: str) -> None:
     if os.path.isdir(source):
-        built = shutil.ignore_patterns("__pycache__", "*.so", "performer", "_core.c", "_seccomp.c")
+        built = shutil.ignore_patterns("__pycache__", "*.so", "performer", "_core.c", "_seccomp.c", "out")
         shutil.copytree(source, target, ignore=built)
     else:
         shutil.copy(source, target)

@@ -6,38 +6,35 @@ import time
 
 import pytest
 
-from tests.vm.machine import Machine
+from images.registry import Registry
+from tests.vm.machine import REGISTRY, Machine
 
-BUSYBOX = "127.0.0.1:5000/library/busybox"
-LAYERS = "127.0.0.1:5000/library/layers"
+BUSYBOX = f"{REGISTRY}/library/busybox"
+LAYERS = f"{REGISTRY}/library/layers"
 PYTHON = "/opt/pycontainer/bin/python"
 ROOT = "/var/lib/pycontainer"
 
 
-def serve(vm: Machine) -> None:
-    """A registry as a unit of systemd; its images are built by the first start."""
-    tags = f"http://{LAYERS.replace('/', '/v2/', 1)}/tags/list"
-    vm(
-        "systemctl is-active -q registry || systemd-run -q --unit registry --working-directory=/opt/tests "
-        f"{PYTHON} -m images.registry --port 5000 busybox layers; "
-        f"until {PYTHON} -c 'import urllib.request as u; u.urlopen(\"{tags}\")' 2>/dev/null; do sleep 1; done",
-        timeout=300,
-        check=True,
-    )
+@pytest.fixture(scope="module")
+def served(vm: Machine, registry: Registry) -> Machine:
+    """The VM that knows this host's registry, which has what the tests pull."""
+    registry.publish("layers")
+    settings = f'[[registry]]\\nlocation = "{REGISTRY}"\\ninsecure = true\\n'
+    vm(f"mkdir -p /etc/containers; printf '{settings}' > /etc/containers/registries.conf", check=True)
+    return vm
 
 
 @pytest.fixture
-def stocked(vm: Machine) -> Machine:
+def stocked(served: Machine) -> Machine:
     """The VM with busybox pulled, on its disk, and no container."""
-    serve(vm)
-    vm(f"pyc rm -f $(pyc ps -aq) 2>/dev/null; pyc pull -q {BUSYBOX} && sync", check=True, timeout=300)
-    return vm
+    served(f"pyc rm -f $(pyc ps -aq) 2>/dev/null; pyc pull -q {BUSYBOX} && sync", check=True)
+    return served
 
 
 def background(vm: Machine, name: str, *words: str) -> None:
     """Run a container in the foreground of a session that goes on when ours has ended, and wait until it runs."""
     vm(f"systemd-run -q --unit {name} -p KillMode=mixed pyc run --name {name} {BUSYBOX} {' '.join(words)}", check=True)
-    vm(f'until [ -n "$(pyc ps -q -f name={name})" ]; do sleep 0.2; done', check=True, timeout=60)
+    vm(f'until [ -n "$(pyc ps -q -f name={name})" ]; do sleep 0.2; done', check=True)
 
 
 def states(vm: Machine) -> dict[str, str]:
@@ -50,12 +47,12 @@ def nothing_is_stale(vm: Machine) -> None:
     """After a boot, before anything was started: no trace of what ran, and all that is stored is whole."""
     left = vm("ls -d /sys/fs/cgroup/pyc /run/pycontainer/containers/* 2>/dev/null; grep overlay /proc/self/mountinfo")
     assert left.stdout == ""
-    check = vm(f"cd /opt/tests && {PYTHON} -m tests.vm.intact {ROOT}", timeout=300)
+    check = vm(f"cd /opt/tests && {PYTHON} -m tests.vm.intact {ROOT}")
     assert check.code == 0, check.stdout + check.stderr
 
 
 def still_works(vm: Machine) -> None:
-    ran = vm(f"pyc run --rm {BUSYBOX} echo works", timeout=120)
+    ran = vm(f"pyc run --rm {BUSYBOX} echo works")
     assert (ran.code, ran.stdout) == (0, "works\n"), ran.stderr
 
 
@@ -78,12 +75,12 @@ def test_what_has_a_policy_starts_at_boot(stocked: Machine) -> None:
     stocked("pyc stop -t 1 stopped && pyc system boot --install", check=True)
     stocked.reboot()
     running = "pyc ps -q -f name=always -f status=running"
-    stocked(f'for i in $(seq 60); do [ -z "$({running})" ] || break; sleep 1; done', timeout=120)
+    stocked(f'for i in $(seq 300); do [ -z "$({running})" ] || break; sleep 1; done')
     found = states(stocked)
     assert found["always"].startswith("Up")
     assert found["stopped"].startswith("Exited") and found["plain"].startswith("Exited")
     assert stocked("systemctl --failed --plain --no-legend").stdout == ""
-    stocked("pyc system boot --uninstall; pyc rm -f always stopped plain", check=True, timeout=180)
+    stocked("pyc system boot --uninstall; pyc rm -f always stopped plain", check=True)
 
 
 def test_containers_survive_the_logout_of_who_started_them(stocked: Machine) -> None:
@@ -111,7 +108,7 @@ def test_a_power_cut_while_containers_run_leaves_the_truth(stocked: Machine) -> 
     assert found["writes"].startswith("Exited (255)")
     assert found.get("late", "Exited (8)").startswith(("Exited (8)", "Exited (255)", "Created"))
     still_works(stocked)
-    assert stocked("pyc rm -f $(pyc ps -aq)", timeout=120).ok().stderr == ""
+    assert stocked("pyc rm -f $(pyc ps -aq)").ok().stderr == ""
     assert states(stocked) == {}
 
 
@@ -125,8 +122,7 @@ def test_a_power_cut_during_a_pull_leaves_no_half_image(stocked: Machine, second
     stocked.power_on()
     nothing_is_stale(stocked)
     still_works(stocked)
-    serve(stocked)
-    assert stocked(f"pyc pull -q {LAYERS} && pyc run --rm {LAYERS} true", timeout=300).ok()
+    assert stocked(f"pyc pull -q {LAYERS} && pyc run --rm {LAYERS} true").ok()
     nothing_is_stale_in_the_store(stocked)
 
 
@@ -147,7 +143,7 @@ def test_a_power_cut_in_a_storm_of_runs_and_removals_harms_nothing(stocked: Mach
     nothing_is_stale(stocked)
     still_works(stocked)
     states(stocked)
-    assert stocked("pyc ps -aq | xargs -r pyc rm -f", timeout=120).ok()
+    assert stocked("pyc ps -aq | xargs -r pyc rm -f").ok()
     assert states(stocked) == {}
     assert stocked(f"ls {ROOT}/containers {ROOT}/names", check=True).stdout.split() == [
         f"{ROOT}/containers:",

@@ -22,7 +22,7 @@ pytestmark = needs_command("vagrant", "libvirtd", "dnsmasq", "qemu-img", "rsync"
 BOX = """Vagrant.configure("2") do |config|
   config.ssh.private_key_path = "{image.key}"
   config.ssh.insert_key = false
-  config.vm.boot_timeout = 900
+  config.vm.boot_timeout = 1800
   config.vm.provider "libvirt" do |machine|
     machine.driver = "{driver}"
     machine.cpu_mode = "custom"
@@ -50,7 +50,7 @@ def test_vagrant_up_gives_a_machine_with_pyc() -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            timeout=1500,
+            timeout=3600,
         )
     with open(f"{place}/log", errors="replace") as text:
         said = text.read().replace("\r", "\n")

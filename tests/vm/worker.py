@@ -7,10 +7,13 @@ and reads one, until its input ends. So several VMs share the files, and none id
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
+
+from tests.support.host import PATIENCE
 
 ASKS = "-- which is next? --"
 
@@ -45,6 +48,17 @@ class Told:
                 return files.pop(name, [])
 
 
+class Patient(subprocess.Popen[Any]):
+    """A process that may take PATIENCE times as long as a test says; so may what subprocess.run() starts."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        return super().wait(timeout and timeout * PATIENCE)
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+        return super().communicate(input, timeout and timeout * PATIENCE)
+
+
 if __name__ == "__main__":
+    subprocess.Popen = Patient  # type: ignore[misc]
     with os.fdopen(os.dup(1), "w") as asks, os.fdopen(os.dup(0)) as answers:
         sys.exit(pytest.main(sys.argv[1:], plugins=[Told(asks, answers)]))
