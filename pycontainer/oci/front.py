@@ -1,7 +1,6 @@
 """The command line of runc, as engines call it: ``pyc-oci [global options] command [options] [arguments]``.
 
-Options are parsed as Go's `flag` package does it, which runc's library is made of: one dash or two, a value behind
-``=`` or as the next word, and the first word without a dash ends them.
+What may be said to each is in :mod:`pycontainer.oci.words`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import sys
 from pycontainer import __version__, modules
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci.state import VERSION, Home
+from pycontainer.oci.words import ALIASES, CHECKPOINT, EXEC, GLOBAL, MADE, RESTORE, SHORT, UPDATED, parse
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -37,55 +37,6 @@ class Command(Record):
     options: dict[str, str]
     arguments: tuple[int, int]
     run: Callable[[Home, Options, list[str]], int]
-
-
-GLOBAL = {
-    "root": "TEXT",
-    "log": "TEXT",
-    "log-format": "TEXT",
-    "debug": "",
-    "systemd-cgroup": "",
-    "rootless": "TEXT",
-    "criu": "TEXT",
-    "version": "",
-    "help": "",
-}
-ALIASES = {"v": "version", "h": "help"}
-
-
-def parse(words: list[str], known: dict[str, str], aliases: dict[str, str], where: str) -> tuple[Options, list[str]]:
-    """Options and the words after them. Raises UsageError."""
-    options: Options = {}
-    rest = list(words)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        word = rest.pop(0)
-        if word == "--":
-            break
-        name, equals, value = word.lstrip("-").partition("=")
-        name = aliases.get(name, name)
-        kind = known.get(name)
-        if kind is None:
-            raise UsageError(
-                f"flag provided but not defined: -{name}", hint=f"see pyc-oci {where} --help".replace("  ", " ")
-            )
-        if kind == "":
-            if value not in ("", "true", "false"):
-                raise UsageError(f"invalid boolean value {value!r} for -{name}")
-            options[name] = value != "false"
-            continue
-        if not equals:
-            if not rest:
-                raise UsageError(f"flag needs an argument: -{name}")
-            value = rest.pop(0)
-        if kind == "NUMBER":
-            if not value.lstrip("-").isdecimal():
-                raise UsageError(f"invalid value {value!r} for flag -{name}: want a number")
-            options[name] = int(value)
-        elif kind == "LIST":
-            options[name] = [*options.get(name, []), value]
-        else:
-            options[name] = value
-    return options, rest
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -365,117 +316,26 @@ def _restore(home: Home, options: Options, words: list[str]) -> int:
     return foreground.restore(home, words[0], asked, options)
 
 
-_MADE = {
-    "bundle": "TEXT",
-    "console-socket": "TEXT",
-    "pid-file": "TEXT",
-    "no-pivot": "",
-    "no-new-keyring": "",
-    "preserve-fds": "NUMBER",
-}
-_UPDATED = {
-    "resources": "TEXT",
-    "blkio-weight": "NUMBER",
-    "cpu-period": "NUMBER",
-    "cpu-quota": "NUMBER",
-    "cpu-burst": "NUMBER",
-    "cpu-share": "NUMBER",
-    "cpu-rt-period": "NUMBER",
-    "cpu-rt-runtime": "NUMBER",
-    "cpu-idle": "NUMBER",
-    "cpuset-cpus": "TEXT",
-    "cpuset-mems": "TEXT",
-    "memory": "TEXT",
-    "memory-reservation": "TEXT",
-    "memory-swap": "TEXT",
-    "kernel-memory": "TEXT",
-    "kernel-memory-tcp": "TEXT",
-    "pids-limit": "NUMBER",
-    "l3-cache-schema": "TEXT",
-    "mem-bw-schema": "TEXT",
-}
-_EXEC = {
-    "console-socket": "TEXT",
-    "cwd": "TEXT",
-    "env": "LIST",
-    "tty": "",
-    "user": "TEXT",
-    "additional-gids": "LIST",
-    "process": "TEXT",
-    "detach": "",
-    "pid-file": "TEXT",
-    "process-label": "TEXT",
-    "apparmor": "TEXT",
-    "no-new-privs": "",
-    "cap": "LIST",
-    "preserve-fds": "NUMBER",
-    "cgroup": "LIST",
-    "ignore-paused": "",
-}
-_SHORT: dict[str, dict[str, str]] = {
-    "delete": {"f": "force"},
-    "list": {"f": "format", "q": "quiet"},
-    "ps": {"f": "format"},
-    "update": {"r": "resources"},
-    "kill": {"a": "all"},
-    "exec": {
-        "e": "env",
-        "t": "tty",
-        "u": "user",
-        "g": "additional-gids",
-        "p": "process",
-        "d": "detach",
-        "c": "cap",
-    },
-    "create": {"b": "bundle"},
-    "run": {"b": "bundle", "d": "detach"},
-    "spec": {"b": "bundle"},
-    "restore": {"b": "bundle", "d": "detach"},
-}
-_THROUGH_CRIU = {
-    "image-path": "TEXT",
-    "work-path": "TEXT",
-    "manage-cgroups-mode": "TEXT",
-    "empty-ns": "TEXT",
-    "status-fd": "TEXT",
-    **dict.fromkeys("tcp-established tcp-close ext-unix-sk shell-job lazy-pages file-locks auto-dedup".split(), ""),
-}
-_CHECKPOINT = {
-    **_THROUGH_CRIU,
-    "parent-path": "TEXT",
-    "page-server": "TEXT",
-    **dict.fromkeys("leave-running pre-dump tcp-skip-in-flight link-remap".split(), ""),
-}
-_RESTORE = {
-    **_THROUGH_CRIU,
-    "bundle": "TEXT",
-    "pid-file": "TEXT",
-    "console-socket": "TEXT",
-    "lsm-profile": "TEXT",
-    "lsm-mount-context": "TEXT",
-    **dict.fromkeys("detach no-subreaper no-pivot".split(), ""),
-}
-
 COMMANDS: dict[str, Command] = {
-    "create": Command("Create a container", "ID", _MADE, (1, 1), _create),
+    "create": Command("Create a container", "ID", MADE, (1, 1), _create),
     "start": Command("Start a created container", "ID", {}, (1, 1), _start),
     "run": Command(
-        "Create and start a container", "ID", _MADE | {"detach": "", "keep": "", "no-subreaper": ""}, (1, 1), _run
+        "Create and start a container", "ID", MADE | {"detach": "", "keep": "", "no-subreaper": ""}, (1, 1), _run
     ),
     "state": Command("Show the state of a container as JSON", "ID", {}, (1, 1), _state),
     "kill": Command("Send a signal to a container", "ID [SIGNAL]", {"all": ""}, (1, 2), _kill),
     "delete": Command("Remove a container that has ended", "ID", {"force": ""}, (1, 1), _delete),
-    "exec": Command("Start another process in a container", "ID [COMMAND ...]", _EXEC, (1, 9999), _exec),
+    "exec": Command("Start another process in a container", "ID [COMMAND ...]", EXEC, (1, 9999), _exec),
     "list": Command("List containers", "", {"format": "TEXT", "quiet": ""}, (0, 0), _list),
     "ps": Command("List the processes of a container", "ID [PS OPTIONS]", {"format": "TEXT"}, (1, 9999), _ps),
     "pause": Command("Let a container stand still", "ID", {}, (1, 1), _pause),
     "resume": Command("Let a paused container go on", "ID", {}, (1, 1), _resume),
-    "update": Command("Change the limits of a container", "ID", _UPDATED, (1, 1), _update),
+    "update": Command("Change the limits of a container", "ID", UPDATED, (1, 1), _update),
     "events": Command("Show what a container uses", "ID", {"interval": "TEXT", "stats": ""}, (1, 1), _events),
     "spec": Command("Write an example config.json", "", {"bundle": "TEXT", "rootless": ""}, (0, 0), _spec),
     "features": Command("Show what this runtime can do", "", {}, (0, 0), _features),
-    "checkpoint": Command("Write a running container to files, through CRIU", "ID", _CHECKPOINT, (1, 1), _checkpoint),
-    "restore": Command("Make a container again from such files", "ID", _RESTORE, (1, 1), _restore),
+    "checkpoint": Command("Write a running container to files, through CRIU", "ID", CHECKPOINT, (1, 1), _checkpoint),
+    "restore": Command("Make a container again from such files", "ID", RESTORE, (1, 1), _restore),
 }
 
 
@@ -521,7 +381,7 @@ def command_line(words: list[str]) -> int:
 
 def _call(name: str, command: Command, words: list[str], chosen: Options) -> int:
     known = command.options | {"help": ""}
-    options, arguments = parse(words, known, _SHORT.get(name, {}) | {"h": "help"}, name)
+    options, arguments = parse(words, known, SHORT.get(name, {}) | {"h": "help"}, name)
     if options.get("help"):
         listed = "\n".join(f"   --{option} {kind}".rstrip() for option, kind in known.items())
         print(f"pyc-oci {name} [options] {command.usage}\n\n{command.summary}\n\n{listed}")

@@ -90,6 +90,15 @@ def test_a_cgroup_that_is_another_container_s_is_refused_and_nobody_in_it_harmed
     assert oci("run", "--bundle", oci.bundle(oci.spec("true") | {"linux": spec["linux"]}, "two"), "two").code == 0
 
 
+def test_every_descriptor_of_a_program_and_of_one_that_enters_is_accounted_for(oci: Oci) -> None:
+    pid = oci.create(oci.spec("sleep", "100"))
+    assert oci("start", "test").code == 0
+    wait_until(lambda: "sleep" in open_text(f"/proc/{pid}/cmdline"))
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    assert oci("exec", "test", "ls", "/proc/self/fd").out.split() == ["0", "1", "2", "3"]  # the last is ls's own
+    assert "pyc" not in " ".join(line for line in open_text("/proc/net/unix").splitlines() if "@" in line)
+
+
 def test_delete_force_of_nothing_is_no_error(oci: Oci) -> None:
     assert oci("delete", "--force", "nobody").code == 0
     assert oci("delete", "nobody").code == 1
