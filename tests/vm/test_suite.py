@@ -58,7 +58,7 @@ def files() -> list[str]:
 def share(vms: list[Machine], names: list[str]) -> list[int]:
     """Run tests in all VMs, each taking file after file until there are none left; returns pytest's exit codes."""
     options = "-p no:cacheprovider -m 'not peers and not slow' --durations=25 --junitxml=/root/junit.xml"
-    script = f"cd /opt/tests && PYC_PATIENCE=5 {PYTHON} -m tests.vm.worker {options} {TESTS}"
+    script = f"cd /opt/tests && PYC_PATIENCE=5 TMPDIR=/var/tmp {PYTHON} -m tests.vm.worker {options} {TESTS}"
     left, lock = iter(names), threading.Lock()
 
     def follow(vm: Machine, process: subprocess.Popen[bytes]) -> int:
