@@ -169,5 +169,5 @@ def test_what_is_no_port_is_refused(net: HostedPyc, port: str) -> None:
 def test_an_address_that_the_host_does_not_have_is_a_clean_error(net: HostedPyc) -> None:
     refused = net("run", "--rm", "-p", "198.51.100.9:8080:80", "busybox", "true")
     assert refused.code == 125 and "Traceback" not in refused.stderr
-    assert "198.51.100.9" in refused.stderr and "EADDRNOTAVAIL" in refused.stderr
+    assert "198.51.100.9: this host has no such address" in refused.stderr
     net("run", "--rm", "-p", f"{HERE}:8080:80", "busybox", "true").ok()
