@@ -226,21 +226,13 @@ def _directory(rootfs: Directory, where: str) -> Step:
 
 
 def pivot() -> tuple[Step, ...]:
-    """The new root becomes /, and the host's tree is let go.
-
-    A process in a chroot would swap what it sees of that tree, and whoever joins the mount namespace later would find
-    himself in the rest: setns(2) leads to where the namespace's own root is.
-    """
-    own = Slot("its mounts")
+    """The new root becomes /, and the host's tree is let go."""
     return (
         Step(
             "Change the root",
             "pivot_root swaps the root mounts, so that the host's tree can be unmounted; chroot would only hide it",
             INIT,
             (
-                calls.openat(k.AT_FDCWD, "/proc/self/ns/mnt", k.O_RDONLY, out=own),
-                calls.setns(own, k.CLONE_NEWNS),  # out of a chroot, if we are in one
-                calls.close(own),
                 calls.fchdir(ROOT),
                 calls.pivot_root(".", "."),  # the old root now lies on top of the new one, at the same place
                 calls.umount2(".", k.MNT_DETACH),
