@@ -55,7 +55,7 @@ def why_not(asked: ContainerOptions) -> str:
         if capability in MEAN_THE_HOST:
             return f"--cap-add {capability}"
     for mount in asked.mounts:
-        if mount.type == "image" or "shared" in mount.options or "rshared" in mount.options:
+        if mount.type in ("image", "overlay") or "shared" in mount.options or "rshared" in mount.options:
             return f"the mount at {mount.target}"
     return ""
 
