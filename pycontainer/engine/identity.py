@@ -10,6 +10,9 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from pycontainer.engine.options import Roots, RunOptions
 
+OWNER_DIGITS = 56
+"""How many digits of a container's ID its volumes without a name begin with; a number of eight digits follows."""
+
 _ADJECTIVES = (
     "able amber bold brave brisk calm clear clever crisp deft eager early fair fleet fond frank fresh gentle "
     "glad grand happy hardy keen kind lively lucid lucky merry mild neat nimble noble patient plain proud "

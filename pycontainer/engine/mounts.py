@@ -13,7 +13,8 @@ import time
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, volumes
-from pycontainer.engine.volumes import DIRECTORY, OWNER_DIGITS, Volume, data, directory, recorded
+from pycontainer.engine.identity import OWNER_DIGITS
+from pycontainer.engine.volumes import DIRECTORY, Volume, data, directory, recorded
 from pycontainer.errors import HostLacks, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING

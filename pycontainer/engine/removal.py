@@ -8,6 +8,7 @@ import os
 from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, trash
+from pycontainer.engine.identity import OWNER_DIGITS
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
     Without a ``name``, of a container that was killed before it was recorded, its name is looked for. Its volumes
     without a name go too, unless ``keep_volumes``.
     """
-    if not keep_volumes and os.path.isdir(roots.root + "/volumes"):
+    own = container_id[:OWNER_DIGITS]
+    if not keep_volumes and any(volume.startswith(own) for volume in entries(roots.root + "/volumes")):
         from pycontainer.engine import volumes
 
         volumes.drop(roots, container_id)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, trash
+from pycontainer.engine.identity import OWNER_DIGITS
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING, Record
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-OWNER_DIGITS = 56
-"""How many digits of a container's ID its volumes without a name begin with; a number of eight digits follows."""
 
 
 class Volume(Record):
