@@ -179,7 +179,7 @@ def test_a_token_that_lapses_in_a_push_is_renewed(
     manifest = store.manifest(image.manifest)
     for blob in (*manifest.layers, manifest.config):
         pusher.upload(blob, store.blob_path(blob.digest))
-        time.sleep(1.1)
+        time.sleep(2.1)
     data = store.read_blob(image.manifest.digest)
     pusher.put_manifest("1", data, image.manifest.media_type, image.manifest.digest)
     pusher.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import subprocess
 import time
@@ -40,7 +41,7 @@ class TokenServer(Serving):
         users: who may do everything, with their passwords.
         identities: identity token -> user.
         public: repositories that anybody may pull from.
-        lifetime: seconds for which the registry takes a token.
+        lifetime: seconds for which the registry takes a token, and up to one more: it counts whole ones.
         gives_identity: whoever asks for an ``offline_token`` with his password gets an identity token.
         asked: every request, in order.
     """
@@ -92,7 +93,7 @@ class TokenServer(Serving):
         header = {"typ": "JWT", "alg": "RS256", "x5c": [certificate]}
         claims = {
             "iss": _ISSUER, "sub": user, "aud": SERVICE, "nbf": int(now) - 5, "iat": int(now),
-            "exp": int(now + self.lifetime - _LEEWAY), "jti": os.urandom(4).hex(),
+            "exp": math.ceil(now + self.lifetime - _LEEWAY), "jti": os.urandom(4).hex(),
             "access": self.granted(user, scopes),
         }  # fmt: skip
         text = b".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
