@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,15 +132,20 @@ def in_a_chroot(stocked: Pyc, where: Path, *words: str, first: str = "") -> Resu
     return Result(tuple(words), done.returncode, done.stdout, done.stderr)
 
 
+def apart(stocked: Pyc) -> Pyc:
+    """With a live state of its own: what it notes of the chroot is not so for others."""
+    return replace(stocked, runroot=stocked.runroot + "-chroot")
+
+
 def test_a_chroot_to_a_plain_directory_says_so(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """Its / is no mount, so that what spreads from it can't be stopped."""
-    done = in_a_chroot(stocked, tmp_path, *stocked.argv("run", "--rm", image, "true"))
+    done = in_a_chroot(stocked, tmp_path, *apart(stocked).argv("run", "--rm", image, "true"))
     says(done, 125, "is a plain directory (a chroot)")
 
 
 def test_who_enters_a_container_of_a_chroot_is_not_outside(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """Joining its mount namespace leads to that one's root, which must not be the host's."""
-    pyc = " ".join(stocked.argv())
+    pyc = " ".join(apart(stocked).argv())
     look = f"{pyc} run -d --name box {image} sleep 60 && {pyc} exec box ls {tmp_path} /etc/os-release; {pyc} rm -f box"
     done = in_a_chroot(stocked, tmp_path, "sh", "-c", look, first="mount --rbind . . && cd $PWD;")
     assert done.code == 0 and "box" in done.lines, done
