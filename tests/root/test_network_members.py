@@ -97,10 +97,12 @@ def test_events_tell_who_comes_and_goes(lan: HostedPyc) -> None:
     lan("network", "create", "two").ok()
     begin = lan("events", "--since", "1h", "--until", "0s", "--format", "{{.TimeNano}}").ok().lines[-1]
     since = f"{int(begin) // 10**9}.{int(begin) % 10**9:09d}"
-    lan("run", "--rm", "--name", "box", "--network", "lan", "-v", "goods:/data:ro", "busybox", "true").ok()
+    lasts = ("busybox", "sleep", "0.5")  # else its monitor may tell its end before pyc has told its start
+    lan("run", "--rm", "--name", "box", "--network", "lan", "-v", "goods:/data:ro", *lasts).ok()
     lan("network", "connect", "two", "peer").ok()
     lan("network", "disconnect", "two", "peer").ok()
     lan("kill", "peer").ok()
+    lan("wait", "peer").ok()
     form = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"
     words = ("events", "--since", since, "--until", "0s", "--format", form)
     lines = [line.replace("<no value>", "").strip() for line in lan(*words).ok().lines]

@@ -54,6 +54,7 @@ WORKS = {
     "sshd": (
         """mkdir -p /run/sshd /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
         cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys; /usr/sbin/sshd -p 2222
+        until nc -z 127.0.0.1 2222 2> /dev/null || test $((tries += 1)) -gt 100; do sleep 0.1; done
         ssh -q -o StrictHostKeyChecking=no -p 2222 root@127.0.0.1 id -u""",
         "0",
     ),

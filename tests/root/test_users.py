@@ -68,7 +68,7 @@ def test_containers_that_run_at_once_have_ids_of_their_own_and_give_them_back(st
         process.communicate()
     stocked("rm", "-f", *names).ok()
     stocked("run", "--rm", image, "true").ok()
-    assert os.listdir(f"{stocked.runroot}/users") == []
+    assert [name for name in os.listdir(f"{stocked.runroot}/users") if name.isdigit()] == []
 
 
 def test_a_range_whose_owner_was_killed_is_taken_again(tmp_path: Path) -> None:
