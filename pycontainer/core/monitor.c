@@ -19,8 +19,8 @@ enum { O_APPEND_NEW = 02002101 }; /* O_WRONLY|O_CREAT|O_APPEND|O_CLOEXEC */
 enum { O_TRUNC_NEW = 02001101 };                      /* O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC */
 enum { P_PID_ = 1, WEXITED_NOWAIT = 0x1000004, CLD_EXITED_ = 1, CLD_DUMPED_ = 3 };
 
-/* kinds of message: from a client, then to it */
-enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE };
+/* kinds of message: from a client, then to it, then from it again */
+enum { TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE, TOLD };
 
 #define CHUNK 32768
 #define MAX_CLIENTS 64
@@ -61,6 +61,7 @@ static struct client clients[MAX_CLIENTS];
 static uint64_t log_size;
 static int open_lines; /* a bit for each stream whose last record is a piece of a line */
 static int terminated; /* a signalfd for SIGTERM */
+static int told; /* the start of the container is in the file of events */
 static int64_t kill_at; /* when a container that was asked to end is killed; 0 for never */
 static const uint64_t shielded = SIGHUP_BIT | SIGINT_BIT | SIGPIPE_BIT | SIGTERM_BIT;
 static struct {
@@ -247,6 +248,8 @@ static void pull_client(struct supervision *s, struct client *c) {
   } else if (input.kind == MUTE) {
     c->muted = 1;
     c->behind = 0;
+  } else if (input.kind == TOLD) {
+    told = 1;
   }
 }
 
@@ -519,13 +522,24 @@ static void announce(const struct supervision *s, const char *action, size_t len
   }
 }
 
+/* A program may end before its start has been told. Who tells that is the first client: wait for it, unless it has gone,
+ * or was stopped. */
+static void await_start(struct supervision *s) {
+  const int64_t limit = now_ms() + SLOW_MS;
+  struct pollfd nothing = {-1, 0, 0};
+
+  for (int64_t left = SLOW_MS; s->id[0] && !told && clients->fd >= 0 && left > 0; left = limit - now_ms())
+    turn(s, &nothing, left);
+}
+
 /* How it ended, for all who want to know. */
-static void tell_end(const struct supervision *s, int status) {
+static void tell_end(struct supervision *s, int status) {
   char number[16], message[1 + sizeof status] = {EXITED}, counters[4096];
   char *end = number + sizeof number, *begin = decimal(end, (unsigned)exit_code_of(status));
   long n = s->counters >= 0 ? SYS(pread64, s->counters, counters, sizeof counters, 0) : 0;
 
   record_exit(s, (unsigned)status, counters, n);
+  await_start(s);
   if (out_of_memory(counters, n))
     announce(s, "oom", 3, 0, 0);
   announce(s, "die", 3, begin, (size_t)(end - begin));

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pycontainer.core.step import Slot
 
-TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE = range(7)
+TO_STDIN, RESIZE, SIGNAL, FROM_STDOUT, FROM_STDERR, EXITED, MUTE, TOLD = range(8)
 CHUNK = 32768
 # Signals that say something about us, not about the container
 _OURS = {

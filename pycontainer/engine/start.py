@@ -12,11 +12,11 @@ from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import callback, containers, events, files, life, policy, removal, trash
-from pycontainer.engine.attach import connection
+from pycontainer.engine.attach import TOLD, connection
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
-from pycontainer.light import ExitStack
+from pycontainer.light import ExitStack, suppress
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import Networking, Setting, container
 from pycontainer.plan.host import kernel_version, kind_of
@@ -197,10 +197,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         hit("start.prepared")
         performance.wait_started()
         hit("start.running")
-        for mount in bundle.asked.mounts:
-            if mount.type == "volume":
-                events.mount(roots, mount, bundle.container.id)
-        events.write(roots, "start", bundle.container)
+        _tell(roots, bundle, client)
     except BaseException as error:
         os.close(client)
         performance.kill()
@@ -212,6 +209,16 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
     return Started(performance, client, group)
+
+
+def _tell(roots: Roots, bundle: Bundle, client: int) -> None:
+    """Add the start to the events, and let the monitor know, which tells the end: that comes later, however quick."""
+    for mount in bundle.asked.mounts:
+        if mount.type == "volume":
+            events.mount(roots, mount, bundle.container.id)
+    events.write(roots, "start", bundle.container)
+    with suppress(OSError):  # a monitor that was killed
+        os.write(client, bytes([TOLD]))
 
 
 def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, failed: PlanFailed) -> Started:

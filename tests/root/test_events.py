@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,23 @@ def test_the_life_of_a_container_in_order(stocked: Pyc, image: str) -> None:
     expected = "create start pause unpause kill die stop start restart kill die stop rename commit destroy"
     assert since(stocked, begin, "-f", "type=container") == [f"container {action}" for action in expected.split()]
     assert since(stocked, begin, "-f", "type=image") == ["image untag", "image delete"]
+
+
+@pytest.mark.parametrize("fate", [signal.SIGCONT, signal.SIGKILL])
+def test_an_end_is_told_after_the_start_however_quick(stocked: Pyc, image: str, fate: int) -> None:
+    """The monitor tells the end, and whoever starts the container the rest: here, who is stopped until it has ended."""
+    begin = now()
+    words = ("run", "--network", "none", "--volume", "kept:/kept", "--name", "quick", image, "true")
+    with subprocess.Popen(stocked.argv(*words), env=stocked.env(PYC_FP="start.running:pause")) as starter:
+        os.waitid(os.P_PID, starter.pid, os.WSTOPPED | os.WNOWAIT)
+        until_state(stocked, "quick", "exited")
+        os.kill(starter.pid, fate)
+    until(lambda: "container die" in since(stocked, begin))
+    started = ["volume mount", "container start"] if fate == signal.SIGCONT else []
+    after = ["volume unmount"] if fate == signal.SIGCONT else []
+    assert since(stocked, begin) == ["volume create", "container create", *started, "container die", *after]
+    stocked("rm", "quick").ok()
+    stocked("volume", "rm", "kept").ok()
 
 
 def test_what_is_said_of_each_is_what_docker_says(stocked: Pyc, image: str) -> None:
