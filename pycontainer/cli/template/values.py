@@ -1,0 +1,50 @@
+"""How Go prints values, what it holds for empty, and docker's JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pycontainer.errors import UsageError
+
+
+class TemplateError(UsageError):
+    """A template that can't be parsed, or that asks for a field that is not there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"template: {message}", hint="the language is Go's text/template; try --format json")
+
+
+def truth(value: Any) -> bool:
+    """Go's idea of empty: false, 0, nil, and anything of length 0."""
+    return bool(value)
+
+
+def show(value: Any) -> str:
+    """Go's ``%v``."""
+    if value is None:
+        return "<no value>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return "map[" + " ".join(f"{key}:{show(item)}" for key, item in sorted(value.items())) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(map(show, value)) + "]"
+    return str(value)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON as docker writes it: compact, as its function ``json`` has it, or indented.
+
+    DEL and the control characters from 0x80 may stand in JSON as they are; a terminal would obey them.
+    """
+    text = json.dumps(_plain(value), ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(value: Any) -> Any:
+    return {key: item for key, item in value.items() if not callable(item)} if isinstance(value, Mapping) else value
