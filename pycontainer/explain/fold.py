@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pycontainer.explain.decode import Held, Value
 from pycontainer.explain.narrator import Told
+from pycontainer.explain.values import Held, Value
 from pycontainer.record import Record
 
 MIN_SAVED = 2  # lines

@@ -18,7 +18,7 @@ from pycontainer.network.netlink import (
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.explain.decode import Value
+    from pycontainer.explain.values import Value
 
 _FLAGS = {
     NLM_F_REQUEST: "NLM_F_REQUEST",

@@ -9,7 +9,8 @@ from pycontainer.core.performer import FIRST_GIVEN, Observer
 from pycontainer.core.step import MONITOR, Call, Plan, Slot, Step
 from pycontainer.core.wire import SKIPPED, Outcome
 from pycontainer.explain import proof
-from pycontainer.explain.decode import Value, decode
+from pycontainer.explain.decode import decode
+from pycontainer.explain.values import Value
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from pycontainer.core.step import Call
-from pycontainer.explain.decode import Held, Instructions, Slots, Symbol, Value, decode
+from pycontainer.explain.decode import decode
+from pycontainer.explain.values import Held, Instructions, Slots, Symbol, Value
 
 
 def as_json(value: Value) -> object:

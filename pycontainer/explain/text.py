@@ -13,9 +13,10 @@ from pycontainer.core.performer import start_step
 from pycontainer.core.step import Plan, Step
 from pycontainer.errors import errno_name
 from pycontainer.explain import proof, render
-from pycontainer.explain.decode import Held, Symbol, decode
+from pycontainer.explain.decode import decode
 from pycontainer.explain.fold import Fold, fold
 from pycontainer.explain.narrator import Narrator, Told
+from pycontainer.explain.values import Held, Symbol
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
