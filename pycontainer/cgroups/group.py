@@ -176,6 +176,13 @@ class Group(Record):
         why = "Who writes 0 to `tasks` is moved into that cgroup; all its children will be born there"
         return (Step("Enter the cgroups", why, INIT, entered, "cgroups(7)", Proof("/proc/{pid}/cgroup")),)
 
+    def let_go(self) -> Plan:
+        """Init, which was born in its cgroup of v2, does not keep the directory."""
+        if not self.clone_into:
+            return ()
+        why = "From there a way leads to the cgroups of everybody"
+        return (Step("Let go of the cgroup's directory", why, INIT, (calls.close(CGROUP),), "close(2)"),)
+
     @property
     def counters(self) -> Slot | None:
         """A descriptor of the file that counts out-of-memory kills: :func:`oom_killed` reads its text."""

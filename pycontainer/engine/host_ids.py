@@ -11,7 +11,7 @@ import os
 
 from pycontainer.core.step import INIT, KEEPER, MONITOR, Slot, Struct
 from pycontainer.light import suppress
-from pycontainer.oci.security import default_sysctls
+from pycontainer.oci import sysctl
 from pycontainer.plan.host import kernel_version
 from pycontainer.record import TYPE_CHECKING
 
@@ -112,7 +112,7 @@ def shared(spec: Spec) -> Spec:
     linux["namespaces"] = [one for one in spec["linux"]["namespaces"] if one["type"] != "user"]
     del linux["uidMappings"], linux["gidMappings"]
     own = [namespace["type"] for namespace in linux["namespaces"]]
-    linux["sysctl"] = spec["linux"].get("sysctl", {}) | default_sysctls(own)
+    linux["sysctl"] = spec["linux"].get("sysctl", {}) | sysctl.defaults(own)
     mounts = [
         {**mount, "options": [word for word in mount.get("options", ()) if word not in ("idmap", "ridmap")]}
         for mount in spec["mounts"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.errors import UsageError
-from pycontainer.oci import security
+from pycontainer.oci import security, sysctl
 from pycontainer.oci.resources import HostDevice, device_nodes, resources
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -294,7 +294,7 @@ def _linux(options: ContainerOptions, cgroups_path: str, facts: Facts) -> Linux:
         "resources": resources(options, facts.devices, cpus=facts.cpus, swap=facts.swap),
         "maskedPaths": paths.masked,
         "readonlyPaths": paths.readonly,
-        "sysctl": security.default_sysctls(private, USERS if facts.users else 0) | _sysctls(options, private),
+        "sysctl": sysctl.defaults(private, USERS if facts.users else 0) | _sysctls(options, private),
     }
     if facts.users:
         namespaces.append({"type": "user"})
@@ -322,5 +322,5 @@ def _namespaces(options: ContainerOptions) -> list[Namespace]:
 
 def _sysctls(options: ContainerOptions, private: Collection[str]) -> dict[str, str]:
     for name, value in options.sysctls.items():
-        security.check_sysctl(name, value, private)
+        sysctl.check(name, value, private)
     return dict(options.sysctls)

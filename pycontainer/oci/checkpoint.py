@@ -163,7 +163,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
     """Make it again from files, as a child of ours. Raises PycError, with everything undone."""
     bundle = os.path.realpath(asked.bundle)
     document, spec = runtime.read_bundle(bundle)
-    fields.check(spec)
+    fields.check(spec, bundle)
     images = os.path.realpath(options.get("image-path") or "checkpoint")
     streams = _read_streams(images)
     program = _program(options)
@@ -174,7 +174,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         group = runtime.group_of(path, spec)
         runtime.make_room(group)
         with open(f"{where}/config.json", "w") as file:
-            file.write(document)
+            file.write(jsontext.dump(spec) if "null" in document else document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         work = _directory(options.get("work-path") or images)
         place = _directory(f"{where}/root")

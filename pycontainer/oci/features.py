@@ -7,10 +7,10 @@ import os
 from pycontainer import __version__
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.core.constants import MEMORY_POLICIES, MEMORY_POLICY_FLAGS
-from pycontainer.oci.fields import NAMESPACES
 from pycontainer.oci.hooks import KINDS
 from pycontainer.oci.state import VERSION
 from pycontainer.plan import mounts, seccomp
+from pycontainer.plan.namespaces import FILES
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def features() -> dict[str, Any]:
         "hooks": list(KINDS),
         "mountOptions": sorted(mounts.option_names()),
         "linux": {
-            "namespaces": sorted(NAMESPACES),
+            "namespaces": sorted(FILES),
             "capabilities": list(CAPABILITIES),
             "cgroup": {
                 "v1": True,

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 
 from pycontainer.errors import HostLacks, Unsupported, UsageError
+from pycontainer.oci import hooks
+from pycontainer.plan.mounts import is_bind
+from pycontainer.plan.namespaces import FILES
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.oci.spec import Spec
+    from pycontainer.oci.spec import Hook, Mount, Spec
 
 
 class Fate(Record):
@@ -130,15 +133,15 @@ _MAC = {
     "process.selinuxLabel": ("SELinux", "/sys/fs/selinux/enforce"),
     "linux.mountLabel": ("SELinux", "/sys/fs/selinux/enforce"),
 }
-NAMESPACES = ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")
 
 
-def check(spec: Spec) -> None:
-    """Refuse what is not done, by its name, before anything is done. Raises UsageError, Unsupported or HostLacks."""
-    if not isinstance(spec, dict):
-        raise UsageError("config.json: not a JSON object")
+def check(spec: Spec, bundle: str) -> None:
+    """Refuse what is not done, by its name, before anything is done; paths that began in the bundle are made absolute.
+
+    Raises UsageError, Unsupported or HostLacks.
+    """
     spec.setdefault("linux", {})
-    _require(spec)
+    _require(spec, bundle)
     for name, why in _REFUSED:
         if _values(spec, name):
             raise Unsupported(f"{name}: {why}")
@@ -148,35 +151,75 @@ def check(spec: Spec) -> None:
     if (spec["linux"].get("resources") or {}).get("memory", {}).get("useHierarchy") is False:
         raise Unsupported("linux.resources.memory.useHierarchy: false is not possible since Linux 5.11")
     _check_namespaces(spec)
+    if asked := spec["linux"].get("sysctl"):
+        from pycontainer.oci import sysctl
+
+        for name, value in asked.items():
+            sysctl.check(name, value, _own(spec), said="linux.sysctl")
 
 
-def _require(spec: Spec) -> None:
+def _own(spec: Spec) -> list[str]:
+    """The kinds of namespaces that are not ours: what is set in them does not reach the host."""
+    return [
+        namespace["type"]
+        for namespace in spec["linux"].get("namespaces") or ()
+        if not namespace.get("path") or not _is_ours(namespace["type"], namespace["path"])
+    ]
+
+
+def _is_ours(kind: str, path: str) -> bool:
+    own, other = os.stat(f"/proc/self/ns/{FILES[kind]}"), os.stat(path)
+    return (own.st_dev, own.st_ino) == (other.st_dev, other.st_ino)
+
+
+def _require(spec: Spec, bundle: str) -> None:
     for name in ("root", "process"):
-        if not isinstance(spec.get(name), dict):
+        if not spec.get(name):
             raise UsageError(f"{name} is missing from config.json")
     if not spec["root"].get("path"):
         raise UsageError("root.path must not be empty")
     process = spec["process"]
-    if not process.get("args"):
+    if not process.get("args") or not process["args"][0]:
         raise UsageError("process.args must not be empty")
-    if not str(process.get("cwd", "")).startswith("/"):
+    if not process.get("cwd", "").startswith("/"):
         raise UsageError("process.cwd must be an absolute path")
     process.setdefault("user", {})
     process["user"].setdefault("uid", 0)
-    for mount in spec.get("mounts") or ():
-        if not mount.get("destination"):
-            raise UsageError("mounts[].destination must not be empty")
-        if not mount["destination"].startswith("/"):
-            mount["destination"] = "/" + mount["destination"]  # as runc does, for specs older than 1.0
-        mount["destination"] = os.path.normpath(mount["destination"])
+    for index, mount in enumerate(spec.get("mounts") or ()):
+        _check_mount(mount, f"mounts[{index}]", bundle)
+    if spec.get("hooks"):
+        for kind in hooks.KINDS:
+            for index, hook in enumerate(hooks.of(spec, kind)):
+                _check_hook(hook, f"hooks.{kind}[{index}]")
+
+
+def _check_mount(mount: Mount, name: str, bundle: str) -> None:
+    if not mount.get("destination"):
+        raise UsageError(f"{name}.destination must not be empty")
+    if not mount["destination"].startswith("/"):
+        mount["destination"] = "/" + mount["destination"]  # as runc does, for specs older than 1.0
+    mount["destination"] = os.path.normpath(mount["destination"])
+    if is_bind(mount):
+        if not mount.get("source"):
+            raise UsageError(f"{name}.source must not be empty: it is a bind")
+        mount["source"] = os.path.join(bundle, mount["source"])
+    elif not mount.get("type"):
+        raise UsageError(f"{name}.type must not be empty where it is no bind")
+
+
+def _check_hook(hook: Hook, name: str) -> None:
+    if not hook.get("path", "").startswith("/"):
+        raise UsageError(f"{name}.path must be an absolute path")
+    if hook.get("timeout", 1) <= 0:
+        raise UsageError(f"{name}.timeout must be greater than zero")
 
 
 def _check_namespaces(spec: Spec) -> None:
     asked = spec["linux"].get("namespaces") or []
     kinds = [str(namespace.get("type")) for namespace in asked]
     for kind in kinds:
-        if kind not in NAMESPACES:
-            raise UsageError(f"linux.namespaces[].type: {kind!r} is none of {', '.join(NAMESPACES)}")
+        if kind not in FILES:
+            raise UsageError(f"linux.namespaces[].type: {kind!r} is none of {', '.join(FILES)}")
         if kinds.count(kind) > 1:
             raise UsageError(f"linux.namespaces: {kind} more than once")
     if "mount" not in kinds:
@@ -184,6 +227,8 @@ def _check_namespaces(spec: Spec) -> None:
     for namespace in asked:
         if namespace.get("path") and not os.path.exists(namespace["path"]):
             raise UsageError(f"linux.namespaces[].path: {namespace['path']}: no such file or directory")
+        if namespace.get("path") and not namespace["path"].startswith("/"):
+            raise UsageError(f"linux.namespaces[].path: {namespace['path']} is not an absolute path")
     needed = {"uts": ("hostname", "domainname")}
     for kind, names in needed.items():
         for name in names:

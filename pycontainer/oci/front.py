@@ -228,12 +228,12 @@ def _exec(home: Home, options: Options, words: list[str]) -> int:
 
 def _process(home: Home, name: str, options: Options, args: list[str]) -> Any:
     """The process that --process FILE describes, or the container's own with what the options change."""
-    from pycontainer import jsontext
-
     if options.get("process"):
+        from pycontainer.oci import shape
+
         try:
             with open(options["process"]) as file:
-                return jsontext.load(file.read())
+                return shape.read(file.read(), shape.PROCESS, "process")
         except (OSError, ValueError) as error:
             raise UsageError(f"--process {options['process']}: {error}") from None
     if not args:
@@ -377,6 +377,19 @@ def command_line(words: list[str]) -> int:
     except OSError as error:
         _tell(PycError(f"{error.strerror}: {error.filename or ''}".rstrip(": ").lower()), options)
         return 1
+    except Exception as error:
+        _unexpected(error, options)
+        return 1
+
+
+def _unexpected(error: Exception, options: Options) -> None:
+    """A mistake of ours; an engine's log gets one line all the same."""
+    if options.get("debug"):
+        import traceback
+
+        traceback.print_exception(error)
+    said = f"this is a bug: {type(error).__name__}: {error}"
+    _tell(PycError(said, hint="pyc-oci --debug shows where it happened; please report it"), options)
 
 
 def _call(name: str, command: Command, words: list[str], chosen: Options) -> int:

@@ -17,6 +17,7 @@ from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_p
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
+from pycontainer.plan.namespaces import FILES
 from pycontainer.plan.seccomp import LISTENER
 from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.live import root_of
@@ -24,17 +25,6 @@ from pycontainer.rootfs.live import root_of
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan
     from pycontainer.oci.spec import Hook, Process, Spec
-
-_FILES = {
-    "user": "user",
-    "cgroup": "cgroup",
-    "ipc": "ipc",
-    "uts": "uts",
-    "network": "net",
-    "pid": "pid",
-    "time": "time",
-    "mount": "mnt",
-}
 
 
 class Wanted(Record):
@@ -108,7 +98,7 @@ def _container(state: State, ours: ExitStack) -> tuple[int, int, tuple[str, ...]
         ours.callback(os.close, pidfd)
         root = root_of(state.pid, pidfd)
         ours.callback(os.close, root)
-        kinds = tuple(kind for kind, file in _FILES.items() if _is_apart(state.pid, file))
+        kinds = tuple(kind for kind, file in FILES.items() if _is_apart(state.pid, file))
     except OSError:
         raise NotFound("container not running") from None
     if state.began and not is_alive(state.pid, state.began):  # or it might be another process of that number

@@ -24,7 +24,7 @@ from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
-from pycontainer.oci import fields
+from pycontainer.oci import fields, shape
 from pycontainer.oci.state import Home, State, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
@@ -79,7 +79,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     """
     bundle = os.path.realpath(asked.bundle)
     document, spec = read_bundle(bundle)
-    fields.check(spec)
+    fields.check(spec, bundle)
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     where = home.reserve(name)
@@ -90,7 +90,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
         group = group_of(path, spec)
         make_room(group)
         with open(f"{where}/config.json", "w") as file:
-            file.write(document)
+            file.write(jsontext.dump(spec) if "null" in document else document)  # once checked, it has no null
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
@@ -156,10 +156,12 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
     try:
         with open(path) as file:
             document = file.read()
-        spec: Spec = jsontext.load(document)
+        spec: Spec = shape.read(document, shape.SPEC, "")
     except FileNotFoundError:
         raise UsageError(f"JSON specification file {path} not found") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or '').lower()}") from None
+    except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     return document, spec
 

@@ -211,69 +211,6 @@ def _paths(values: Iterable[str], option: str) -> list[str]:
     return ["ALL" if path.upper() == "ALL" else path for path in paths]
 
 
-# --- sysctls ------------------------------------------------------------------------------------------
-
-_IPC_SYSCTLS = _words(
-    "msgmax msgmnb msgmni msg_next_id sem sem_next_id shmall shmmax shmmni shm_next_id shm_rmid_forced",
-    prefix="kernel.",
-)
-
-
-def sysctl_namespace(name: str) -> str:
-    """The kind of namespace that owns a sysctl (runtime-spec name), or ``""`` if the whole machine does."""
-    if name in _IPC_SYSCTLS or name.startswith("fs.mqueue."):
-        return "ipc"
-    if name.startswith("net."):
-        return "network"
-    return "uts" if name == "kernel.domainname" else ""
-
-
-def check_sysctl(name: str, value: str, private: Collection[str]) -> None:
-    """Refuse a sysctl that would reach beyond the container. Raises UsageError.
-
-    Args:
-        name: with dots, as docker takes it (``net.ipv4.ip_forward``).
-        value: what to write.
-        private: the namespaces the container has of its own (runtime-spec names).
-    """
-    if not all(_is_word(part) for part in sysctl_path(name).split("/")[1:]):
-        raise UsageError(f"--sysctl {name!r}: not the name of a sysctl")
-    # A value is numbers and words. '+' and newlines have been used to smuggle a second sysctl in (CVE-2022-0811).
-    if not value.isascii() or not value.replace("\t", " ").isprintable() or "+" in value or "=" in value:
-        raise UsageError(f"--sysctl {name}: the value {value!r} has characters that no sysctl takes")
-    owner = sysctl_namespace(name)
-    if name == "kernel.hostname":
-        raise UsageError("--sysctl kernel.hostname: set it with --hostname")
-    if not owner:
-        raise UsageError(
-            f"--sysctl {name}: not allowed, it belongs to the whole machine and not to a namespace",
-            hint="allowed are net.*, fs.mqueue.*, kernel.domainname, and the kernel.msg*, sem and shm* of System V IPC",
-        )
-    if owner not in private:
-        raise UsageError(f"--sysctl {name}: not allowed when the container shares the host's {owner} namespace")
-
-
-def _is_word(text: str) -> bool:
-    return text.isascii() and text.strip(".") != "" and text.translate({ord(mark): "" for mark in "._-"}).isalnum()
-
-
-def sysctl_path(name: str) -> str:
-    """``net.ipv4.conf.eth0/1.x`` -> ``/proc/sys/net/ipv4/conf/eth0.1/x``: sysctl(8) swaps dot and slash."""
-    return "/proc/sys/" + name.translate({ord("."): "/", ord("/"): "."})
-
-
-def default_sysctls(private: Collection[str], userns_size: int = 0) -> dict[str, str]:
-    """Sysctls every container of its own network gets: anyone may ping, and bind ports below 1024.
-
-    ``userns_size`` is the number of ids in the container's user namespace, 0 without one: the
-    kernel refuses a group range that ends outside it.
-    """
-    if "network" not in private:
-        return {}
-    last = min(userns_size - 1, 2147483647) if userns_size else 2147483647
-    return {"net.ipv4.ping_group_range": f"0 {last}", "net.ipv4.ip_unprivileged_port_start": "0"}
-
-
 # --- no_new_privs and 32-bit programs ----------------------------------------------------------------------
 
 # Every distribution's base has these, root can use them without the bit, and a service never does. ping works for

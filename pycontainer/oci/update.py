@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from pycontainer import cgroups, jsontext
+from pycontainer import cgroups
 from pycontainer.errors import HostLacks, NotFound, UsageError
-from pycontainer.oci import stats
+from pycontainer.oci import shape, stats
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def asked(options: dict[str, Any]) -> Resources:
             else:
                 with open(source) as file:
                     document = file.read()
-            given: Resources = jsontext.load(document)
+            given: Resources = shape.read(document, shape.RESOURCES, "linux.resources")
             return given
         except (OSError, ValueError) as error:
             raise UsageError(f"--resources {source}: {error}") from None

@@ -128,11 +128,13 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from users.hide_itself(spec)
     yield from program.let_go(given)
     yield from monitor.settle(setting.watch)
+    yield from setting.group.let_go()
     yield from setting.group.enter()
     yield from namespaces.join(spec)
     yield from namespaces.hide_cgroup(spec)
     yield from limits.oom_score(spec)
     yield from labels.open_attributes(spec)
+    yield from identity.hide()  # its own files of /proc are root's from here on
 
     # The root filesystem, and everything mounted in it
     yield from root.leave_propagation()
@@ -164,13 +166,13 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from identity.keyring(setting.container)
     gains_nothing = spec["process"].get("noNewPrivileges", False)
     if held and not gains_nothing:
-        yield from program.wait_for_start()
+        yield from program.wait_for_start(count=setting.kept, labels=labels.slots(spec))
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
         yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
     yield from identity.become(spec, tied=not held)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
-        yield from program.wait_for_start()
+        yield from program.wait_for_start(count=setting.kept, labels=labels.slots(spec))
     yield from labels.apply(spec)
     yield from program.close_descriptors()
     if gains_nothing:

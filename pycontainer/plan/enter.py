@@ -173,16 +173,9 @@ def _arrive(entry: Entry, flags: int) -> tuple[Call, ...]:
 
 def _forget_cgroup(entry: Entry) -> Iterator[Step]:
     """It was born in its cgroup of v2; first of all it lets go of that directory of the host's."""
-    cgroup = entry.group.clone_into if entry.group else None
-    if not cgroup:
+    if not entry.group or not entry.group.clone_into:
         return
-    yield Step(
-        "Let go of the cgroup's directory",
-        "From there a way leads to the cgroups of everybody",
-        INIT,
-        (calls.close(cgroup),),
-        "close(2)",
-    )
+    yield from entry.group.let_go()
     if "cgroup" not in entry.kinds:
         return
     yield Step(

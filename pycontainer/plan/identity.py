@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 EINVAL, ENOSYS, EDQUOT, EPERM = 22, 38, 122, 1
 
 
+def hide() -> tuple[Step, ...]:
+    """Until execve, which makes it an ordinary process again."""
+    return (
+        Step(
+            "Let nobody look into it",
+            "Another container may share its PID namespace, and must not reach the host's files through this process",
+            INIT,
+            (calls.prctl(k.PR_SET_DUMPABLE, 0),),
+            "PR_SET_DUMPABLE(2const)",
+        ),
+    )
+
+
 def keyring(container: str) -> tuple[Step, ...]:
     """A session keyring of its own."""
     return (

@@ -24,6 +24,11 @@ def wanted(spec: Spec) -> list[tuple[Slot, str, str]]:
     return asked
 
 
+def slots(spec: Spec) -> tuple[Slot, ...]:
+    """The descriptors that :func:`open_attributes` opens and :func:`apply` needs."""
+    return tuple(slot for slot, _, _ in wanted(spec))
+
+
 def open_attributes(spec: Spec) -> tuple[Step, ...]:
     """While /proc is the host's: through a descriptor, nothing mounted by the container can stand in for the file."""
     asked = wanted(spec)

@@ -21,6 +21,17 @@ FLAGS = {
     "cgroup": k.CLONE_NEWCGROUP,
     "time": k.CLONE_NEWTIME,
 }
+FILES = {
+    "user": "user",
+    "cgroup": "cgroup",
+    "ipc": "ipc",
+    "uts": "uts",
+    "network": "net",
+    "pid": "pid",
+    "time": "time",
+    "mount": "mnt",
+}
+"""The files of /proc/PID/ns that lead to a process's namespaces."""
 # A cgroup namespace shows the cgroup of whoever makes it as its root, so init makes it, once it is in its cgroup.
 AFTER_THE_CGROUP = ("cgroup",)
 

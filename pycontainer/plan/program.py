@@ -62,14 +62,20 @@ def working_directory(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def wait_for_start() -> tuple[Step, ...]:
-    """The container is created, and this is how it waits to be started: for whoever connects to its socket."""
+def wait_for_start(*, count: int = 0, labels: tuple[Slot, ...] = ()) -> tuple[Step, ...]:
+    """The container is created, and this is how it waits to be started: for whoever connects to its socket.
+
+    Args:
+        count: how many descriptors of the caller's it will need.
+        labels: the descriptors by which it will label the program.
+    """
     return (
+        _let_go_of_all((START, *(kept(number) for number in range(3, 3 + count)), INIT_END, *labels)),
         Step(
             "Say that it is created",
             "Everything that could go wrong before the program runs has been done",
             INIT,
-            (calls.write(INIT_END, b"r")._replace(report=True),),
+            (calls.write(INIT_END, b"r")._replace(report=True), calls.close(INIT_END)),
             "socketpair(2)",
         ),
         Step(
@@ -79,6 +85,22 @@ def wait_for_start() -> tuple[Step, ...]:
             (calls.accept4(START, out=STARTER), calls.dup3(STARTER, STATUS_FD, k.O_CLOEXEC)),
             "accept(2)",
         ),
+    )
+
+
+def _let_go_of_all(needed: tuple[Slot, ...]) -> Step:
+    """Close all descriptors but the streams, the one for reports, and ``needed``.
+
+    These move down, none onto another: they are in the order of their numbers, which are higher (wire.h).
+    """
+    first = STATUS_FD + 1
+    moved = tuple(calls.dup3(slot, number, k.O_CLOEXEC)._replace(out=slot) for number, slot in enumerate(needed, first))
+    return Step(
+        "Hold nothing while it waits",
+        "That may take days, and each descriptor of a directory would be a way out for whoever gets hold of it",
+        INIT,
+        (*moved, calls.close_range(3, 3, 0), calls.close_range(first + len(needed), LAST_FD, 0)),
+        "close_range(2)",
     )
 
 

@@ -69,6 +69,7 @@ def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, taken
             (
                 calls.openat(k.AT_FDCWD, mount_point, k.O_PATH | k.O_DIRECTORY, out=target),
                 calls.move_mount(ROOT, target),
+                calls.close(target),  # it is the host's directory, and not what covers it now
             ),
             "move_mount(2)",
             Proof("/proc/{pid}/mountinfo", f" {mount_point} "),

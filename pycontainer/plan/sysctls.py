@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
+def path_of(name: str) -> str:
+    """``net.ipv4.conf.eth0/1.x`` -> ``net/ipv4/conf/eth0.1/x``; whichever comes first separates (sysctl(8))."""
+    slash, dot = name.find("/"), name.find(".")
+    return name if 0 <= slash < dot or dot < 0 else name.translate({ord("."): "/", ord("/"): "."})
+
+
 def write_all(spec: Spec) -> tuple[Step, ...]:
     """Through the new /proc itself, where nothing is mounted over, and before /proc/sys becomes read-only."""
     values = spec["linux"].get("sysctl") or {}
@@ -20,7 +26,7 @@ def write_all(spec: Spec) -> tuple[Step, ...]:
     file = Slot("sysctl")
     result: list[Call] = []
     for name, value in values.items():
-        path = "sys/" + name.replace(".", "/")
+        path = f"sys/{path_of(name)}"
         resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS | k.RESOLVE_NO_XDEV
         result += (
             calls.openat2(PROC, path, k.O_WRONLY, resolve=resolve, out=file),

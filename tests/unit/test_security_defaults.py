@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pycontainer.errors import HostLacks, UsageError
-from pycontainer.oci import security
+from pycontainer.oci import security, sysctl
+from pycontainer.plan.sysctls import path_of
 
 
 def caps(*names: str) -> tuple[str, ...]:
@@ -107,6 +108,8 @@ def test_unmask_takes_paths_globs_and_all() -> None:
         ("net./.x", "1"),
         ("net.ipv4.../x", "1"),
         ("net/../kernel/core_pattern", "1"),
+        ("kernel/hostname", "1"),
+        ("kernel/core_pattern", "1"),
         ("net.ipv4.ip forward", "1"),
         ("", "1"),
         ("net.ipv4.ip_forward\n", "1"),
@@ -114,22 +117,23 @@ def test_unmask_takes_paths_globs_and_all() -> None:
 )
 def test_a_sysctl_that_reaches_out_of_the_container_is_refused(name: str, value: str) -> None:
     with pytest.raises(UsageError, match="--sysctl"):
-        security.check_sysctl(name, value, ["ipc", "network", "uts"])
+        sysctl.check(name, value, ["ipc", "network", "uts"])
 
 
 def test_a_namespaced_sysctl_needs_its_namespace() -> None:
     for name, namespace in [("net.ipv4.ip_forward", "network"), ("fs.mqueue.msg_max", "ipc"), ("kernel.sem", "ipc")]:
-        security.check_sysctl(name, "250 32000\t32 128", [namespace])
+        sysctl.check(name, "250 32000\t32 128", [namespace])
         with pytest.raises(UsageError, match=f"shares the host's {namespace} namespace"):
-            security.check_sysctl(name, "1", [])
-    assert security.sysctl_path("net.ipv4.conf.eth0/100.forwarding") == "/proc/sys/net/ipv4/conf/eth0.100/forwarding"
+            sysctl.check(name, "1", [])
+    assert path_of("net.ipv4.conf.eth0/100.forwarding") == "net/ipv4/conf/eth0.100/forwarding"
+    assert path_of("net/ipv4/conf/eth0.100/forwarding") == "net/ipv4/conf/eth0.100/forwarding"
 
 
 def test_the_ping_range_ends_where_the_user_namespace_does() -> None:
     key = "net.ipv4.ping_group_range"
-    assert security.default_sysctls(["network"])[key] == "0 2147483647"
-    assert security.default_sysctls(["network"], 65536)[key] == "0 65535"
-    assert security.default_sysctls(["ipc"]) == {}
+    assert sysctl.defaults(["network"])[key] == "0 2147483647"
+    assert sysctl.defaults(["network"], 65536)[key] == "0 65535"
+    assert sysctl.defaults(["ipc"]) == {}
 
 
 def test_no_new_privs_is_off_only_for_images_made_for_it() -> None:

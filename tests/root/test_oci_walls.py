@@ -1,0 +1,96 @@
+"""What a container of `pyc-oci` does not get to, whatever its config.json or its neighbours ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.engines import wait_until
+from tests.support.oci import Oci
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
+    it = Oci(str(tmp_path_factory.mktemp("oci")))
+    yield it
+    it.clean()
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    return {int(name): os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+
+
+@pytest.mark.parametrize("gains_nothing", [True, False])
+@pytest.mark.parametrize("kept", [0, 2])
+def test_a_container_that_waits_for_its_start_holds_two_sockets_and_what_it_was_given(
+    oci: Oci, gains_nothing: bool, kept: int
+) -> None:
+    spec = oci.spec("sh", "-c", "ls /proc/self/fd; cat <&3")
+    spec["process"]["noNewPrivileges"] = gains_nothing
+    with open(f"{oci.where}/given", "w+") as given:
+        given.write("from the caller")
+        given.seek(0)
+        numbers = range(3, 3 + kept)
+        saved = {number: os.dup(number) for number in numbers if os.path.exists(f"/proc/self/fd/{number}")}
+        for number in numbers:
+            os.dup2(given.fileno(), number)
+        options = ("--preserve-fds", str(kept)) if kept else ()
+        pid = oci.create(spec, *options, pass_fds=tuple(numbers))
+        for number in numbers:
+            os.dup2(saved[number], number) if number in saved else os.close(number)
+    out = f"{oci.where}/test/out"
+    wanted = ["/dev/null", out, out, *[f"{oci.where}/given"] * kept, "socket", "socket"]
+    # the last one goes when it has said that it is created
+    wait_until(lambda: sorted(path.partition(":")[0] for path in descriptors(pid).values()) == sorted(wanted))
+    assert oci("start", "test").code == 0
+
+
+def test_who_shares_its_pid_namespace_does_not_get_out_through_one_that_is_created(oci: Oci) -> None:
+    """CVE-2016-9962 and CVE-2024-21626 once more: a pod's containers may see each other's processes."""
+    first = oci.create(oci.spec("sleep", "100"), name="first")
+    assert oci("start", "first").code == 0
+    spec = oci.spec("true")
+    others = [namespace for namespace in spec["linux"]["namespaces"] if namespace["type"] != "pid"]
+    spec["linux"]["namespaces"] = [*others, {"type": "pid", "path": f"/proc/{first}/ns/pid"}]
+    oci.create(spec, name="second")
+    script = """
+    for way in fd/* cwd root; do
+      for up in . .. ../.. ../../.. ../../../.. ../../../../.. ../../../../../..; do
+        [ -e /proc/2/$way/$up/etc/passwd ] && echo "$way/$up leads out"; done; done
+    cat /proc/2/environ /proc/2/maps; ls /proc/2/fd | wc -l
+    """
+    done = oci("exec", "first", "sh", "-c", script)
+    assert done.out.strip().isdecimal(), done.out  # it sees the process, and how many descriptors it has: no more
+    assert done.err.count("Permission denied") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("kernel.core_pattern", "core", "it belongs to the whole machine"),
+        ("kernel/core_pattern", "core", "it belongs to the whole machine"),
+        ("vm.swappiness", "60", "it belongs to the whole machine"),
+        ("kernel.shm_rmid_forced", "0+kernel.core_pattern=x", "characters that no sysctl takes"),
+        ("net/../kernel/core_pattern", "core", "not the name of a sysctl"),
+        ("net.ipv4.ip_forward", "1", "shares the host's network namespace"),
+    ],
+)
+def test_a_sysctl_of_the_host_is_refused(oci: Oci, name: str, value: str, words: str) -> None:
+    """CVE-2022-0811: and `kernel.core_pattern` is a program that the kernel runs on the host."""
+    spec = oci.spec("true")
+    spec["linux"]["sysctl"] = {name: value}
+    if name.startswith("net.ipv4"):
+        others = [namespace for namespace in spec["linux"]["namespaces"] if namespace["type"] != "network"]
+        spec["linux"]["namespaces"] = [*others, {"type": "network", "path": "/proc/self/ns/net"}]
+    done = oci.run(spec)
+    assert (done.code, done.err.count("linux.sysctl ")) == (1, 1) and words in done.err
+
+
+def test_a_sysctl_with_a_dot_in_its_name_is_written_where_it_belongs(oci: Oci) -> None:
+    spec = oci.spec("sh", "-c", "cat /proc/sys/net/ipv4/conf/lo/forwarding /proc/sys/net/ipv4/ip_default_ttl")
+    spec["linux"]["sysctl"] = {"net.ipv4.conf.lo.forwarding": "1", "net/ipv4/ip_default_ttl": "65"}
+    assert oci.output(spec) == "1\n65\n"
