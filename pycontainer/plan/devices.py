@@ -6,6 +6,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
+from pycontainer.light import cache
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import DEV, ROOT
 from pycontainer.record import TYPE_CHECKING
@@ -29,20 +30,23 @@ def nodes(spec: Spec) -> tuple[Step, ...]:
     """Make the nodes in the container's own /dev."""
     if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts") or ()):
         return _found(spec)  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
+    bound = mounts.has_users(spec)
+    return _always_there(bound), *(_asked_for(device, bound=bound) for device in spec["linux"].get("devices") or ())
+
+
+@cache
+def _always_there(bound: bool) -> Step:
     made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, major, minor) for name, major, minor in DEFAULT]
-    if mounts.has_users(spec):
+    if bound:
         made = [call for name, _, _ in DEFAULT for call in _bound(f"/dev/{name}", DEV, name)]
     links = [calls.symlinkat(target, DEV, name) for name, target in LINKS]
-    return (
-        Step(
-            "Make the devices",
-            "A device node is a number that the kernel looks up: these few, and none that reaches a disk",
-            INIT,
-            (*made, *links),
-            "mknod(2)",
-            Proof("/proc/{pid}/fd/{new /dev}/"),
-        ),
-        *(_asked_for(device, bound=mounts.has_users(spec)) for device in spec["linux"].get("devices") or ()),
+    return Step(
+        "Make the devices",
+        "A device node is a number that the kernel looks up: these few, and none that reaches a disk",
+        INIT,
+        (*made, *links),
+        "mknod(2)",
+        Proof("/proc/{pid}/fd/{new /dev}/"),
     )
 
 

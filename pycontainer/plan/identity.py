@@ -6,6 +6,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.core.step import INIT, Proof, Step
+from pycontainer.light import lru_cache
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def keyring(container: str) -> tuple[Step, ...]:
 
 def bound(spec: Spec) -> tuple[Step, ...]:
     """Shrink the bounding set, which needs CAP_SETPCAP, so before the other sets shrink."""
-    kept = _mask(_set(spec, "bounding"))
+    return _bounded(_mask(_set(spec, "bounding")))
+
+
+@lru_cache(maxsize=64)
+def _bounded(kept: int) -> tuple[Step, ...]:
     dropped = [number for number in range(len(CAPABILITIES)) if not kept >> number & 1]
     if not dropped:
         return ()
@@ -82,43 +87,50 @@ def become(spec: Spec, *, tied: bool = True) -> tuple[Step, ...]:
     ``tied``: the process dies with its parent.
     """
     user = spec["process"]["user"]
-    uid, gid = user["uid"], user.get("gid", 0)
-    ids = (
-        calls.umask(user.get("umask", 0o022)),
-        calls.setgroups(tuple(user.get("additionalGids") or ())),
-        calls.setresgid(gid),
-        *((calls.prctl(k.PR_SET_KEEPCAPS, 1),) if uid else ()),
-        calls.setresuid(uid),
-    )
-    possible = _mask(_set(spec, "permitted")) & _mask(_set(spec, "inheritable"))  # the kernel takes no others
-    ambient = [
-        calls.prctl(k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, number)
-        for number in _numbers(spec, "ambient")
-        if possible >> number & 1
-    ]
-    capabilities = (
-        calls.capset(*(_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable"))),
-        *ambient,
-        # Changing ids or capabilities forgets the signal that ties us to the monitor.
-        *((calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),) if tied else ()),
-    )
+    sets = [_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable", "ambient")]
     return (
-        Step(
-            "Become the user",
-            "Groups first: once the user id is gone, so is the right to change them",
-            INIT,
-            ids,
-            "credentials(7)",
-            Proof("/proc/{pid}/status", "Uid"),
+        _take_ids(user["uid"], user.get("gid", 0), tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)),
+        _give_up(*sets, tied),
+    )
+
+
+@lru_cache(maxsize=64)
+def _take_ids(uid: int, gid: int, groups: tuple[int, ...], umask: int) -> Step:
+    return Step(
+        "Become the user",
+        "Groups first: once the user id is gone, so is the right to change them",
+        INIT,
+        (
+            calls.umask(umask),
+            calls.setgroups(groups),
+            calls.setresgid(gid),
+            *((calls.prctl(k.PR_SET_KEEPCAPS, 1),) if uid else ()),
+            calls.setresuid(uid),
         ),
-        Step(
-            "Give up root's powers",
-            "Root's power is about forty capabilities; a container keeps the few that ordinary programs need",
-            INIT,
-            capabilities,
-            "capabilities(7)",
-            Proof("/proc/{pid}/status", "CapEff"),
+        "credentials(7)",
+        Proof("/proc/{pid}/status", "Uid"),
+    )
+
+
+@lru_cache(maxsize=64)
+def _give_up(effective: int, permitted: int, inheritable: int, ambient: int, tied: bool) -> Step:
+    raised = ambient & permitted & inheritable  # the kernel takes no others
+    return Step(
+        "Give up root's powers",
+        "Root's power is about forty capabilities; a container keeps the few that ordinary programs need",
+        INIT,
+        (
+            calls.capset(effective, permitted, inheritable),
+            *(
+                calls.prctl(k.PR_CAP_AMBIENT, k.PR_CAP_AMBIENT_RAISE, number)
+                for number in range(len(CAPABILITIES))
+                if raised >> number & 1
+            ),
+            # Changing ids or capabilities forgets the signal that ties us to the monitor.
+            *((calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),) if tied else ()),
         ),
+        "capabilities(7)",
+        Proof("/proc/{pid}/status", "CapEff"),
     )
 
 
@@ -143,11 +155,12 @@ def _set(spec: Spec, name: str) -> Iterable[str]:
     return capabilities.get(name) or ()  # type: ignore[return-value]
 
 
-def _numbers(spec: Spec, name: str) -> list[int]:
-    return [CAPABILITY_NUMBER[capability] for capability in _set(spec, name) if capability in CAPABILITY_NUMBER]
-
-
 def _mask(capabilities: Iterable[str]) -> int:
+    return _mask_of(tuple(capabilities))
+
+
+@lru_cache(maxsize=64)
+def _mask_of(capabilities: tuple[str, ...]) -> int:
     mask = 0
     for capability in capabilities:
         if capability in CAPABILITY_NUMBER:

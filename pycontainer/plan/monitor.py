@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import MONITOR, Proof, Slot, Step
+from pycontainer.light import cache
 from pycontainer.plan.slots import LISTENER, LOCK, LOG, LOG_DIRECTORY
 from pycontainer.record import Record
 
@@ -55,9 +56,12 @@ class Watch(Record):
 
 def settle(watch: Watch | None) -> tuple[Step, ...]:
     """While init works, the monitor gets ready for a long life."""
-    if watch is None:
-        return ()
-    door = Step(
+    return (alone(watch.live), _open_door(), *_open_log(watch)) if watch else ()
+
+
+@cache
+def _open_door() -> Step:
+    return Step(
         "Open a door for clients",
         "Whoever attaches later connects to this socket: only root can, since its directory is root's",
         MONITOR,
@@ -69,7 +73,6 @@ def settle(watch: Watch | None) -> tuple[Step, ...]:
         ),
         "unix(7)",
     )
-    return (alone(watch.live), door, *_open_log(watch))
 
 
 def alone(directory: str) -> Step:
@@ -107,17 +110,6 @@ def follow(watch: Watch | None) -> tuple[Step, ...]:
     if watch is None or watch.afterwards is None:
         return ()
     program, at = watch.afterwards, LOCK if watch.always else GONE
-    look = Step(
-        "See whether pyc is still there",
-        "If it is, it does what is left to do itself; end of file on its socket says that it has gone, after one "
-        "error if it was killed before it had read all",
-        MONITOR,
-        (
-            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=RESET, tolerate=(EAGAIN, ECONNRESET)),
-            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),
-        ),
-        "recv(2)",
-    )
     become = Step(
         "Become the program that decides what follows",
         "Restart it, remove it, or nothing: that is a decision, so it is Python's; it keeps the container's lock",
@@ -129,4 +121,19 @@ def follow(watch: Watch | None) -> tuple[Step, ...]:
         ),
         "execveat(2)",
     )
-    return (become,) if watch.always else (look, become)
+    return (become,) if watch.always else (_look_for_pyc(), become)
+
+
+@cache
+def _look_for_pyc() -> Step:
+    return Step(
+        "See whether pyc is still there",
+        "If it is, it does what is left to do itself; end of file on its socket says that it has gone, after one "
+        "error if it was killed before it had read all",
+        MONITOR,
+        (
+            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=RESET, tolerate=(EAGAIN, ECONNRESET)),
+            calls.recvfrom(STATUS, 1, k.MSG_DONTWAIT, out=GONE, tolerate=(EAGAIN,)),
+        ),
+        "recv(2)",
+    )

@@ -122,15 +122,22 @@ def mount_all(
     place in; with ``pty`` the monitor has made the devpts already.
     """
     steps: list[Step] = []
+    users = has_users(spec)
     of_its_own = any(namespace["type"] == "cgroup" for namespace in spec["linux"].get("namespaces") or ())
+    views = tuple(view._replace(directory="") for view in cgroups) if of_its_own else cgroups
     for asked in spec.get("mounts") or ():
         mount = labelled(spec, asked)
+        destination, options = mount["destination"], tuple(mount.get("options") or ())
         if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
-            steps += _cgroup(mount, cgroups, of_its_own=of_its_own)
+            steps += _cgroup(destination, options, views)
         elif mount.get("type") == "devpts" and pty:
-            steps.append(_attach_devpts(mount["destination"]))
+            steps.append(_attach_devpts(destination))
         else:
-            steps.append(_step(mount, kind_of, _taken(mount) if _is_outside(spec, mount) else None))
+            taken = _taken(mount) if _is_outside(mount, users=users) else None
+            if is_bind(mount):
+                steps.append(_bound(destination, mount["source"], options, kind_of, taken))
+            else:
+                steps.append(_mounted(destination, mount["type"], mount.get("source", ""), options, taken))
     return tuple(steps)
 
 
@@ -144,7 +151,8 @@ def labelled(spec: Spec, mount: Mount) -> Mount:
 
 def is_bind(mount: Mount) -> bool:
     """Whether it shows a file or directory of the host."""
-    return mount.get("type") == "bind" or any(option in ("bind", "rbind") for option in mount.get("options") or ())
+    options = mount.get("options") or ()
+    return mount.get("type") == "bind" or "bind" in options or "rbind" in options
 
 
 # --- what is taken from outside -----------------------------------------------------------------------------------
@@ -157,13 +165,14 @@ def take_outside(spec: Spec) -> tuple[Step, ...]:
     every path can be reached, and the flags of mounts are locked. And ids are mapped by whoever owns the filesystem.
     A disk is none of the devices that the container may open, and a server is reached through the host's network.
     """
-    taken = [mount for mount in spec.get("mounts") or () if _is_outside(spec, mount)]
+    users = has_users(spec)
+    taken = [mount for mount in spec.get("mounts") or () if _is_outside(mount, users=users)]
     return tuple(
         Step(
             f"Take {mount['source']}",
             "Done in the host's namespaces, since it needs rights there; it will be attached at its place later",
             MONITOR,
-            (*_take(mount), *_map_ids(spec, mount)),
+            (*_take(mount), *_map_ids(mount)),
             "open_tree(2)" if is_bind(mount) else "fsopen(2)",
         )
         for mount in taken
@@ -177,12 +186,12 @@ def _take(mount: Mount) -> tuple[Call, ...]:
     return filesystem(mount["type"], a, source=mount["source"], out=_taken(mount))
 
 
-def _is_outside(spec: Spec, mount: Mount) -> bool:
+def _is_outside(mount: Mount, *, users: bool) -> bool:
+    """Whether only the monitor can make it; ``users``: the container has a user namespace of its own."""
     if not is_bind(mount):
         return mount["type"] not in _MADE_BY_ANYBODY and bool(mount.get("source"))
     a = attributes(mount.get("options") or [])
-    shared = k.MS_SHARED in (a.propagation, a.propagation_below)
-    return shared or is_mapped(mount) or has_users(spec)
+    return users or k.MS_SHARED in (a.propagation, a.propagation_below) or is_mapped(mount)
 
 
 def has_users(spec: Spec) -> bool:
@@ -208,7 +217,7 @@ def users_of(mount: Mount) -> Slot:
     return Slot(f"user namespace for {mount['destination']}") if own else USERS
 
 
-def _map_ids(spec: Spec, mount: Mount) -> tuple[Call, ...]:
+def _map_ids(mount: Mount) -> tuple[Call, ...]:
     if not is_mapped(mount):
         return ()
     a = attributes(mount.get("options") or [])
@@ -228,21 +237,22 @@ def _attach_devpts(destination: str) -> Step:
     )
 
 
-def _cgroup(mount: Mount, views: tuple[View, ...], *, of_its_own: bool) -> tuple[Step, ...]:
+@lru_cache(maxsize=256)  # the same for most containers of a process
+def _cgroup(destination: str, options: tuple[str, ...], views: tuple[View, ...]) -> tuple[Step, ...]:
     """The hierarchies below one directory; a single cgroup2 is the directory itself.
 
-    Without a cgroup namespace a hierarchy begins at the host's top, so the container's directory is bound instead.
+    Without a cgroup namespace a hierarchy begins at the host's top, so the container's ``directory`` is bound instead.
     """
     if not views:
         return ()
-    a, destination = attributes(mount.get("options", [])), mount["destination"]
+    a = attributes(options)
     made: list[Call] = []
     if any(view.name for view in views):
         frame = attributes(["nosuid", "nodev", "noexec", "mode=755", "size=64k"])
         made += (*filesystem("tmpfs", frame, out=_FRAME), *target_directory(destination))
         made.append(calls.move_mount(_FRAME, TARGET))
     for view in views:
-        if of_its_own or not view.directory:
+        if not view.directory:
             made += filesystem(view.fstype, a._replace(data=view.options), out=Slot("hierarchy"))
         else:
             made += bind(view.directory, a, out=Slot("hierarchy"))
@@ -266,30 +276,47 @@ def _cgroup(mount: Mount, views: tuple[View, ...], *, of_its_own: bool) -> tuple
 _FRAME = Slot("cgroup frame")
 
 
-def _step(mount: Mount, kind_of: Callable[[str], str], taken: Slot | None) -> Step:
-    a = attributes(mount.get("options") or [])
-    destination = mount["destination"]
-    fresh = taken or _KNOWN_SLOTS.get(destination, Slot("mount"))
-    if is_bind(mount):
-        source = mount["source"]
-        made = () if taken else bind(source, a, out=fresh)
-        shown = f"{source}/{a.subpath}" if a.subpath else source
-        target = _target(destination) if kind_of(shown) == "directory" else target_file(destination)
-        title, why = f"Bind {source} to {destination}", "The same directory at a second place: a mount, not a copy"
-    else:
-        made = () if taken else filesystem(mount["type"], a, source=mount.get("source", ""), out=fresh)
-        target = _target(destination)
-        if a.subpath:
-            target = (*target, calls.move_mount(fresh, TARGET), *_part(fresh, a), *_target(destination))
-        title, why = f"Mount {destination}", _WHY.get(mount["type"], "A filesystem of the container's own")
+def _bound(
+    destination: str, source: str, options: tuple[str, ...], kind_of: Callable[[str], str], taken: Slot | None
+) -> Step:
+    a = attributes(options)
+    fresh = taken or _slot_for(destination)
+    shown = f"{source}/{a.subpath}" if a.subpath else source
     return Step(
-        title,
-        why,
+        f"Bind {source} to {destination}",
+        "The same directory at a second place: a mount, not a copy",
         INIT,
-        (*made, *target, calls.move_mount(fresh, TARGET)),
+        (*(() if taken else bind(source, a, out=fresh)), *_attached(destination, fresh, kind_of(shown))),
         "mount(8)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
     )
+
+
+@lru_cache(maxsize=256)  # the same for most containers of a process
+def _attached(destination: str, mount: Slot, kind: str) -> tuple[Call, ...]:
+    target = _target(destination) if kind == "directory" else target_file(destination)
+    return *target, calls.move_mount(mount, TARGET)
+
+
+@lru_cache(maxsize=256)
+def _mounted(destination: str, fstype: str, source: str, options: tuple[str, ...], taken: Slot | None) -> Step:
+    a = attributes(options)
+    fresh = taken or _slot_for(destination)
+    made = () if taken else filesystem(fstype, a, source=source, out=fresh)
+    if a.subpath:
+        made = (*made, *_target(destination), calls.move_mount(fresh, TARGET), *_part(fresh, a))
+    return Step(
+        f"Mount {destination}",
+        _WHY.get(fstype, "A filesystem of the container's own"),
+        INIT,
+        (*made, *_target(destination), calls.move_mount(fresh, TARGET)),
+        "mount(8)",
+        Proof("/proc/{pid}/mountinfo", f"{destination} "),
+    )
+
+
+def _slot_for(destination: str) -> Slot:
+    return _KNOWN_SLOTS.get(destination, Slot("mount"))
 
 
 _MADE_BY_ANYBODY = frozenset(
@@ -430,7 +457,12 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
 
     What the host's own /proc and /sys lack, the container's lack too, so it needs no cover.
     """
-    kinds = {path: kind_of(path) for path in spec["linux"].get("maskedPaths") or ()}
+    return _masked(tuple([(path, kind_of(path)) for path in spec["linux"].get("maskedPaths") or ()]))
+
+
+@lru_cache(maxsize=256)
+def _masked(paths: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
+    kinds = dict(paths)
     result: list[Call] = []
     attached = False
     if "directory" in kinds.values():
@@ -466,7 +498,11 @@ _EMPTY, _COVER = Slot("empty tmpfs"), Slot("cover")
 
 def protect(spec: Spec) -> tuple[Step, ...]:
     """Make some paths read-only by binding them onto themselves."""
-    paths = spec["linux"].get("readonlyPaths") or []
+    return _protected(tuple(spec["linux"].get("readonlyPaths") or ()))
+
+
+@lru_cache(maxsize=256)
+def _protected(paths: tuple[str, ...]) -> tuple[Step, ...]:
     if not paths:
         return ()
     copy = Slot("read-only copy")

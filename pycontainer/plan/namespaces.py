@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
+from pycontainer.light import cache, lru_cache
 from pycontainer.plan.slots import INIT_END, INIT_PID, INIT_PIDFD, MONITOR_END
 from pycontainer.record import TYPE_CHECKING
 
@@ -66,15 +67,19 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
             "Make the container's first process",
             "One clone3 makes a process and its namespaces; only a child can be PID 1 of a new PID namespace",
             MONITOR,
-            (
-                calls.clone3(flags, child=INIT, out=INIT_PID, cgroup=cgroup),
-                calls.close(INIT_END),
-                *_children_here(spec),
-                *(() if sibling else (calls.pidfd_open(INIT_PID, out=INIT_PIDFD),)),
-            ),
+            (*_cloned(flags, cgroup, sibling), *_children_here(spec)),
             "clone(2)",
             Proof("/proc/{pid}/ns/pid_for_children"),
         ),
+    )
+
+
+@lru_cache(maxsize=64)  # the same for most containers of a process
+def _cloned(flags: int, cgroup: Slot | None, sibling: bool) -> tuple[Call, ...]:
+    return (
+        calls.clone3(flags, child=INIT, out=INIT_PID, cgroup=cgroup),
+        calls.close(INIT_END),
+        *(() if sibling else (calls.pidfd_open(INIT_PID, out=INIT_PIDFD),)),
     )
 
 
@@ -93,6 +98,7 @@ def is_first(spec: Spec) -> bool:
     return any(namespace["type"] == "pid" for namespace in _made(spec))
 
 
+@cache
 def handshake(*, first: bool = True) -> tuple[Step, ...]:
     """Neither process goes on without the other; ``first``: it will be the container's first."""
     then = "and with PID 1 everything in its PID namespace" if first else "which nobody would be waiting for"
@@ -231,8 +237,11 @@ def name(spec: Spec) -> tuple[Step, ...]:
 
 def loopback(spec: Spec) -> tuple[Step, ...]:
     """A new network namespace has one device, lo, and it is down."""
-    if not any(ns["type"] == "network" for ns in _made(spec)):
-        return ()
+    return _loopback_up() if any(ns["type"] == "network" for ns in _made(spec)) else ()
+
+
+@cache
+def _loopback_up() -> tuple[Step, ...]:
     socket = Slot("socket")
     up = b"lo".ljust(16, b"\0") + k.IFF_UP.to_bytes(24, "little")  # struct ifreq
     return (

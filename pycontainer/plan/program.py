@@ -6,6 +6,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
+from pycontainer.light import cache, lru_cache
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import (
     CLIENT,
@@ -137,6 +138,7 @@ def kept(number: int) -> Slot:
     return Slot(f"descriptor {number}")
 
 
+@cache
 def close_descriptors() -> tuple[Step, ...]:
     """Nothing but 0, 1 and 2 crosses the execve."""
     return (
@@ -215,13 +217,7 @@ def supervise(
 
     stdio = (MASTER, MASTER, None) if tty else (present(TO_STDIN), present(FROM_STDOUT), present(FROM_STDERR))
     return (
-        Step(
-            "Know that the program runs",
-            "Init's end of this socket closes at a successful execve: end of file is the good news",
-            MONITOR,
-            (calls.read(MONITOR_END, 1, expect=0, report=True),),
-            "socketpair(2)",
-        ),
+        _know_that_it_runs(),
         Step(
             "Watch over it",
             "The parent carries the container's input and output, waits for its end and records how it ended",
@@ -243,6 +239,17 @@ def supervise(
     )
 
 
+@cache
+def _know_that_it_runs() -> Step:
+    return Step(
+        "Know that the program runs",
+        "Init's end of this socket closes at a successful execve: end of file is the good news",
+        MONITOR,
+        (calls.read(MONITOR_END, 1, expect=0, report=True),),
+        "socketpair(2)",
+    )
+
+
 def _kept(watch: Watch) -> dict[str, Any]:
     """What the monitor does beside carrying bytes."""
     log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
@@ -257,6 +264,7 @@ def _kept(watch: Watch) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=64)  # the same for most containers of a process
 def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:
     """The monitor closes the container's ends of the pipes: their last holder must be the container."""
     ends = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]

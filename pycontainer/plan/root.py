@@ -8,6 +8,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
+from pycontainer.light import cache
 from pycontainer.plan.mounts import PROPAGATION
 from pycontainer.plan.slots import ROOT, USERS
 from pycontainer.record import TYPE_CHECKING
@@ -20,6 +21,7 @@ LOWERDIR_PLUS = (6, 5)  # the kernel that takes overlay's layers one by one
 DETACHED_LAYERS = (6, 15)  # the kernel that takes them as descriptors, of mounts that are attached nowhere
 
 
+@cache
 def leave_propagation() -> tuple[Step, ...]:
     """Before the first mount, or it would appear on the host too."""
     return (
@@ -226,6 +228,7 @@ def _directory(rootfs: Directory, where: str) -> Step:
     )
 
 
+@cache
 def pivot() -> tuple[Step, ...]:
     """The new root becomes /, and the host's tree is let go."""
     return (

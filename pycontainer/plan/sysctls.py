@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, Call, Slot, Step
+from pycontainer.light import lru_cache
 from pycontainer.plan.slots import PROC
 from pycontainer.record import TYPE_CHECKING
 
@@ -20,12 +21,16 @@ def path_of(name: str) -> str:
 
 def write_all(spec: Spec) -> tuple[Step, ...]:
     """Through the new /proc itself, where nothing is mounted over, and before /proc/sys becomes read-only."""
-    values = spec["linux"].get("sysctl") or {}
+    return _written(tuple((spec["linux"].get("sysctl") or {}).items()))
+
+
+@lru_cache(maxsize=64)  # the same for most containers of a process
+def _written(values: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
     if not values:
         return ()
     file = Slot("sysctl")
     result: list[Call] = []
-    for name, value in values.items():
+    for name, value in values:
         path = f"sys/{path_of(name)}"
         resolve = k.RESOLVE_BENEATH | k.RESOLVE_NO_SYMLINKS | k.RESOLVE_NO_XDEV
         result += (

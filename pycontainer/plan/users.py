@@ -10,6 +10,7 @@ from __future__ import annotations
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, KEEPER, MONITOR, Call, Proof, Slot, Step
+from pycontainer.light import cache
 from pycontainer.plan.mounts import has_users, is_mapped, users_of
 from pycontainer.plan.slots import INIT_END, INIT_PIDFD, MONITOR_END, USERS
 from pycontainer.record import TYPE_CHECKING
@@ -33,10 +34,14 @@ def for_mounts(spec: Spec) -> tuple[Step, ...]:
     for mount in spec.get("mounts") or ():
         if is_mapped(mount) and users_of(mount) is not USERS:
             wanted[users_of(mount)] = mount.get("uidMappings") or [], mount.get("gidMappings") or []
-    return tuple(step for slot, (uids, gids) in wanted.items() for step in _kept(slot, uids, gids))
+    steps: list[Step] = []
+    for slot, (uids, gids) in wanted.items():
+        steps += (*_begin_keeper(), _map_keeper(slot, uids, gids), *_end_keeper())
+    return tuple(steps)
 
 
-def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Step, ...]:
+@cache
+def _begin_keeper() -> tuple[Step, ...]:
     return (
         Step(
             "Make a user namespace to map owners by",
@@ -61,20 +66,29 @@ def _kept(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Ste
             ),
             "pidfd_getfd(2)",
         ),
-        Step(
-            "Say which ids its ids are",
-            "The maps are written once; then the descriptor keeps the namespace, and the child can go",
-            MONITOR,
-            (
-                calls.ppoll(MONITOR_END, KEEPER_PIDFD),  # there is no end of file: the other end is the monitor's, too
-                calls.recvfrom(MONITOR_END, 1, k.MSG_DONTWAIT, expect=1),
-                calls.pidfd_getfd(KEEPER_PIDFD, _AT_NAMESPACE, out=slot),
-                *_write(KEEPER_PIDFD, _AT_SELF, uids, gids),
-                calls.write(MONITOR_END, b"e"),
-            ),
-            "user_namespaces(7)",
-            Proof("/proc/{keeper's pid}/uid_map"),
+    )
+
+
+def _map_keeper(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> Step:
+    return Step(
+        "Say which ids its ids are",
+        "The maps are written once; then the descriptor keeps the namespace, and the child can go",
+        MONITOR,
+        (
+            calls.ppoll(MONITOR_END, KEEPER_PIDFD),  # there is no end of file: the other end is the monitor's, too
+            calls.recvfrom(MONITOR_END, 1, k.MSG_DONTWAIT, expect=1),
+            calls.pidfd_getfd(KEEPER_PIDFD, _AT_NAMESPACE, out=slot),
+            *_write(KEEPER_PIDFD, _AT_SELF, uids, gids),
+            calls.write(MONITOR_END, b"e"),
         ),
+        "user_namespaces(7)",
+        Proof("/proc/{keeper's pid}/uid_map"),
+    )
+
+
+@cache
+def _end_keeper() -> tuple[Step, ...]:
+    return (
         Step(
             "Wait to be let go",
             "Its maps are written and its descriptor is open, so it may end",
@@ -150,9 +164,16 @@ def _show(slot: Slot, path: str, flags: int, number: int) -> tuple[Call, ...]:
 
 
 def _write(pidfd: Slot, shown_at: int, uids: list[IDMapping], gids: list[IDMapping]) -> tuple[Call, ...]:
+    return _write_lines(pidfd, shown_at, _lines(uids), _lines(gids))
+
+
+def _lines(maps: list[IDMapping]) -> str:
+    return "".join([f"{part['containerID']} {part['hostID']} {part['size']}\n" for part in maps])
+
+
+def _write_lines(pidfd: Slot, shown_at: int, uids: str, gids: str) -> tuple[Call, ...]:
     result: list[Call] = [calls.pidfd_getfd(pidfd, shown_at, out=_TAKEN)]
-    for name, maps in (("gid_map", gids), ("uid_map", uids)):
-        lines = "".join(f"{part['containerID']} {part['hostID']} {part['size']}\n" for part in maps)
+    for name, lines in (("gid_map", gids), ("uid_map", uids)):
         result.append(calls.openat(_TAKEN, name, k.O_WRONLY, out=_MAP))
         result += (calls.write(_MAP, lines), calls.close(_MAP))  # all in one write, or the kernel takes none
     return (*result, calls.close(_TAKEN))
