@@ -17,6 +17,23 @@ else:
     from _collections import _tuplegetter  # the descriptor in C that collections.namedtuple reads its fields with
 
     _tuple = tuple.__new__
+    _MAKERS = (  # by how many fields there are; most records have few, and a start makes some hundreds of them
+        lambda _: _tuple(_),
+        lambda _, a: _tuple(_, (a,)),
+        lambda _, a, b: _tuple(_, (a, b)),
+        lambda _, a, b, c: _tuple(_, (a, b, c)),
+        lambda _, a, b, c, d: _tuple(_, (a, b, c, d)),
+        lambda _, a, b, c, d, e: _tuple(_, (a, b, c, d, e)),
+        lambda _, a, b, c, d, e, f: _tuple(_, (a, b, c, d, e, f)),
+        lambda _, a, b, c, d, e, f, g: _tuple(_, (a, b, c, d, e, f, g)),
+        lambda _, a, b, c, d, e, f, g, h: _tuple(_, (a, b, c, d, e, f, g, h)),
+    )
+    _function = type(_MAKERS[0])
+
+    def _maker(fields, defaults):
+        """A constructor, where there is one for so many fields: with their names, Python itself completes the call."""
+        code = _MAKERS[len(fields)].__code__.replace(co_varnames=("_", *fields), co_name="__new__")
+        return _function(code, globals(), "__new__", defaults)
 
     class _Maker(type):
         """Makes a class with a field for each annotation in its body, and the value given there as its default."""
@@ -26,9 +43,11 @@ else:
             if any(hasattr(base, "_fields") and base is not Record for base in bases):
                 return super().__new__(cls, name, bases, body)  # adds methods, not fields
             fields = tuple(body.get("__annotations__", ()))
+            defaults = {field: body.pop(field) for field in fields if field in body}
             body["_fields"] = body["__match_args__"] = fields
-            body["_field_defaults"] = {field: body.pop(field) for field in fields if field in body}
-            body["_rest"] = {len(fields): ()}  # how many values are given -> the defaults of the fields behind them
+            body["_field_defaults"] = defaults
+            if fields and len(fields) < len(_MAKERS):
+                body["__new__"] = _maker(fields, tuple(defaults.values()))
             for index, field in enumerate(fields):
                 body[field] = _tuplegetter(index, None)
             return super().__new__(cls, name, bases, body)
@@ -37,23 +56,12 @@ else:
         """An immutable tuple with named, typed fields."""
 
         def __new__(cls, *values, **named):  # noqa: D102
-            given = len(values)
-            if named or given not in cls._rest:
-                values = cls._complete(values, named)
-                if not named:
-                    cls._rest[given] = values[given:]  # a start makes seven hundred, most of them alike
-            else:
-                values += cls._rest[given]
-            return _tuple(cls, values)
-
-        @classmethod
-        def _complete(cls, values, named):
             rest = cls._fields[len(values) :]
             if len(values) > len(cls._fields) or not named.keys() <= set(rest):
                 raise TypeError(f"{cls.__name__} has the fields {cls._fields}, not {values} and {named}")
             try:
                 given = cls._field_defaults | named
-                return (*values, *[given[field] for field in rest])
+                return _tuple(cls, (*values, *[given[field] for field in rest]))
             except KeyError as error:
                 raise TypeError(f"{cls.__name__} is missing {error}") from None
 
@@ -62,9 +70,12 @@ else:
             return cls(*values)
 
         def _replace(self, **named):
-            values = [named.pop(field, value) for field, value in zip(self._fields, self, strict=True)]
-            if named:
-                raise TypeError(f"{type(self).__name__} has the fields {self._fields}, not {named}")
+            values = [*self]
+            try:
+                for field, value in named.items():
+                    values[self._fields.index(field)] = value
+            except ValueError:
+                raise TypeError(f"{type(self).__name__} has the fields {self._fields}, not {field}") from None
             return _tuple(type(self), values)
 
         def _asdict(self):
