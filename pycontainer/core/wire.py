@@ -9,7 +9,10 @@ from struct import iter_unpack
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
 from pycontainer.light import cache, lru_cache
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
 
 HEADER = Format("6I16H")
 CALL = Format("IiHHHHHHIi4iI12Q")
@@ -58,8 +61,11 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
     return [(step, call) for step in plan for call in step.calls]
 
 
-# A slot has the same number in every plan of this process, so that the encoding of a call can be kept.
+# A slot has the same number in every plan of this process, so that encodings can be kept.
 _numbers: dict[Slot, int] = {}
+# Steps that are one object for all containers of a process are found without a look into them.
+_steps: dict[int, tuple[Step, bytes]] = {}
+_MANY = 1024
 _encoding = allocate_lock()  # threads may start containers at the same time
 
 
@@ -76,30 +82,30 @@ def _number(slot: Slot) -> int:
 
 @lru_cache(maxsize=4096)  # most calls are the same for every container: a second start encodes only what differs
 def _encode_call(where: int, call: Call) -> bytes:
-    """The record of one call, its patches and its data. A start waits for this: types are compared by identity."""
-    name, args, out, tolerate, expect, report, child, patient = call
-    if name in _TAKES_STRINGS:
-        args = tuple([_array(arg) if isinstance(arg, Strings) else arg for arg in args])
-    n_patches = sum([_patches_of(arg) for arg in args if type(arg) is Struct])
-    start = CALL.size + n_patches * PATCH.size
+    """The record of one call, its patches and its data. A start waits for this, so types are compared by identity."""
+    name, given, out, tolerate, expect, report, child, patient = call
+    args: list[Any] = [_flat(arg) if type(arg) in _POINTING else arg for arg in given]
+    n_patches = sum([len(arg.pointers) + len(arg.slots) for arg in args if type(arg) is _Flat])
+    at = CALL.size + n_patches * PATCH.size
     values: list[int] = []
     patches = data = b""
     for arg in args:
         kind = type(arg)
         if kind is int:
-            values += (ARG_INT, arg & U64)  # type: ignore[operator]
+            values += (ARG_INT, arg & U64)
         elif kind is Slot:
-            values += (ARG_SLOT, _number(arg))  # type: ignore[arg-type]
+            values += (ARG_SLOT, _number(arg))
         else:
-            values += (ARG_DATA, start + len(data))
-            if kind is Struct:
-                more, raw = _encode_struct(arg, start + len(data))  # type: ignore[arg-type]
-                patches += more
-                data += raw
+            values += (ARG_DATA, at)
+            if kind is _Flat:
+                patches += _patches(arg, at)
+                raw = arg.data
             else:
-                data += _aligned(_c_string(arg) if kind is str else arg)  # type: ignore[arg-type]
+                raw = _aligned(_c_string(arg) if kind is str else arg)
+            data += raw
+            at += len(raw)
     record = CALL.pack(
-        start + len(data),
+        at,
         OWN.get(name) or _system_call(name),
         where,
         (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0) | (CALL_PATIENT if patient else 0),
@@ -118,28 +124,47 @@ def _encode_call(where: int, call: Call) -> bytes:
     return record + patches + data
 
 
-_TAKES_STRINGS = ("execve", "execveat", "supervise")
+_POINTING = (Struct, Strings)
 _ZEROS = [(0,) * n for n in range(13)]
 
 
-def _encode_struct(struct: Struct, offset: int) -> tuple[bytes, bytes]:
-    """Its patches, and its data with what it points to behind it; ``offset`` is where that goes in the call."""
-    data = _aligned(struct.data)
-    patches = [PATCH.pack(PATCH_SLOT, offset + at, _number(slot)) for at, slot in struct.slots]
+class _Flat(Record):
+    """A structure with all it points to behind it.
+
+    Attributes:
+        data: a multiple of 8 bytes.
+        pointers: (offset of a pointer, offset of its target) pairs.
+        slots: (offset, slot) pairs.
+    """
+
+    data: bytes
+    pointers: tuple[tuple[int, int], ...]
+    slots: tuple[tuple[int, Slot], ...]
+
+
+@lru_cache(maxsize=1024)  # a program is looked for in six directories, with the same arguments and environment
+def _flat(struct: Struct | Strings) -> _Flat:
+    if isinstance(struct, Strings):
+        struct = _array(struct)
+    data, pointers, slots = bytearray(_aligned(struct.data)), [], [*struct.slots]
     for at, target in struct.pointers:
-        patches.append(PATCH.pack(PATCH_POINTER, offset + at, offset + len(data)))
+        pointers.append((at, len(data)))
         if isinstance(target, Struct):
-            more, raw = _encode_struct(target, offset + len(data))
-            patches.append(more)
-            data += raw
+            below = _flat(target)
+            pointers += [(len(data) + place, len(data) + of) for place, of in below.pointers]
+            slots += [(len(data) + place, slot) for place, slot in below.slots]
+            data += below.data
         else:
             data += _aligned(target)
-    return b"".join(patches), data
+    return _Flat(bytes(data), tuple(pointers), tuple(slots))
 
 
-def _patches_of(struct: Struct) -> int:
-    below = [_patches_of(target) for _, target in struct.pointers if isinstance(target, Struct)]
-    return len(struct.pointers) + len(struct.slots) + sum(below)
+def _patches(struct: _Flat, at: int) -> bytes:
+    """What the performer has to fill in before the call; ``at`` is where the structure is in it."""
+    return b"".join(
+        [PATCH.pack(PATCH_SLOT, at + place, _number(slot)) for place, slot in struct.slots]
+        + [PATCH.pack(PATCH_POINTER, at + place, at + target) for place, target in struct.pointers]
+    )
 
 
 def _aligned(raw: bytes) -> bytes:
@@ -160,7 +185,7 @@ def _c_string(text: str) -> bytes:
 
 
 def _array(strings: Strings) -> Struct:
-    pointers = tuple((8 * i, _c_string(item)) for i, item in enumerate(strings.items))
+    pointers = tuple([(8 * i, _c_string(item)) for i, item in enumerate(strings.items)])
     return Struct(bytes(8 * (len(strings.items) + 1)), pointers)
 
 
@@ -175,25 +200,38 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
         try:
             return _encode(plan, given, flags)
         except _Full:  # most of them are of plans that are over, in a process that lives on
-            _numbers.clear()
-            _encode_call.cache_clear()
+            _forget()
         try:
             return _encode(plan, given, flags)
         except _Full:
-            _numbers.clear()
-            _encode_call.cache_clear()
+            _forget()
             raise ValueError(f"more than {MAX_SLOTS} slots") from None
+
+
+def _forget() -> None:
+    _numbers.clear()
+    _steps.clear()
+    _encode_call.cache_clear()
+
+
+def _encode_step(step: Step) -> bytes:
+    known = _steps.get(id(step))
+    if known is None or known[0] is not step:
+        if len(_steps) >= _MANY:
+            _steps.clear()
+        where = ROLE[step.where]
+        known = _steps[id(step)] = step, b"".join([_encode_call(where, call) for call in step.calls])
+    return known[1]
 
 
 def _encode(plan: Plan, given: tuple[Slot, ...], flags: int) -> bytes:
     slots = [_number(slot) for slot in given]
-    encoded = [_encode_call(ROLE[step.where], call) for step in plan for call in step.calls]
-    calls = b"".join(encoded)
+    calls = b"".join([_encode_step(step) for step in plan])
     header = HEADER.pack(
         MAGIC,
         HEADER.size + len(calls),
         flags,
-        len(encoded),
+        sum([len(step.calls) for step in plan]),
         len(_numbers),
         len(given),
         *slots,
