@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.stats import Sample
     from pycontainer.image.changes import Change
     from pycontainer.image.events import Event
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
     from pycontainer.options import Command, Limits, Options
 
 

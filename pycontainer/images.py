@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from pycontainer.engine.prune import Pruned
     from pycontainer.image.credentials import Saved
     from pycontainer.image.events import Listener
+    from pycontainer.image.model import Image, Removed
     from pycontainer.image.platform import Platform
     from pycontainer.image.reference import Reference
     from pycontainer.image.registry import Credentials
-    from pycontainer.image.store import Image, Removed, Store
+    from pycontainer.image.store import Store
 
 __all__ = [
     "exists",
@@ -237,11 +238,10 @@ def remove(name_or_id: str, *, force: bool = False, roots: Roots | None = None) 
     Raises:
         NotFound: there is none. Conflict: a container uses it, or it has several names.
     """
+    from pycontainer.engine.image import remove as images
     from pycontainer.engine.options import Roots
-    from pycontainer.engine.prune import users
 
-    where = roots or Roots.default()
-    return _store(where).remove(name_or_id, force=force, in_use=lambda image_id: users(where, image_id))
+    return images.remove(roots or Roots.default(), name_or_id, force=force)
 
 
 def prune(*, all: bool = False, roots: Roots | None = None) -> Pruned:

@@ -18,7 +18,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 HEADERS = {
     "ID": "IMAGE ID",

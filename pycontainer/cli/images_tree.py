@@ -7,7 +7,7 @@ import click
 from pycontainer.cli import human
 from pycontainer.cli.listing import tabulate
 from pycontainer.engine.disk_usage import parts
-from pycontainer.engine.prune import users
+from pycontainer.engine.image.remove import users
 from pycontainer.errors import PycError
 from pycontainer.image.manifest import Index, parse_document
 from pycontainer.image.store import Store
@@ -16,7 +16,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from pycontainer.cli.images import Name
     from pycontainer.engine.options import Roots
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 _NOT_HERE = ("0B", "0B", "")
 

@@ -16,7 +16,7 @@ from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 _FILTER = click.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those with until=, label= or label!="

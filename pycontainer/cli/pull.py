@@ -18,8 +18,8 @@ from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.image.credentials import Login
+    from pycontainer.image.model import Image
     from pycontainer.image.registry import Credentials
-    from pycontainer.image.store import Image
 
 
 @click.command("pull", help="Download an image from a registry.")

@@ -7,8 +7,7 @@ import click
 from pycontainer.cli import Session
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each, tell
-from pycontainer.engine import events
-from pycontainer.engine.prune import users
+from pycontainer.engine.image import remove as images
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.store import Store
 
@@ -42,14 +41,13 @@ def command(
         try:
             if wanted:
                 of_platform(store.find(name), wanted, name)
-            removed = store.remove(name, force=force, in_use=lambda image_id: users(session.roots, image_id))
+            removed = images.remove(session.roots, name, force=force)
         except NotFound as error:
             if ignore:
                 return
             if not force:
                 raise
             return tell(error)
-        events.removed(session.roots, removed)
         for untagged in removed.untagged:
             click.echo(f"Untagged: {untagged}")
         for digest in removed.deleted:

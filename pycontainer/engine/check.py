@@ -16,7 +16,7 @@ from pycontainer.core.directories import entries
 from pycontainer.engine import containers
 from pycontainer.engine.disk_usage import stored
 from pycontainer.errors import ImageError, NotFound, PycError, StoreError
-from pycontainer.image import changes, derive, staging
+from pycontainer.image import changes, derive, garbage, staging
 from pycontainer.image.compression import UNPACKED_MAX, decompress
 from pycontainer.image.digest import digest_of_file, pieces_of
 from pycontainer.image.layer import unpack_layer
@@ -225,7 +225,7 @@ class _Check:
         """What no image has. It does no harm; any removal of an image takes it along."""
         if self._repair:
             before = sum(stored(self._store).values())
-            self._store.collect()
+            garbage.collect(self._store)
             staging.sweep(self._store)
             if size := before - sum(stored(self._store).values()):
                 yield Problem("garbage", f"{size} bytes that no image needs", "removed")

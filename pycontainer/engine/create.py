@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
     from pycontainer.oci.grammar.mounts import Mount
     from pycontainer.oci.spec import Seccomp, Spec
 

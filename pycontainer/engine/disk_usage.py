@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.entry import Entry
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 
 class ImageUsage(Record):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
-    from pycontainer.image.store import Removed
+    from pycontainer.image.model import Removed
     from pycontainer.network.store import Network
     from pycontainer.oci.grammar.mounts import Mount
 

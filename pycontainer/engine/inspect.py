@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.manifest import ImageConfig
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 Document = dict[str, Any]
 

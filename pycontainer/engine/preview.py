@@ -11,7 +11,8 @@ from pycontainer.engine.run import stdio_of
 from pycontainer.engine.start import given_slots, group_for, plan_for
 from pycontainer.errors import NotFound, StoreError
 from pycontainer.image.manifest import Descriptor, ImageConfig
-from pycontainer.image.store import Image, Layer, LayerFacts, Store
+from pycontainer.image.model import Image, Layer, LayerFacts
+from pycontainer.image.store import Store
 from pycontainer.oci.user import User
 from pycontainer.record import TYPE_CHECKING
 

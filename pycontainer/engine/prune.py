@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pycontainer.engine import containers, events, rm
+from pycontainer.engine import containers, rm
 from pycontainer.engine.disk_usage import stored, written
+from pycontainer.engine.image.remove import remove, users
 from pycontainer.engine.repair import repair
 from pycontainer.errors import Conflict, NotFound, StoreError
-from pycontainer.image.store import Removed, Store
+from pycontainer.image import garbage
+from pycontainer.image.model import Removed
+from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 
 class Pruned(Record):
@@ -22,16 +25,6 @@ class Pruned(Record):
 
     removed: tuple[str, ...] = ()
     size: int = 0
-
-
-def users(roots: Roots, image_id: str) -> list[str]:
-    """Names of the containers that an image must stay for: made from it, or with its files mounted."""
-    return [
-        container.name
-        for container in containers.listing(roots, whole=True)
-        if container.image_id == image_id
-        or any(list(mount[:2]) == ["image", image_id] for mount in container.options.get("mounts", ()))
-    ]
 
 
 def prune_images(roots: Roots, *, every: bool = False, wanted: Callable[[Image], bool] = lambda image: True) -> Pruned:
@@ -47,12 +40,11 @@ def prune_images(roots: Roots, *, every: bool = False, wanted: Callable[[Image],
         if (image.tags and not every) or not wanted(image) or users(roots, image.id):
             continue
         try:
-            gone = store.remove(image.id, force=True, in_use=lambda image_id: users(roots, image_id))
+            gone = remove(roots, image.id, force=True)
         except (NotFound, Conflict):
             continue  # somebody was quicker, or uses it now
-        events.removed(roots, gone)
         removed += lines_of(gone)
-    removed += [f"deleted: {digest}" for digest in store.collect()]
+    removed += [f"deleted: {digest}" for digest in garbage.collect(store)]
     return Pruned(tuple(removed), max(0, before - sum(stored(store).values())))
 
 

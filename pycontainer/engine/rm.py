@@ -38,9 +38,9 @@ def remove(roots: Roots, name_or_id: str, *, force: bool = False, volumes: bool 
     try:
         _remove(roots, container, keep_volumes=not volumes and not container.rm)
     except OSError as error:
-        from pycontainer.image import staging  # only then
+        from pycontainer.image import disk  # only then
 
-        if not staging.is_full(error) or not staging.drop_ballast(roots.root):
+        if not disk.is_full(error) or not disk.drop_ballast(roots.root):
             raise
         _remove(roots, container, keep_volumes=not volumes and not container.rm)
     trash.empty(roots)

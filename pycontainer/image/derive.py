@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pycontainer.errors import NotFound, PycError
-from pycontainer.image import staging
+from pycontainer.image import disk, staging, unsynced
 from pycontainer.image.archive import decompressed
 from pycontainer.image.events import Listener, nobody
 from pycontainer.image.manifest import OCI_MANIFEST, Descriptor
@@ -113,7 +113,7 @@ class _NewBlob:
     def commit(self, media_type: str) -> Descriptor:
         """Put it in its place."""
         digest = "sha256:" + self._hasher.hexdigest()
-        staging.mark(self._store, f"blob.{digest}")
+        unsynced.mark(self._store, f"blob.{digest}")
         staging.into_place(self._store, self._path, self._store.blob_path(digest))
         return Descriptor(media_type, digest, self._size)
 
@@ -123,7 +123,7 @@ class _NewBlob:
             os.unlink(self._path)
 
     def _cant_write(self, error: OSError) -> PycError:
-        return staging.trouble(self._store.root, "can't write the layer", error)
+        return disk.trouble(self._store.root, "can't write the layer", error)
 
 
 def write_document(store: Store, data: bytes, media_type: str) -> Descriptor:
@@ -134,7 +134,7 @@ def write_document(store: Store, data: bytes, media_type: str) -> Descriptor:
     import hashlib  # 4 ms
 
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    staging.mark(store, f"blob.{digest}")
+    unsynced.mark(store, f"blob.{digest}")
     staging.write_file(store, store.blob_path(digest), data)
     return Descriptor(media_type, digest, len(data))
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pycontainer import jsontext
 from pycontainer.core.directories import entries
 from pycontainer.errors import ImageError, NotFound, PycError
-from pycontainer.image import staging
+from pycontainer.image import disk, staging
+from pycontainer.image.disk import read_small
 from pycontainer.image.manifest import DOCUMENT_MAX, Index, parse_config, parse_document
-from pycontainer.image.store import read_small
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def collect(store: Store) -> tuple[str, ...]:
                 staging.trash(store, f"{store.layers}/{name}")
         for name in entries(store.summaries):
             if f"sha256:{name}" not in blobs:
-                staging.unlink(f"{store.summaries}/{name}")
+                disk.unlink(f"{store.summaries}/{name}")
     staging.sweep(store)
     return tuple(filter(None, deleted))
 

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
 from pycontainer.errors import HostLacks, LayerError, PycError, StoreError
-from pycontainer.image import staging
-from pycontainer.image.store import LayerFacts
+from pycontainer.image import disk
+from pycontainer.image.model import LayerFacts
 from pycontainer.image.tar import BLOCK_DEVICE, CHAR, DIRECTORY, FIFO, FILE, LINK, SYMLINK, Entry, TarReader
 from pycontainer.image.tree import directories, remove_tree
 from pycontainer.record import Record
@@ -473,7 +473,7 @@ def _device(entry: Entry) -> int:
 def _explain(error: OSError, entry: Entry | None, root: int) -> PycError:
     where = _show(entry.name) if entry else "the layer"
     if error.errno in _OF_THE_HOST:
-        return staging.trouble(root, f"can't unpack {where}", error)
+        return disk.trouble(root, f"can't unpack {where}", error)
     if error.errno in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
         return HostLacks("unpacking a layer needs root: files in it belong to other users", hint="run it with sudo")
     return LayerError(f"can't unpack {where}: {error.strerror}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pycontainer.errors import LayerError, NotFound, VerificationError
-from pycontainer.image import staging
+from pycontainer.image import staging, unsynced
 from pycontainer.image.compression import UNPACKED_MAX, decompress
 from pycontainer.image.digest import pieces_of, verified
 from pycontainer.image.layer import unpack_layer
@@ -28,7 +28,7 @@ def unpack_again(store: Store, manifest: Descriptor, diff_ids: tuple[str, ...]) 
             if not store.has_layer(diff_id) and store.has_blob(blob):
                 with suppress(LayerError, VerificationError):  # the blob is damaged too: a pull will fetch it
                     _unpack(store, diff_id, store.blob_path(blob.digest))
-    staging.settle_later(store)
+    unsynced.settle_later(store)
 
 
 def _unpack(store: Store, diff_id: str, path: str) -> None:

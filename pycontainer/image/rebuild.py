@@ -9,10 +9,10 @@ from json import JSONDecoder
 
 from pycontainer.core import directories
 from pycontainer.errors import ImageError, NotFound, StoreError
+from pycontainer.image.disk import read_small
 from pycontainer.image.entry import Entry
 from pycontainer.image.manifest import DOCUMENT_MAX, OCI_INDEX, Descriptor, Manifest, parse_document
 from pycontainer.image.reference import is_digest
-from pycontainer.image.store import read_small
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

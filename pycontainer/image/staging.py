@@ -1,18 +1,13 @@
-"""What is not whole yet, and what is whole but perhaps not on disk yet.
+"""What is not whole yet.
 
 Half-made things live in ROOT/tmp under names that follow from their digest, and their maker holds a flock on them. So
 two processes that want the same blob meet at its file: one makes it, the other waits. A maker that was killed
 has lost its lock; its partial blob is continued by the next one who wants it, its half-unpacked layer is swept. A
 partial blob's name has the boot id as well: after a reboot nobody knows how much of it has reached the disk.
-
-Whole things are renamed into place without fsync, which would cost more than the unpacking. A marker in ROOT/unsynced
-named after the boot id says so, and is taken away once syncfs(2) has run. After a reboot the marked layers are dropped
-and the marked blobs hashed again, so no power cut makes us use a file of zeros (containerd#5854).
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import sys
@@ -20,7 +15,8 @@ import time
 from itertools import count
 
 from pycontainer.core.failpoint import hit
-from pycontainer.errors import StoreError
+from pycontainer.image import unsynced
+from pycontainer.image.disk import drop_ballast, is_full, trouble, unlink
 from pycontainer.image.tree import remove_tree
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
@@ -29,96 +25,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from pycontainer.image.store import LayerFacts, Store
+    from pycontainer.image.model import LayerFacts
+    from pycontainer.image.places import Places
 
 PARTIAL_BLOB_LIFE = 24 * 3600
 """Seconds that an abandoned partial blob waits to be continued."""
 _LOCK_POLL = 0.05
 
 
-def directory(store: Store) -> str:
-    """Where half-made things live."""
-    return f"{store.root}/tmp"
-
-
-def unsynced(store: Store) -> str:
-    """Where the markers of things that may not be on disk yet live."""
-    return f"{store.root}/unsynced"
-
-
 _numbers = count()
 
 
-def fresh(store: Store, kind: str) -> str:
+def fresh(store: Places, kind: str) -> str:
     """A path for something half made that no other process or thread has."""
-    return f"{directory(store)}/{kind}.{os.getpid()}.{time.monotonic_ns()}.{next(_numbers)}"
+    return f"{store.staging}/{kind}.{os.getpid()}.{time.monotonic_ns()}.{next(_numbers)}"
 
 
-BALLAST = (8, 1 << 15)
-"""Files and bytes of each that are set aside, so that on a full disk what frees space can write down what is left."""
-
-
-def keep_ballast(store: Store) -> None:
-    """Set the ballast aside, unless it is or there is no room for it."""
-    path = f"{store.root}/ballast"
-    if os.path.isdir(path):
-        return
-    files, size = BALLAST
-    try:
-        os.mkdir(path, 0o700)
-        for number in range(files):
-            fd = os.open(f"{path}/{number}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, size)
-            finally:
-                os.close(fd)
-    except OSError:
-        drop_ballast(store.root)
-
-
-def drop_ballast(root: str) -> bool:
-    """Give it up; whether there was any."""
-    path = f"{root}/ballast"
-    try:
-        for name in os.listdir(path):
-            unlink(f"{path}/{name}")
-        os.rmdir(path)
-    except OSError:
-        return False
-    return True
-
-
-def is_full(error: OSError) -> bool:
-    """Whether a call failed because the disk has no byte or no inode left for us."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-_FEW = 32  # inodes: more than others, who tidy up after the same failure, give back before we look
-
-
-def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
-    """The error for a call that the host refused; of a full disk, it says which of its two resources is out.
-
-    Args:
-        root: a path or descriptor on the disk it is about.
-        doing: what failed, as in ``"can't write x"``.
-    """
-    if not is_full(error):
-        hint = "only root may write to this store" if isinstance(error, PermissionError) else ""
-        return StoreError(f"{doing}: {error.strerror}", hint=hint)
-    disk, why = os.statvfs(root), "No space left on device"
-    if error.errno == errno.EDQUOT:
-        return StoreError(f"{doing}: {error.strerror}", hint="ask for a larger quota")
-    if disk.f_files and disk.f_favail < _FEW:  # some file systems make inodes as they need them, and count none
-        return StoreError(
-            f"{doing}: {why}: {disk.f_favail} of its {disk.f_files} inodes are free",
-            hint="the disk may hold no more files, however many bytes are free; 'pyc system prune' removes some",
-        )
-    free = f"{disk.f_bavail * disk.f_frsize >> 20} of {disk.f_blocks * disk.f_frsize >> 20} MiB are free"
-    return StoreError(f"{doing}: {why}: {free}", hint="'pyc system prune' makes room")
-
-
-def write_file(store: Store, path: str, data: bytes, *, sync: bool = False) -> None:
+def write_file(store: Places, path: str, data: bytes, *, sync: bool = False) -> None:
     """Make or replace a small file, all or nothing; on a full disk with the help of the ballast.
 
     Raises:
@@ -147,12 +70,6 @@ def _write_file(temporary: str, path: str, data: bytes, *, sync: bool) -> None:
         os.rename(temporary, path)  # while its lock keeps sweepers away
     finally:
         os.close(fd)
-
-
-def unlink(path: str) -> None:
-    """Remove a file, if it is there."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 def lock(fd: int, waiting: Callable[[], None]) -> None:
@@ -190,9 +107,9 @@ class PartialBlob:
         done: bytes of it that are already there.
     """
 
-    def __init__(self, store: Store, digest: str, waiting: Callable[[], None]) -> None:
+    def __init__(self, store: Places, digest: str, waiting: Callable[[], None]) -> None:
         self._store, self._digest = store, digest
-        self._path = f"{directory(store)}/blob.{boot_id()}.{digest.replace(':', '-')}"
+        self._path = f"{store.staging}/blob.{unsynced.boot_id()}.{digest.replace(':', '-')}"
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             self.fd = claim(self._path, lambda: os.open(self._path, flags, 0o600), waiting)
@@ -203,7 +120,7 @@ class PartialBlob:
     def commit(self) -> None:
         """Put the finished and verified blob in its place."""
         hit("blob.whole")
-        mark(self._store, f"blob.{self._digest}")
+        unsynced.mark(self._store, f"blob.{self._digest}")
         hit("blob.marked")
         into_place(self._store, self._path, self._store.blob_path(self._digest))
         hit("blob.placed")
@@ -230,10 +147,10 @@ class PartialLayer:
         fs: descriptor of the empty directory to unpack into.
     """
 
-    def __init__(self, store: Store, diff_id: str, waiting: Callable[[], None]) -> None:
+    def __init__(self, store: Places, diff_id: str, waiting: Callable[[], None]) -> None:
         self._store, self._diff_id = store, diff_id
         name = f"layer.{os.path.basename(store.layer_path(diff_id))}"
-        self._path = f"{directory(store)}/{name}"
+        self._path = f"{store.staging}/{name}"
         self._is_ours = True
         self.fs = -1
         try:
@@ -254,7 +171,7 @@ class PartialLayer:
         """Empty it of what a dead maker left, and open the directory to unpack into."""
         for name in os.listdir(self._fd):
             remove_tree(self._fd, os.fsencode(name))
-        _spread(directory(self._store))
+        _spread(self._store.staging)
         try:
             self._place()
         except OSError as error:
@@ -290,7 +207,7 @@ class PartialLayer:
         described = json.dumps({"diff_id": self._diff_id, **facts._asdict()}, indent=1)
         write_file(self._store, f"{self._path}/layer.json", described.encode())
         hit("layer.described")
-        mark(self._store, f"layer.{self._diff_id}")
+        unsynced.mark(self._store, f"layer.{self._diff_id}")
         trash(self._store, place)  # nothing, or a damaged one
         into_place(self._store, self._path, place)
         hit("layer.placed")
@@ -328,7 +245,7 @@ def _spread(path: str) -> None:
         os.close(fd)
 
 
-def into_place(store: Store, path: str, place: str) -> None:
+def into_place(store: Places, path: str, place: str) -> None:
     """Rename what is whole to where it is looked for.
 
     Raises:
@@ -340,7 +257,7 @@ def into_place(store: Store, path: str, place: str) -> None:
         raise trouble(store.root, f"can't make {place}", error) from None
 
 
-def trash(store: Store, path: str) -> None:
+def trash(store: Places, path: str) -> None:
     """Delete a directory, which is gone from its place at once."""
     doomed = fresh(store, "trash")
     try:
@@ -358,23 +275,23 @@ def trash(store: Store, path: str) -> None:
         os.close(fd)
 
 
-def _remove(store: Store, name: str) -> None:
-    fd = os.open(directory(store), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _remove(store: Places, name: str) -> None:
+    fd = os.open(store.staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         remove_tree(fd, os.fsencode(name))
     finally:
         os.close(fd)
 
 
-def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None:
+def sweep(store: Places, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None:
     """Delete what dead processes left in ROOT/tmp. What somebody holds, and a fresh partial blob of this boot, stay."""
     try:
-        names = os.listdir(directory(store))
+        names = os.listdir(store.staging)
     except FileNotFoundError:
         return
-    fresh = f"blob.{boot_id()}."
+    fresh = f"blob.{unsynced.boot_id()}."
     for name in names:
-        path = f"{directory(store)}/{name}"
+        path = f"{store.staging}/{name}"
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -392,95 +309,3 @@ def sweep(store: Store, *, partial_blob_life: float = PARTIAL_BLOB_LIFE) -> None
             continue
         finally:
             os.close(fd)
-
-
-# ---- what may not be on disk yet
-
-
-def boot_id() -> str:
-    """The random name of this boot (proc(5), random/boot_id)."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
-
-
-def mark(store: Store, name: str) -> None:
-    """Note that a thing about to appear may be lost by a power cut. The journal orders this before the rename.
-
-    A mark is never used twice, as a thing that is deleted and made again may come while the first one is settled.
-    """
-    path = f"{unsynced(store)}/{boot_id()}.{name}.{time.monotonic_ns()}"
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise trouble(store.root, f"can't make {path}", error) from None
-
-
-def settle(store: Store) -> None:
-    """Wait until all that is marked is on disk, and take the marks away. Seconds, on a slow disk."""
-    import ctypes  # 12 ms; Python has no syncfs
-
-    names = os.listdir(unsynced(store))
-    fd = os.open(unsynced(store), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(fd) < 0:
-            raise StoreError(f"syncfs of {store.root}: {os.strerror(ctypes.get_errno())}")
-    finally:
-        os.close(fd)
-    boot = boot_id()
-    for name in names:
-        if name.startswith(boot):
-            unlink(f"{unsynced(store)}/{name}")
-
-
-def settle_later(store: Store) -> None:
-    """``settle`` in a process of its own, so that nobody waits for the disk and we may exit."""
-    import threading
-
-    argv = [sys.executable, "-P", "-m", "pycontainer.image.staging", store.root]
-    # -P: the working directory may be anybody's
-    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    pid = os.posix_spawn(sys.executable, argv, environment, file_actions=quiet, setsid=True)
-    threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()  # no zombie, if we live on
-
-
-def drop_unsynced(store: Store) -> None:
-    """After a reboot: drop what was marked, unless it is provably whole. Costs one listdir when there is nothing."""
-    try:
-        if not os.listdir(unsynced(store)):
-            return
-    except OSError:
-        return  # no store yet, or not ours to mend
-    boot = boot_id()
-    if all(name.startswith(boot) for name in os.listdir(unsynced(store))):
-        return
-    with store.locked("unsynced.lock", fcntl.LOCK_EX):  # or a slower process would drop what we made anew
-        for name in os.listdir(unsynced(store)):
-            if not name.startswith(boot):
-                kind, digest = name[len(boot) + 1 :].split(".")[:2]
-                _drop_one(store, kind, digest)
-                unlink(f"{unsynced(store)}/{name}")
-
-
-def _drop_one(store: Store, kind: str, digest: str) -> None:
-    if kind == "layer":
-        trash(store, store.layer_path(digest))
-    else:
-        drop_damaged_blob(store, digest)
-
-
-def drop_damaged_blob(store: Store, digest: str) -> None:
-    """Hash a blob, and delete it if it is not what its name says."""
-    from pycontainer.image.digest import digest_of_file  # 4 ms, only after a crash
-
-    path = store.blob_path(digest)
-    with suppress(FileNotFoundError):
-        if digest_of_file(path, digest.partition(":")[0]) != digest:
-            unlink(path)
-
-
-if __name__ == "__main__":
-    from pycontainer.image.store import Store
-
-    settle(Store(sys.argv[1]))

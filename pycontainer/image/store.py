@@ -5,7 +5,8 @@
     ROOT/oci/oci-layout, index.json, blobs/sha256/<hex>   what skopeo and umoci read (image-spec, image-layout.md)
     ROOT/layers/<24 hex of the diff ID>/fs, layer.json    a layer's files, shared by every image that has it
     ROOT/cache/layers/<hex of the image ID>               layer.json of all layers of an image that has many
-    ROOT/tmp/, ROOT/unsynced/                             staging.py: what is not whole, or not surely on disk yet
+    ROOT/tmp/                                             what is not whole yet (staging.py)
+    ROOT/unsynced/                                        markers of what may not be on disk yet (unsynced.py)
 
 ``index.json`` is the only list of images. It has one entry per name, pointing at a manifest for one platform, so a
 name that moves leaves its old image behind under ``repository@digest``. Whatever no entry reaches is garbage.
@@ -20,134 +21,33 @@ import os
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private
 from pycontainer.core.failpoint import hit
-from pycontainer.errors import Conflict, ImageError, NotFound, StoreError
-from pycontainer.image import staging
+from pycontainer.errors import ImageError, NotFound, StoreError
+from pycontainer.image.disk import keep_ballast, read_small, trouble
 from pycontainer.image.entry import Entry, enter, is_named, match
 from pycontainer.image.manifest import (
     DOCUMENT_MAX,
     OCI_INDEX,
     Descriptor,
-    ImageConfig,
     Manifest,
     parse_config,
     parse_document,
 )
+from pycontainer.image.model import Image, Layer, LayerFacts
+from pycontainer.image.places import Places
 from pycontainer.image.reference import Reference, is_digest
 from pycontainer.light import contextmanager
-from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
 
 _MANY_LAYERS = 8
-_SMALL = 16 << 10
-NAME_OF_LAYER = 24
-"""Hex digits of the diff ID that name a layer's directory: 96 bits; overlay's option string must stay short."""
 
 
-class LayerFacts(Record):
-    """What was seen while a layer was unpacked.
-
-    Attributes:
-        size: bytes of file content.
-        entries: number of tar entries.
-        setuid: paths of files with setuid, setgid or file capabilities; undecodable bytes as surrogates.
-        elf32: True if some file is a 32-bit ELF.
-        whiteouts: files and directories of lower layers that it hides.
-        hides_all: True if its root is opaque: nothing of the layers below it is seen.
-    """
-
-    size: int = 0
-    entries: int = 0
-    setuid: tuple[str, ...] = ()
-    elf32: bool = False
-    whiteouts: int = 0
-    hides_all: bool = False
-
-    @classmethod
-    def read(cls, document: dict[str, Any]) -> LayerFacts:
-        """From layer.json. Raises KeyError or TypeError if it is not one."""
-        facts = cls(*(document[name] for name in cls._fields))
-        return facts._replace(setuid=tuple(facts.setuid))
-
-
-class Layer(Record):
-    """One unpacked layer.
-
-    Attributes:
-        diff_id: sha256 of its uncompressed tar.
-        path_of_fs: the directory to use as overlay lower.
-        facts: what unpacking saw.
-    """
-
-    diff_id: str
-    path_of_fs: str
-    facts: LayerFacts
-
-
-class Image(Record):
-    """An image that is whole on this disk.
-
-    Attributes:
-        id: digest of its config.
-        digest: digest that its registry knows it by (of the index, if it came from one).
-        names: canonical references; one without tag if the name has moved on to another image.
-        config: how it wants to be run.
-        layers: all of them, lowest first.
-        size: bytes of file content in all layers.
-        created: RFC 3339 time, or "".
-        manifest: the descriptor of its manifest.
-        sources: for each of its names, the digest that its registry knows it by.
-    """
-
-    id: str
-    digest: str
-    names: tuple[str, ...]
-    config: ImageConfig
-    layers: tuple[Layer, ...]
-    size: int
-    created: str
-    manifest: Descriptor
-    sources: tuple[str, ...] = ()
-
-    def known_by(self, name: str) -> str:
-        """The digest that the registry of one of its names knows it by."""
-        return dict(zip(self.names, self.sources, strict=False)).get(name, self.digest)
-
-    @property
-    def stack(self) -> tuple[Layer, ...]:
-        """What overlayfs is given, lowest first: it ignores an opaque root, so what is below one is left out."""
-        bottom = max((number for number, layer in enumerate(self.layers) if layer.facts.hides_all), default=0)
-        return self.layers[bottom:]
-
-    @property
-    def tags(self) -> tuple[Reference, ...]:
-        """Those of its names that have a tag."""
-        return tuple(reference for reference in map(Reference.parse, self.names) if reference.tag)
-
-
-class Removed(Record):
-    """What ``rmi`` did: names taken away, and digests of what was deleted with the last of them."""
-
-    untagged: tuple[str, ...]
-    deleted: tuple[str, ...]
-
-
-def _nobody(image_id: str) -> Sequence[str]:
-    return ()
-
-
-class Store:
+class Store(Places):
     """The images under one root directory. Creating one touches nothing."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.oci = f"{root}/oci"
-        self.layers = f"{root}/layers"
-        self.index = f"{self.oci}/index.json"
-        self.summaries = f"{root}/cache/layers"
 
     # ---- reading: the path of `run`, json only
 
@@ -161,7 +61,7 @@ class Store:
             NotFound: there is none, the prefix fits several, or a part of it was lost.
             StoreError: the store can't be read, or the image is damaged.
         """
-        staging.drop_unsynced(self)
+        self._distrust()
         entries = self.entries()
         return self.image(match(entries, name_or_id)[0], entries, mend=mend)
 
@@ -171,7 +71,7 @@ class Store:
 
     def images(self) -> list[Image]:
         """Every whole image, newest first. Damaged ones are left out; ``find`` says what is wrong with them."""
-        staging.drop_unsynced(self)
+        self._distrust()
         entries = self.entries()
         found = []
         for entry in {entry.image_id: entry for entry in reversed(entries)}.values():
@@ -256,13 +156,7 @@ class Store:
         if len(layers) >= _MANY_LAYERS:
             make_private(self.summaries)
             documents = [{"diff_id": layer.diff_id, **layer.facts._asdict()} for layer in layers]
-            staging.write_file(
-                self, f"{self.summaries}/{image_id.partition(':')[2]}", jsontext.dump(documents).encode()
-            )
-
-    def layer_path(self, diff_id: str) -> str:
-        """The directory of a layer, there or not."""
-        return f"{self.layers}/{diff_id.partition(':')[2][:NAME_OF_LAYER]}"
+            self.write(f"{self.summaries}/{image_id.partition(':')[2]}", jsontext.dump(documents).encode())
 
     def manifest(self, descriptor: Descriptor) -> Manifest:
         """A manifest of the store.
@@ -274,11 +168,6 @@ class Store:
         if not isinstance(document, Manifest):
             raise ImageError(f"{descriptor.digest} is an index where a manifest was expected")
         return document
-
-    def blob_path(self, digest: str) -> str:
-        """The file of a blob, there or not."""
-        algorithm, _, encoded = digest.partition(":")
-        return f"{self.oci}/blobs/{algorithm}/{encoded}"
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """True if the blob is here, whole."""
@@ -319,19 +208,36 @@ class Store:
             ) from None
         return document  # type: ignore[no-any-return]
 
+    def _distrust(self) -> None:
+        """Look at what may not have outlived a power cut. Costs one listdir when there is nothing."""
+        try:
+            marked = os.listdir(self.unsynced)
+        except OSError:
+            return  # no store yet, or not ours to mend
+        if marked:
+            from pycontainer.image.after_reboot import drop_unsynced  # in the first seconds after a pull, and then
+
+            drop_unsynced(self)
+
     # ---- writing
+
+    def write(self, path: str, data: bytes, *, sync: bool = False) -> None:
+        """Make or replace a small file of the store: :func:`pycontainer.image.staging.write_file`."""
+        from pycontainer.image.staging import write_file  # what reads the store has no need of it
+
+        write_file(self, path, data, sync=sync)
 
     def prepare(self) -> None:
         """Make the directories, which only their owner may enter (CVE-2021-41091)."""
         for path in (self.root, self.oci, f"{self.oci}/blobs", f"{self.oci}/blobs/sha256", f"{self.oci}/blobs/sha512",
-                     self.layers, staging.directory(self), staging.unsynced(self)):  # fmt: skip
+                     self.layers, self.staging, self.unsynced):  # fmt: skip
             try:
                 make_private(path)
             except OSError as error:
-                raise staging.trouble(os.path.dirname(path), f"can't make {path}", error) from None
-        staging.keep_ballast(self)
+                raise trouble(os.path.dirname(path), f"can't make {path}", error) from None
+        keep_ballast(self.root)
         if not os.path.exists(f"{self.oci}/oci-layout"):
-            staging.write_file(self, f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', sync=True)
+            self.write(f"{self.oci}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}', sync=True)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -340,28 +246,7 @@ class Store:
             yield
 
     @contextmanager
-    def locked(self, name: str, how: int) -> Iterator[bool]:
-        """Take a lock file; yields False if ``how`` has LOCK_NB and somebody else has it."""
-        path, flags = f"{self.root}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        try:
-            fd = os.open(path, flags, 0o600)
-        except FileNotFoundError:  # the very first command
-            self.prepare()
-            fd = os.open(path, flags, 0o600)
-        except OSError as error:
-            raise staging.trouble(self.root, f"can't make {path}", error) from None
-        try:
-            try:
-                fcntl.flock(fd, how)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def _editing(self) -> Iterator[list[Entry]]:
+    def editing(self) -> Iterator[list[Entry]]:
         """The entries of index.json under its lock; what the block leaves in the list is written back."""
         self.prepare()
         with self.locked("index.lock", fcntl.LOCK_EX):
@@ -380,7 +265,7 @@ class Store:
         """Replace index.json; the caller holds its lock."""
         import json  # +4 ms; people read this file, so it is indented
 
-        staging.write_file(self, self.index, json.dumps(document, indent=2).encode(), sync=True)
+        self.write(self.index, json.dumps(document, indent=2).encode(), sync=True)
 
     def add(self, name: Reference | None, image_id: str, manifest: Descriptor, source: str) -> Image:
         """Enter a whole image under a name; if the name meant another image, that one stays as ``repository@digest``.
@@ -394,7 +279,7 @@ class Store:
         canonical = ""
         if name:
             canonical = f"{name.name}:{name.tag}" if name.tag and not name.digest else f"{name.name}@{source}"
-        with self._editing() as entries:
+        with self.editing() as entries:
             if canonical or all(entry.image_id != image_id for entry in entries):
                 enter(entries, Entry(canonical, image_id, source, manifest))
         self._summarise(tuple(map(self._layer, parse_config(self.read_blob(image_id)).diff_ids)), image_id)
@@ -406,50 +291,10 @@ class Store:
         Raises:
             NotFound: no such image.
         """
-        with self._editing() as entries:
+        with self.editing() as entries:
             old = match(entries, name_or_id)[0]
             enter(entries, old._replace(name=f"{name.name}:{name.tag or 'latest'}"))
         return self.find(str(name))
-
-    def remove(
-        self, name_or_id: str, *, force: bool = False, in_use: Callable[[str], Sequence[str]] = _nobody
-    ) -> Removed:
-        """Take a name from an image, and delete the image with its last name (``docker rmi``).
-
-        Args:
-            name_or_id: a name takes away that name only; an id takes away all. One with a digest takes away tags only
-                if the image was not pulled by digest.
-            force: an id with several repositories, or the last tag of an image in use, is no conflict.
-            in_use: gives the names of containers that use an image id; such an image is never deleted.
-
-        Raises:
-            NotFound: no such image.
-            Conflict: in use, or known by several names.
-        """
-        with self._editing() as entries:
-            chosen = match(entries, name_or_id)
-            if "@" in name_or_id:
-                chosen = [entry for entry in chosen if not entry.has_tag] or chosen
-            image_id = chosen[0].image_id
-            others = [entry for entry in entries if entry.image_id == image_id and entry not in chosen]
-            if len({Reference.parse(entry.name).name for entry in chosen if entry.name}) > 1 and not force:
-                names = ", ".join(entry.name for entry in chosen)
-                raise Conflict(
-                    f"image {name_or_id} has several names: {names}", hint="remove them one by one, or force"
-                )
-            users = in_use(image_id) if not any(entry.has_tag for entry in others) else ()
-            if users and not (force and any(entry.has_tag for entry in chosen)):
-                raise Conflict(f"image {name_or_id} is used by container {', '.join(users)}", hint="remove it first")
-            for entry in chosen:
-                entries.remove(entry)
-            if users:
-                enter(entries, chosen[0].demoted())
-            elif not any(entry.has_tag for entry in others):  # only moved-on names are left: nobody can mean them
-                for entry in others:
-                    entries.remove(entry)
-            alive = any(entry.image_id == image_id for entry in entries)
-        untagged = tuple(Reference.parse(entry.name).familiar for entry in chosen if entry.name)
-        return Removed(untagged, () if alive else (image_id, *self.collect()))
 
     def untag(self, name: Reference) -> None:
         """Take one name away and delete nothing.
@@ -457,35 +302,8 @@ class Store:
         Raises:
             NotFound: no image has that name.
         """
-        with self._editing() as entries:
+        with self.editing() as entries:
             entry = match(entries, str(name))[0]
             entries.remove(entry)
             if not any(other.image_id == entry.image_id for other in entries):
                 enter(entries, entry.demoted())
-
-    def collect(self) -> tuple[str, ...]:
-        """Delete what no image reaches: :func:`pycontainer.image.garbage.collect`."""
-        from pycontainer.image import garbage  # what reads the store has no need of it
-
-        return garbage.collect(self)
-
-
-def read_small(path: str, limit: int) -> bytes:
-    """A whole file.
-
-    Raises:
-        FileNotFoundError: it is not there. StoreError: unreadable, or longer than ``limit``.
-    """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read(_SMALL)  # most are, and to make room for more costs 30 us
-            if len(data) == _SMALL:
-                data += file.read(limit + 1)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        hint = "only root may read this store" if isinstance(error, PermissionError) else ""
-        raise StoreError(f"can't read {path}: {error.strerror}", hint=hint) from None
-    if len(data) > limit:
-        raise StoreError(f"{path} is larger than {limit >> 20} MiB")
-    return data

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from pycontainer.engine.image.pull import pull
-from pycontainer.image import staging
+from pycontainer.image import unsynced
 from pycontainer.image.layer import unpack_layer
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
@@ -93,7 +93,7 @@ def test_umoci_agrees(archive: bytes, ours: dict[str, tuple[object, ...]], tmp_p
         name = f"{store.oci}:{fake.host}/app:1"
         command = ["umoci", "raw", "unpack", "--image", name, f"{tmp_path}/theirs"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-    staging.settle(store)
+    unsynced.settle(store)
     assert done.returncode == 0, done.stderr
     theirs = without_implied(snapshot(f"{tmp_path}/theirs"))
     assert ours == theirs

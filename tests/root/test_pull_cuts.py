@@ -23,11 +23,12 @@ import pytest
 from images.registry import SKOPEO_COPY, Registry
 from pycontainer.engine.image.pull import pull
 from pycontainer.errors import RegistryError
-from pycontainer.image import staging
+from pycontainer.image import unsynced
 from pycontainer.image.events import Event
+from pycontainer.image.model import Image
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Patience
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry, Handler
 from tests.support.host import needs_command
@@ -48,7 +49,7 @@ def fake() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def store(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(staging, "settle_later", lambda store: None)  # a process that outlives the test
+    monkeypatch.setattr(unsynced, "settle_later", lambda store: None)  # a process that outlives the test
     return Store(f"{tmp_path}/root")
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from pycontainer.engine.image.pull import pull
 from pycontainer.errors import StoreError
-from pycontainer.image import staging
+from pycontainer.image import unsynced
 from pycontainer.image.reference import Reference
+from pycontainer.image.removal import remove
 from pycontainer.image.store import Store
 from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry
@@ -75,7 +76,7 @@ def empty(place: Path) -> None:
 def test_a_disk_that_runs_out_anywhere_in_a_pull_is_one_line_and_nothing_stays(
     place: Path, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch, resource: str
 ) -> None:
-    monkeypatch.setattr(staging, "settle_later", lambda store: None)  # a process that outlives the test
+    monkeypatch.setattr(unsynced, "settle_later", lambda store: None)  # a process that outlives the test
     store, reference, failed = Store(f"{place}/root"), Reference.parse(f"{fake.host}/app:1"), 0
     for level in LEVELS[resource]:
         leave(place, resource, level)
@@ -92,7 +93,7 @@ def test_a_disk_that_runs_out_anywhere_in_a_pull_is_one_line_and_nothing_stays(
         pull(store, reference)  # once there is room
         (layer,) = (layer for layer in store.find(str(reference)).layers if layer.facts.entries > 1)
         assert len(os.listdir(f"{layer.path_of_fs}/d")) == FILES
-        store.remove(str(reference))
+        remove(store, str(reference))
         subprocess.run(["rm", "-rf", store.root], check=True)
     assert failed >= len(LEVELS[resource]) - 3
 

@@ -17,11 +17,12 @@ import pytest
 from pycontainer.engine.image.pull import pull
 from pycontainer.errors import PycError
 from pycontainer.image import manifest as m
-from pycontainer.image import staging
+from pycontainer.image import unsynced
+from pycontainer.image.model import Image
 from pycontainer.image.platform import host
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Patience
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from tests.support.fake_registry import FakeRegistry, descriptor
 from tests.support.mutations import mutate
 from tests.support.tars import directory, member, tar
@@ -125,7 +126,7 @@ def check_image(image: Image) -> None:
 def test_five_hundred_documents_that_went_wrong_never_give_anything_but_a_clean_error(
     fake: FakeRegistry, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "settle_later", lambda store: None)  # a process that outlives the test
+    monkeypatch.setattr(unsynced, "settle_later", lambda store: None)  # a process that outlives the test
     documents, store, rng = Documents(fake), Store(f"{tmp_path}/root"), random.Random(11)
     reference = Reference.parse(f"{fake.host}/app:1")
     pull(store, reference, patience=HASTY)
@@ -147,7 +148,7 @@ def test_five_hundred_documents_that_went_wrong_never_give_anything_but_a_clean_
     assert refused > PULLS * 0.7
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
     wait_until(lambda: threading.active_count() <= threads + 1)
-    assert os.listdir(staging.directory(store)) == []
+    assert os.listdir(store.staging) == []
     for image in store.images():
         check_image(image)
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pycontainer.image import staging
-from pycontainer.image.store import Image, Store
+from pycontainer.image.model import Image
+from pycontainer.image.store import Store
 from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry, Handler, digest_of
 from tests.support.tars import directory, member, symlink, tar
@@ -102,7 +102,7 @@ def test_a_pull_killed_before_any_of_its_changes_leaves_the_image_absent_or_whol
         assert killer.pull(store.root, name)[0] == "0"
         check_whole(store.find(name))
         assert not here & {path.rpartition("/")[2] for path in fake.paths("/blobs/")}  # what was finished is used
-        assert os.listdir(staging.directory(store)) == []
+        assert os.listdir(store.staging) == []
         assert len(os.listdir(store.layers)) == 2
         assert stored(store) == expected
         shutil.rmtree(store.root)

@@ -21,10 +21,11 @@ from pathlib import Path
 import pytest
 
 from pycontainer.engine.image.pull import pull
-from pycontainer.image import staging
+from pycontainer.image import unsynced
+from pycontainer.image.model import Image
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Patience
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from tests.support.fake_registry import FakeRegistry, Handler
 from tests.support.host import needs_command, needs_filesystem
 from tests.support.tars import directory, member, snapshot, tar
@@ -150,7 +151,7 @@ def cut(disk: Disk, fake: FakeRegistry, rng: random.Random, copies: list[Path], 
         pulling.join()
         write_back(disk)
         disk.copy(copies[1])
-        staging.settle(store)  # as a process in the background does soon after a pull
+        unsynced.settle(store)  # as a process in the background does soon after a pull
         disk.copy(copies[0])
         stop.set()
         committing.join()
@@ -172,7 +173,7 @@ def differences(image: Image, reference: list[dict[str, tuple[object, ...]]]) ->
 def test_after_a_power_cut_at_a_random_moment_the_image_is_absent_or_whole(
     fake: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "settle_later", lambda store: None)  # a process that outlives the test
+    monkeypatch.setattr(unsynced, "settle_later", lambda store: None)  # a process that outlives the test
     name = f"{fake.host}/app:1"
     whole = pull(Store(f"{tmp_path}/whole"), Reference.parse(name), patience=HASTY)
     reference = [snapshot(layer.path_of_fs) for layer in whole.layers]
@@ -187,7 +188,7 @@ def test_after_a_power_cut_at_a_random_moment_the_image_is_absent_or_whole(
         for path in copies:
             os.rename(path, disk.file)
             with disk.mount() as mounted, monkeypatch.context() as rebooted:
-                rebooted.setattr(staging, "boot_id", lambda: "0" * 36)
+                rebooted.setattr(unsynced, "boot_id", lambda: "0" * 36)
                 store = Store(f"{mounted}/root")
                 for image in store.images():
                     assert differences(image, reference) == []

@@ -21,13 +21,15 @@ from pycontainer.engine.image.history import history
 from pycontainer.engine.image.pull import pull
 from pycontainer.engine.inspect import image_document
 from pycontainer.errors import ImageError, LayerError, NotFound, RegistryError, StoreError, VerificationError
+from pycontainer.image import garbage, staging, unsynced
 from pycontainer.image import manifest as m
-from pycontainer.image import staging
 from pycontainer.image.events import Event
+from pycontainer.image.model import Image
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Patience
-from pycontainer.image.store import Image, Store
+from pycontainer.image.removal import remove
+from pycontainer.image.store import Store
 from tests.support.fake_registry import FakeRegistry, Handler, descriptor, digest_of, when
 from tests.support.tars import directory, member, symlink, tar
 
@@ -64,15 +66,15 @@ def get(
 @pytest.fixture(autouse=True)
 def nothing_half_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """After every test: no image that is not whole, nothing in tmp but partial blobs, no lock held."""
-    monkeypatch.setattr(staging, "settle_later", lambda store: None)  # a process that outlives the test
+    monkeypatch.setattr(unsynced, "settle_later", lambda store: None)  # a process that outlives the test
     yield
     if not os.path.exists(store.root):
         return
     for image in store.images():
         for layer in image.layers:
             assert os.path.isdir(layer.path_of_fs)
-    assert [name for name in os.listdir(staging.directory(store)) if not name.startswith("blob.")] == []
-    store.collect()
+    assert [name for name in os.listdir(store.staging) if not name.startswith("blob.")] == []
+    garbage.collect(store)
     for name in os.listdir(f"{store.oci}/blobs/sha256"):
         with open(f"{store.oci}/blobs/sha256/{name}", "rb") as file:
             assert digest_of(file.read()) == f"sha256:{name}"
@@ -253,7 +255,7 @@ def test_what_an_earlier_pull_left_wrong_is_not_continued_for_ever(store: Store,
         events: list[Event] = []
         assert get(store, fake, events=events).layers
         assert "fetching anew" in "".join(event.text for event in events if event.kind == "retry")
-        store.remove(f"{fake.host}/app:1")
+        remove(store, f"{fake.host}/app:1")
 
 
 def test_a_tag_that_moves_leaves_the_old_image_without_it(store: Store, fake: FakeRegistry) -> None:
@@ -363,7 +365,7 @@ def test_a_blob_with_a_flipped_bit_is_never_seen(store: Store, fake: FakeRegistr
         get(store, fake)
     assert not os.path.exists(store.blob_path(digest))
     assert os.listdir(store.layers) == []
-    assert os.listdir(staging.directory(store)) == []
+    assert os.listdir(store.staging) == []
     with pytest.raises(NotFound):
         store.find(f"{fake.host}/app:1")
     fake.blobs[digest] = BASE
@@ -516,7 +518,7 @@ def test_a_pull_that_dies_at_any_moment_leaves_the_image_absent_or_whole(
         for image in store.images():
             assert len(image.layers) == 3
         if how == signal.SIGINT:
-            assert not [name for name in os.listdir(staging.directory(store)) if name.startswith("layer.")]
+            assert not [name for name in os.listdir(store.staging) if name.startswith("layer.")]
     assert len(get(store, fake).layers) == 3
     staging.sweep(store)
 
@@ -537,16 +539,16 @@ def test_a_pull_and_a_removal_at_once_never_break_an_image(store: Store, fake: F
     stop = threading.Event()
     failures: list[BaseException] = []
 
-    def remove() -> None:
+    def keep_removing() -> None:
         while not stop.is_set():
             try:
-                Store(store.root).remove(f"{fake.host}/app:1")
+                remove(Store(store.root), f"{fake.host}/app:1")
             except NotFound:
                 pass
             except BaseException as error:
                 failures.append(error)
 
-    thread = threading.Thread(target=remove)
+    thread = threading.Thread(target=keep_removing)
     thread.start()
     try:
         for _ in range(15):
@@ -603,13 +605,13 @@ def test_a_power_cut_after_the_pull_costs_a_pull_but_never_a_wrong_file(
     image = get(store, fake)
     with open(f"{image.layers[0].path_of_fs}/bin/sh", "wb"):
         pass  # zero bytes, as delayed allocation leaves it
-    monkeypatch.setattr(staging, "boot_id", lambda: "0" * 36)
+    monkeypatch.setattr(unsynced, "boot_id", lambda: "0" * 36)
     del fake.requests[:]
     again = store.find(f"{fake.host}/app:1")  # unpacked again
     assert os.path.getsize(f"{again.layers[0].path_of_fs}/bin/sh") == 300_002
     assert get(store, fake) == image
     assert fake.paths("/blobs/") == []
-    staging.settle(store)
+    unsynced.settle(store)
 
 
 def test_what_was_pulled_is_soon_on_disk_without_anybody_waiting(
@@ -619,6 +621,6 @@ def test_what_was_pulled_is_soon_on_disk_without_anybody_waiting(
     monkeypatch.undo()
     get(store, fake)
     deadline = time.monotonic() + 20
-    while os.listdir(staging.unsynced(store)) and time.monotonic() < deadline:
+    while os.listdir(store.unsynced) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert os.listdir(staging.unsynced(store)) == []
+    assert os.listdir(store.unsynced) == []

@@ -17,7 +17,7 @@ from typing import Any
 
 from pycontainer.engine.image.pull import pull
 from pycontainer.image import layer as _layer  # noqa: F401  what a pull imports late, it imports here once for all
-from pycontainer.image import staging
+from pycontainer.image import unsynced
 from pycontainer.image.compression import decompress as _decompress  # noqa: F401
 from pycontainer.image.reference import Reference
 from pycontainer.image.registry import Registry as _Registry  # noqa: F401
@@ -61,7 +61,7 @@ _write = os.write
 
 
 def main() -> None:
-    staging.settle_later = lambda store: None
+    unsynced.settle_later = lambda store: None
     for line in sys.stdin:
         root, name, number = line.split()
         reading, counter = os.pipe()

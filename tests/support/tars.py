@@ -6,7 +6,7 @@ import os
 import stat
 
 from pycontainer.image.layer import unpack_layer
-from pycontainer.image.store import LayerFacts
+from pycontainer.image.model import LayerFacts
 
 USTAR, GNU, V7 = b"ustar\x0000", b"ustar  \0", bytes(8)
 FILE, LINK, SYMLINK, CHAR, BLOCK, DIR, FIFO = (b"0", b"1", b"2", b"3", b"4", b"5", b"6")

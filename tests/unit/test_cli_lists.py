@@ -11,7 +11,7 @@ from pycontainer.engine.containers import Container
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.manifest import Descriptor, ImageConfig
-from pycontainer.image.store import Image
+from pycontainer.image.model import Image
 
 HOUR, DAY = 3600, 86400
 ROOTS = Roots("/nowhere", "/nowhere")

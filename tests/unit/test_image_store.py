@@ -11,10 +11,12 @@ from hashlib import sha256
 import pytest
 
 from pycontainer.errors import Conflict, InvalidReference, NotFound, StoreError
+from pycontainer.image import garbage, staging, unsynced
 from pycontainer.image import manifest as m
-from pycontainer.image import staging
+from pycontainer.image.model import Image
 from pycontainer.image.reference import Reference
-from pycontainer.image.store import Image, Store
+from pycontainer.image.removal import remove
+from pycontainer.image.store import Store
 from pycontainer.image.tree import remove_tree
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -116,20 +118,20 @@ def test_images_are_listed_once_and_newest_first(store: Store) -> None:
 def test_removing_the_last_name_deletes_only_what_no_other_image_needs(store: Store) -> None:
     one = put_image(store, "one", "shared", layers=1)
     two = put_image(store, "two", "shared", layers=2)  # its first layer is one's
-    removed = store.remove("two")
+    removed = remove(store, "two")
     assert removed.untagged == ("two:latest",)
     assert removed.deleted == (two.id, two.layers[1].diff_id)
     assert os.path.isdir(one.layers[0].path_of_fs)
     assert not os.path.exists(two.layers[1].path_of_fs)
     assert store.find("one") == one
     assert len(os.listdir(f"{store.oci}/blobs/sha256")) == 3
-    assert os.listdir(staging.directory(store)) == []
+    assert os.listdir(store.staging) == []
 
 
 def test_removing_one_of_two_names_only_untags(store: Store) -> None:
     image = put_image(store, "one", "x")
     store.tag("one", Reference.parse("two"))
-    assert store.remove("one").deleted == ()
+    assert remove(store, "one").deleted == ()
     assert store.find("two").id == image.id
     with pytest.raises(NotFound):
         store.find("one")
@@ -139,8 +141,8 @@ def test_an_id_with_several_repositories_needs_force(store: Store) -> None:
     image = put_image(store, "one", "x")
     store.tag("one", Reference.parse("two"))
     with pytest.raises(Conflict, match="several names"):
-        store.remove(image.id)
-    assert store.remove(image.id, force=True).deleted[0] == image.id
+        remove(store, image.id)
+    assert remove(store, image.id, force=True).deleted[0] == image.id
     assert store.images() == []
 
 
@@ -151,12 +153,12 @@ def test_an_image_in_use_is_never_deleted(store: Store) -> None:
         return ["web"] if image_id == image.id else []
 
     with pytest.raises(Conflict, match="used by container web"):
-        store.remove("one", in_use=in_use)
-    assert store.remove("one", force=True, in_use=in_use) == (("one:latest",), ())
+        remove(store, "one", in_use=in_use)
+    assert remove(store, "one", force=True, in_use=in_use) == (("one:latest",), ())
     assert store.find(image.id).tags == ()
     with pytest.raises(Conflict):
-        store.remove(image.id, force=True, in_use=in_use)
-    assert store.remove(image.id).deleted[0] == image.id
+        remove(store, image.id, force=True, in_use=in_use)
+    assert remove(store, image.id).deleted[0] == image.id
 
 
 def test_untag_keeps_the_image(store: Store) -> None:
@@ -167,13 +169,13 @@ def test_untag_keeps_the_image(store: Store) -> None:
 
 def test_nothing_is_collected_while_a_pull_holds_the_store(store: Store) -> None:
     put_image(store, "one", "x")
-    code = "import sys; from pycontainer.image.store import Store; print(Store(sys.argv[1]).collect())"
+    code = "import sys; from pycontainer.image import garbage, store; print(garbage.collect(store.Store(sys.argv[1])))"
     put_blob(store, b"being pulled", LAYER_TYPE)
     with store.hold():
         done = subprocess.run([sys.executable, "-c", code, store.root], capture_output=True, text=True, check=True)
     assert done.stdout == "()\n"
     assert os.path.exists(store.blob_path(digest_of(b"being pulled")))
-    store.collect()
+    garbage.collect(store)
     assert not os.path.exists(store.blob_path(digest_of(b"being pulled")))
 
 
@@ -187,7 +189,7 @@ def test_an_entry_of_another_tool_is_kept_and_its_blobs_too(store: Store) -> Non
     document["manifests"].append(theirs)
     with open(f"{store.oci}/index.json", "w") as file:
         json.dump(document, file)
-    store.remove(image.id)
+    remove(store, image.id)
     with open(f"{store.oci}/index.json") as file:
         assert json.load(file)["manifests"] == [theirs]
     assert store.has_blob(config)
@@ -223,7 +225,7 @@ def test_a_missing_or_damaged_part_is_named(store: Store) -> None:
     with pytest.raises(NotFound, match=f"blob {image.id} is missing"):
         store.find("one")
     assert store.images() == []
-    assert store.remove("one").untagged == ("one:latest",)  # what is damaged can still be removed
+    assert remove(store, "one").untagged == ("one:latest",)  # what is damaged can still be removed
     assert os.listdir(store.layers) == []
 
 
@@ -252,26 +254,26 @@ def test_after_a_reboot_unsynced_layers_are_dropped_and_blobs_hashed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = put_image(store, "one", "x")
-    staging.mark(store, f"layer.{image.layers[0].diff_id}")
-    staging.mark(store, f"blob.{image.id}")
-    staging.mark(store, f"blob.{image.manifest.digest}")
+    unsynced.mark(store, f"layer.{image.layers[0].diff_id}")
+    unsynced.mark(store, f"blob.{image.id}")
+    unsynced.mark(store, f"blob.{image.manifest.digest}")
     assert store.find("one") == image  # same boot: the page cache is as good as the disk
     with open(store.blob_path(image.id), "r+b") as file:
         file.write(b"\0\0\0")  # what a power cut leaves
-    monkeypatch.setattr(staging, "boot_id", lambda: "0" * 36)
+    monkeypatch.setattr(unsynced, "boot_id", lambda: "0" * 36)
     with pytest.raises(NotFound):
         store.find("one")
     assert not os.path.exists(store.blob_path(image.id))
     assert store.has_blob(image.manifest)
     assert store.layer(image.layers[0].diff_id) is None
-    assert os.listdir(staging.unsynced(store)) == []
+    assert os.listdir(store.unsynced) == []
 
 
 def test_settled_things_survive_a_reboot(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     image = put_image(store, "one", "x")
-    staging.mark(store, f"layer.{image.layers[0].diff_id}")
-    staging.settle(store)
-    monkeypatch.setattr(staging, "boot_id", lambda: "0" * 36)
+    unsynced.mark(store, f"layer.{image.layers[0].diff_id}")
+    unsynced.settle(store)
+    monkeypatch.setattr(unsynced, "boot_id", lambda: "0" * 36)
     assert store.find("one") == image
 
 
@@ -284,14 +286,14 @@ def test_sweeping_spares_what_is_held_and_fresh_partial_blobs(store: Store) -> N
     partial = staging.PartialBlob(store, blob, lambda: None)
     os.write(partial.fd, b"half")
     partial.close()
-    name = f"blob.{staging.boot_id()}.sha256-{'c' * 64}"
+    name = f"blob.{unsynced.boot_id()}.sha256-{'c' * 64}"
     staging.sweep(store)
-    assert sorted(os.listdir(staging.directory(store))) == [name, f"layer.{'a' * 24}"]
+    assert sorted(os.listdir(store.staging)) == [name, f"layer.{'a' * 24}"]
     mine.discard()
     mine.close()
-    os.utime(f"{staging.directory(store)}/{name}", (0, 0))
+    os.utime(f"{store.staging}/{name}", (0, 0))
     staging.sweep(store)
-    assert os.listdir(staging.directory(store)) == []
+    assert os.listdir(store.staging) == []
 
 
 def test_a_layer_begins_however_often_somebody_sweeps(store: Store) -> None:
@@ -313,7 +315,7 @@ def test_a_layer_begins_however_often_somebody_sweeps(store: Store) -> None:
         stop.set()
         sweeper.join()
     staging.sweep(store)
-    assert os.listdir(staging.directory(store)) == []
+    assert os.listdir(store.staging) == []
 
 
 def test_ext4_is_asked_to_spread_layers(store: Store) -> None:
@@ -326,7 +328,7 @@ def test_ext4_is_asked_to_spread_layers(store: Store) -> None:
     partial.begin()
     partial.discard()
     partial.close()
-    shown = subprocess.run(["lsattr", "-d", staging.directory(store)], capture_output=True, text=True, check=True)
+    shown = subprocess.run(["lsattr", "-d", store.staging], capture_output=True, text=True, check=True)
     assert "T" in shown.stdout.split()[0]
 
 
@@ -358,7 +360,7 @@ def test_a_second_maker_waits_and_continues_where_a_killed_one_stopped(store: St
 
 
 def test_directories_of_the_store_are_closed_to_other_users(store: Store) -> None:
-    for path in (store.root, store.oci, store.layers, staging.directory(store)):
+    for path in (store.root, store.oci, store.layers, store.staging):
         assert os.stat(path).st_mode & 0o777 == 0o700
 
 

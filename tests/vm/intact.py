@@ -13,7 +13,8 @@ import sys
 import tarfile
 from collections.abc import Iterator
 
-from pycontainer.image.store import Image, Store
+from pycontainer.image.model import Image
+from pycontainer.image.store import Store
 
 
 def damage(root: str) -> Iterator[str]:

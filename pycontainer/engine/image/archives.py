@@ -12,13 +12,14 @@ from contextlib import contextmanager
 
 from pycontainer.engine.image.fetch import arriving, fetch
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError, UsageError
-from pycontainer.image import docker_archive, events, flat_directory, oci_archive, staging
+from pycontainer.image import docker_archive, events, flat_directory, oci_archive
 from pycontainer.image.archive import Archive, DirectoryFiles, Files, Offer, blob_name, open_tar
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor, Index, Manifest, parse_document
+from pycontainer.image.model import Image
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from pycontainer.image.tar import FILE, Entry
 from pycontainer.image.tarwriter import END, encode, padding
 from pycontainer.record import Record
@@ -64,7 +65,7 @@ def open_archive(store: Store, fd: int, what: str, form: str = "") -> Iterator[A
     if os.path.isdir(f"/proc/self/fd/{fd}"):
         files = DirectoryFiles(f"/proc/self/fd/{fd}", what)
     else:
-        files = open_tar(fd, what, staging.directory(store))
+        files = open_tar(fd, what, store.staging)
     try:
         if form in ("", DIRECTORY) and flat_directory.is_flat_directory(files):
             archive = flat_directory.open_flat_directory(files)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
 
 from pycontainer.errors import ImageError, StoreError, VerificationError
-from pycontainer.image import staging
+from pycontainer.image import after_reboot, disk, staging
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor
 from pycontainer.image.registry import Document
@@ -76,7 +76,7 @@ class Blob:
         partial = staging.PartialBlob(self._store, self._descriptor.digest, waiting)
         partial.discard()
         partial.close()
-        staging.drop_damaged_blob(self._store, self._descriptor.digest)
+        after_reboot.drop_damaged_blob(self._store, self._descriptor.digest)
         return inherited and not self._store.has_blob(self._descriptor)
 
     def read(self) -> Generator[bytes, None, None]:
@@ -145,7 +145,7 @@ class Blob:
             while written < len(chunk):
                 written += os.write(fd, chunk[written:])
         except OSError as error:
-            raise staging.trouble(self._store.root, f"can't write blob {self._descriptor.digest}", error) from None
+            raise disk.trouble(self._store.root, f"can't write blob {self._descriptor.digest}", error) from None
 
 
 def waiter(descriptor: Descriptor, report: Listener, stop: threading.Event) -> Callable[[], None]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
+    from pycontainer.image.model import Image
     from pycontainer.image.reference import Reference
-    from pycontainer.image.store import Image
 
 
 def commit(

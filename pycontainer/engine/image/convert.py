@@ -11,7 +11,8 @@ from pycontainer.image.compression import UNPACKED_MAX, decompress
 from pycontainer.image.digest import pieces_of, verified
 from pycontainer.image.docker_archive import MADE_OF, manifest_bytes
 from pycontainer.image.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
-from pycontainer.image.store import Image, Store
+from pycontainer.image.model import Image
+from pycontainer.image.store import Store
 
 FORMATS = {"oci": OCI_MANIFEST, "docker": DOCKER_MANIFEST, "v2s2": DOCKER_MANIFEST}
 """What users call them -> media type of the manifest."""

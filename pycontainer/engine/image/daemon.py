@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from pycontainer.engine.image.archives import open_archive, take
 from pycontainer.errors import HostLacks, NotFound, Unsupported
-from pycontainer.image import staging
 from pycontainer.image.archive import disk_limit, spool, write_all
 from pycontainer.image.reference import Reference, is_digest
 from pycontainer.record import TYPE_CHECKING, Record
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainer.image.events import Event
+    from pycontainer.image.model import Image
     from pycontainer.image.platform import Platform
-    from pycontainer.image.store import Image, Store
+    from pycontainer.image.store import Store
 
 _SOCKET = "/var/run/docker.sock"
 _PATIENCE = 120.0
@@ -52,7 +52,7 @@ class DaemonSource(Record):
             NotFound: the daemon has no such image. HostLacks: there is no daemon. ImageError, StoreError: as a load.
         """
         store.prepare()
-        file = spool(staging.directory(store))
+        file = spool(store.staging)
         try:
             write_all(file, _save(self.name), disk_limit(store.root))
             with open_archive(store, file, "what the docker daemon sent") as archive:

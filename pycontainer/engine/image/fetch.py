@@ -24,7 +24,7 @@ from pycontainer.engine.image import team
 from pycontainer.engine.image.blob import Blob, Source, waiter
 from pycontainer.engine.image.pipeline import in_thread
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
-from pycontainer.image import events, garbage, staging
+from pycontainer.image import after_reboot, events, garbage, staging, unsynced
 from pycontainer.image.compression import UNPACKED_MAX, decompress
 from pycontainer.image.digest import verified
 from pycontainer.image.events import Event, Listener
@@ -77,7 +77,7 @@ def arriving(store: Store, *, resumable: bool = False) -> Iterator[None]:
     deleted only for lack of room.
     """
     store.prepare()
-    staging.drop_unsynced(store)
+    after_reboot.drop_unsynced(store)
     staging.sweep(store)
     try:
         with store.hold():
@@ -87,11 +87,11 @@ def arriving(store: Store, *, resumable: bool = False) -> Iterator[None]:
         raise
     except ImageError:
         if not resumable:
-            store.collect()
+            garbage.collect(store)
         raise
     finally:
-        if os.listdir(staging.unsynced(store)):
-            staging.settle_later(store)
+        if os.listdir(store.unsynced):
+            unsynced.settle_later(store)
 
 
 def fetch(
@@ -172,7 +172,7 @@ def _document(store: Store, source: Source, entry: Descriptor) -> Document:
 def _keep(store: Store, document: Document) -> None:
     """Put a manifest or index, whose digest is right, into the store."""
     if not store.has_blob(Descriptor("", document.digest, len(document.data))):
-        staging.mark(store, f"blob.{document.digest}")
+        unsynced.mark(store, f"blob.{document.digest}")
         staging.write_file(store, store.blob_path(document.digest), document.data)
 
 

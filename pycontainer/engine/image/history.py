@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from pycontainer.image.store import Image
+    from pycontainer.image.model import Image
 
 
 class Step(Record):

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pycontainer.engine.image.fetch import arriving, fetch
 from pycontainer.errors import InvalidReference, NotFound, RegistryError, UsageError
-from pycontainer.image import derive, events, staging
+from pycontainer.image import derive, events
 from pycontainer.image.archive import (
     chunks,
     compression_of,
@@ -31,10 +31,11 @@ from pycontainer.image.docker_archive import LAYER, manifest_bytes
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.failures import Broken, number_in
 from pycontainer.image.manifest import OCI_CONFIG, OCI_MANIFEST, Manifest
+from pycontainer.image.model import Image
 from pycontainer.image.platform import Platform, host
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, is_loopback
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from pycontainer.image.transport import Call, Patience, Transport, web_address
 from pycontainer.oci import instructions
 from pycontainer.record import TYPE_CHECKING
@@ -134,7 +135,7 @@ def download(store: Store, url: str) -> int:
     transport = Transport(Endpoint(where.netloc, ""), events.nobody, Patience(), is_brief=False)
     transport.base = f"{where.scheme}://{where.netloc}"
     store.prepare()
-    file = spool(staging.directory(store))
+    file = spool(store.staging)
     try:
         with closing(transport), transport.request(address, Call(large=True)) as response:
             if response.status_code != 200:

@@ -34,11 +34,12 @@ from pycontainer.image import events
 from pycontainer.image.digest import digest_of
 from pycontainer.image.events import Listener
 from pycontainer.image.manifest import OCI_MANIFEST, Manifest, parse_document
+from pycontainer.image.model import Image
 from pycontainer.image.push import Pusher
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Document, Patience, Registry
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:

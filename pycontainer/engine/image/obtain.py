@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.options import Roots, RunOptions
     from pycontainer.image.events import Event
+    from pycontainer.image.model import Image
     from pycontainer.image.reference import Reference
-    from pycontainer.image.store import Image
 
     Answer = TypeVar("Answer")
 

@@ -13,11 +13,12 @@ from pycontainer.engine.image.fetch import Found, arriving, fetch_content, find_
 from pycontainer.engine.image.mirrors import first_answer
 from pycontainer.image import events
 from pycontainer.image.events import Event, Listener
+from pycontainer.image.model import Image
 from pycontainer.image.platform import Platform
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Patience, Registry
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 
 __all__ = ["Event", "pull"]
 

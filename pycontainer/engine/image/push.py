@@ -18,16 +18,17 @@ from contextlib import contextmanager
 from pycontainer.engine.image import team
 from pycontainer.engine.image.convert import converted
 from pycontainer.errors import ImageError, InvalidReference, NotFound, StoreError
-from pycontainer.image import events, staging
+from pycontainer.image import events
 from pycontainer.image.archive import disk_limit, spool, write_all
 from pycontainer.image.events import Event, Listener
 from pycontainer.image.manifest import Descriptor, Manifest
+from pycontainer.image.model import Image
 from pycontainer.image.platform import Platform
 from pycontainer.image.push import Pusher
 from pycontainer.image.reference import Reference
 from pycontainer.image.registries_conf import Endpoint, endpoints, load
 from pycontainer.image.registry import Credentials, Patience, Registry
-from pycontainer.image.store import Image, Store
+from pycontainer.image.store import Store
 from pycontainer.record import Record
 
 __all__ = ["Event", "Pushed", "push", "tags_of"]
@@ -197,7 +198,7 @@ def _send_blob(
 def _copied(store: Store, origin: Registry, blob: Descriptor, report: Listener) -> Iterator[str]:
     """A blob of another registry in a file without a name, so that it can be sent more than once."""
     store.prepare()
-    fd = spool(staging.directory(store))
+    fd = spool(store.staging)
     try:
         origin.listener = report
         write_all(fd, origin.blob(blob), disk_limit(store.root))

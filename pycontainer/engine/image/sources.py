@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from pycontainer.engine.image.daemon import DaemonSource
     from pycontainer.image.events import Event
+    from pycontainer.image.model import Image
     from pycontainer.image.platform import Platform
     from pycontainer.image.reference import Reference
-    from pycontainer.image.store import Image, Store
+    from pycontainer.image.store import Store
 
     Source = TypeVar("Source", bound="FileSource | DaemonSource")
 
