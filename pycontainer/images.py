@@ -100,7 +100,7 @@ def pull(
         return source.take(store, platform=wanted, progress=progress)
 
     def attempt(reference: Reference) -> Image:
-        return fetch(
+        image = fetch(
             store,
             reference,
             platform=wanted,
@@ -109,6 +109,8 @@ def pull(
             insecure=insecure,
             jobs=jobs,
         )
+        _tell(roots, "pull", reference.familiar, reference.familiar_name)
+        return image
 
     return of_candidates(name, attempt, progress)
 
@@ -138,9 +140,10 @@ def push(
     from pycontainer.engine.image.push import push as send  # requests: 80 ms
     from pycontainer.image.reference import Reference
 
-    return send(
+    reference = Reference.parse(name)
+    pushed = send(
         _store(roots),
-        Reference.parse(name),
+        reference,
         platform=_platform(platform),
         progress=progress,
         credentials=credentials,
@@ -149,6 +152,8 @@ def push(
         form=form,
         compression=compression,
     )
+    _tell(roots, "push", reference.familiar, reference.familiar_name)
+    return pushed
 
 
 def list(*, roots: Roots | None = None) -> Sequence[Image]:
@@ -224,7 +229,10 @@ def tag(name_or_id: str, name: str, *, roots: Roots | None = None) -> Image:
     """
     from pycontainer.image.reference import Reference
 
-    return _store(roots).tag(name_or_id, Reference.parse(name))
+    reference = Reference.parse(name)
+    image = _store(roots).tag(name_or_id, reference)
+    _tell(roots, "tag", image.id, reference.familiar)
+    return image
 
 
 def remove(name_or_id: str, *, force: bool = False, roots: Roots | None = None) -> Removed:
@@ -287,6 +295,8 @@ def save(
 
     with whole_file(path) as fd:
         write(_store(roots), names, fd, form=form, progress=progress)
+    for name in names:
+        _tell(roots, "save", name, name)
 
 
 def load(
@@ -305,6 +315,9 @@ def load(
         loaded = read(_store(roots), fd, path, platform=_platform(platform), progress=progress)
     finally:
         os.close(fd)
+    for image, given in loaded:
+        for reference in given or (None,):
+            _tell(roots, "load", image.id, reference.familiar if reference else image.id)
     return [each.image for each in loaded]
 
 
@@ -339,7 +352,7 @@ def import_root(
     wanted, reference = _platform(platform), Reference.parse(name) if name else None
     fd = _open(path)
     try:
-        return make(
+        image = make(
             _store(roots),
             fd,
             path,
@@ -351,6 +364,8 @@ def import_root(
         )
     finally:
         os.close(fd)
+    _tell(roots, "import", image.id, reference.familiar if reference else image.id)
+    return image
 
 
 def tags(name: str, *, credentials: Credentials | None = None, insecure: bool | None = None) -> Sequence[str]:
@@ -409,6 +424,14 @@ def logout(server: str) -> bool:
     from pycontainer.engine.image import login as engine  # requests: 80 ms
 
     return bool(engine.logout(engine.registry_name(server)))
+
+
+def _tell(roots: Roots | None, action: str, what: str, name: str) -> None:
+    """Add what happened to the events, as the commands do."""
+    from pycontainer.engine import events
+    from pycontainer.engine.options import Roots
+
+    events.tell(roots or Roots.default(), "image", action, what, name=name)
 
 
 def _store(roots: Roots | None) -> Store:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer import images
 from pycontainer.engine import events, happened
 from pycontainer.engine.moments import now
 from pycontainer.engine.options import Roots
@@ -18,6 +19,10 @@ from tests.support.cli import Pyc
 from tests.support.states import look, until, until_state
 
 pytestmark = pytest.mark.root
+
+
+def roots_of(pyc: Pyc) -> Roots:
+    return Roots(pyc.root, pyc.runroot)
 
 
 def since(pyc: Pyc, moment: str, *flags: str) -> list[str]:
@@ -99,6 +104,18 @@ def test_images_volumes_and_networks(pyc: Pyc, image: str, tmp_path: os.PathLike
     assert of_volumes == ["volume create", "volume destroy"]
     named = pyc("events", "--since", begin, "--until", "0s", "-f", "image=other:2", "--format", "{{.Action}}").lines
     assert named[:3] == ["tag", "save", "untag"]
+
+
+def test_images_that_come_and_go_from_python(pyc: Pyc, image: str, tmp_path: os.PathLike[str]) -> None:
+    begin, archive = now(), f"{os.fspath(tmp_path)}/python.tar"
+    images.pull(image, roots=roots_of(pyc))
+    images.tag(image, "other:2", roots=roots_of(pyc))
+    images.save(["other:2"], archive, roots=roots_of(pyc))
+    images.remove("other:2", roots=roots_of(pyc))
+    images.load(archive, roots=roots_of(pyc))
+    images.remove(images.get(image, roots=roots_of(pyc)).id, force=True, roots=roots_of(pyc))
+    actions = ("pull", "tag", "save", "untag", "load", "untag", "untag", "delete")
+    assert since(pyc, begin) == [f"image {action}" for action in actions]
 
 
 def test_filters_of_one_key_are_alternatives_and_keys_add_up(stocked: Pyc, image: str) -> None:
