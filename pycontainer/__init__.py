@@ -9,8 +9,6 @@ Importing the package costs nothing: :mod:`pycontainer.containers`, whose functi
 :mod:`~pycontainer.volumes` are loaded when they are used.
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"
 __all__ = [
     "Container",

@@ -4,29 +4,33 @@ Python looks for a module in its directory, and reads and checks a file of ``__p
 start that takes 5 ms. Here all are behind one index. As with ``__pycache__``, nobody has to see to it: code is only
 taken while its source has the time and size that it had when it was compiled, and a command that had to import in the
 usual way adds what it imported. Only commands do so; who imports the package from Python imports as ever.
-"""
 
-from __future__ import annotations
+The index also says what each module imports at its top. That is brought before the module's own code runs, so that its
+import statements find all of it there: searching, locking and describing, one module at a time, takes importlib longer
+than running their code.
+"""
 
 import marshal
 import os
 import sys
+from _thread import _count as other_threads
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
-TYPE_CHECKING = False  # not even pycontainer.record comes before this
+TYPE_CHECKING = False  # not even pycontainer.record comes before this, nor does __future__, which is a file to be read
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-    Index = dict[str, tuple[str, int, int, int, int]]
+    Place = tuple[str, int, int, int, int, tuple[str, ...]]
+    Index = dict[str, Place]
 else:
-    ModuleSpec = type(__spec__)  # whose own module would load half of importlib
+    ModuleSpec, ModuleType = type(__spec__), type(sys)  # whose own modules would load half of importlib
 
 HERE = os.path.dirname(__file__)
 FILE = f"{HERE}/modules.{sys.implementation.cache_tag}"
-HEADER = 16
-"""The file: two numbers of 8 bytes, the size of the index and of the whole file; the index; the code of each module.
-The index: name -> source, its time in nanoseconds and its size; offset of the code and its length."""
+FORMAT, HEADER = 2, 24
+"""The file: numbers of 8 bytes, the size of the index, that of the whole file, and FORMAT; the index; the code of each.
+The index: name -> source, its time in nanoseconds and its size; offset of the code and its length; what it imports."""
 
 
 class Modules:
@@ -39,15 +43,15 @@ class Modules:
         try:
             self.file = _open_high(FILE)
             head = os.read(self.file, 1 << 15)
-            size, whole = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:HEADER], "little")
-            if whole and whole == os.fstat(self.file).st_size:
+            size, whole, form = (int.from_bytes(head[at : at + 8], "little") for at in range(0, HEADER, 8))
+            if form == FORMAT and whole == os.fstat(self.file).st_size:
                 head += os.pread(self.file, max(0, HEADER + size - len(head)), len(head))
                 self.index = marshal.loads(head[HEADER : HEADER + size])
                 self.start = HEADER + size
         except OSError:
             pass
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
         """Where a module is, or None: then it is looked for in the usual way."""
         if not name.startswith("pycontainer."):
             return None
@@ -62,46 +66,72 @@ class Modules:
         return spec
 
     def _is_fresh(self, name: str) -> bool:
-        source, time, size, _, _ = self.index[name]
+        source, time, size, *_ = self.index[name]
         try:
             now = os.stat(f"{HERE}/{source}")
         except OSError:
             return False
         return now.st_mtime_ns == time and now.st_size == size
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """An ordinary one."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run its code."""
+        """Run its code, with all there that it imports."""
         place = self.index[module.__name__]
         module.__file__ = f"{HERE}/{place[0]}"
+        if not other_threads() and "importtime" not in sys._xoptions:  # a thread may not find what is half loaded
+            self._bring(place[5])
         exec(marshal.loads(self._code(place)), module.__dict__)
+
+    def _bring(self, names: tuple[str, ...]) -> None:
+        """Load modules that are imported next, and before each of them what it imports."""
+        for name in names:
+            if name in sys.modules or name not in self.index or not self._is_fresh(name):
+                continue
+            parent, _, last = name.rpartition(".")
+            self._bring((parent,))
+            if parent not in sys.modules:
+                continue  # it has to be looked for, and so has this one
+            place = self.index[name]
+            module = sys.modules[name] = ModuleType(name)
+            module.__file__ = f"{HERE}/{place[0]}"
+            module.__package__ = parent
+            if place[0].endswith("/__init__.py"):
+                module.__package__, module.__path__ = name, [os.path.dirname(module.__file__)]
+            try:
+                self._bring(place[5])
+                exec(marshal.loads(self._code(place)), module.__dict__)
+            except BaseException:
+                del sys.modules[name]
+                raise
+            setattr(sys.modules[parent], last, module)
 
     def keep(self) -> None:
         """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
         from pycontainer.light import suppress  # most commands come here never
 
-        parts = {name: (*place[:3], self._code(place)) for name, place in self.index.items()}
+        parts = {name: (*place[:3], self._code(place), place[5]) for name, place in self.index.items()}
         parts |= {name: part for name in self.missed if (part := _compiled(name))}
         index: Index = {}
         end = 0
-        for name, (source, time, size, code) in parts.items():
-            index[name] = source, time, size, end, len(code)
+        for name, (source, time, size, code, imported) in parts.items():
+            index[name] = source, time, size, end, len(code), imported
             end += len(code)
         head = marshal.dumps(index)
-        sizes = len(head).to_bytes(8, "little") + (HEADER + len(head) + end).to_bytes(8, "little")
+        numbers = (len(head), HEADER + len(head) + end, FORMAT)
+        pieces = [*(number.to_bytes(8, "little") for number in numbers), head, *(part[3] for part in parts.values())]
         fresh = f"{FILE}.{os.getpid()}"
         try:
             with open(fresh, "xb") as file:
-                file.write(b"".join([sizes, head, *(part[3] for part in parts.values())]))
+                file.write(b"".join(pieces))
             os.rename(fresh, FILE)
         except OSError:  # it is not ours to write, or there is no room
             with suppress(OSError):
                 os.unlink(fresh)
 
-    def _code(self, place: tuple[str, int, int, int, int]) -> bytes:
+    def _code(self, place: "Place") -> bytes:
         return os.pread(self.file, place[4], self.start + place[3])
 
 
@@ -114,29 +144,44 @@ def _open_high(path: str) -> int:
         os.close(low)
 
 
-def _compiled(name: str) -> tuple[str, int, int, bytes] | None:
-    """Source, time, size and code of a module that was imported in the usual way; None for one in C."""
+def _is_ours(name: str) -> bool:
+    """Whether it was imported in the usual way, from a source."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
-    if spec is None or not spec.has_location or not spec.origin.endswith(".py"):
+    return spec is not None and spec.has_location and spec.origin.endswith(".py")
+
+
+def _compiled(name: str) -> "tuple[str, int, int, bytes, tuple[str, ...]] | None":
+    """Source, time, size and code of a module that was imported in the usual way, and what it imports at its top."""
+    if not _is_ours(name):
         return None
-    seen = os.stat(spec.origin)  # before it is read: if it changes meanwhile, the time is wrong and not the code
-    code = spec.loader.get_code(name)
-    return os.path.relpath(spec.origin, HERE), seen.st_mtime_ns, seen.st_size, marshal.dumps(code)
+    from pycontainer.bytecode import compiled  # most commands come here never
+
+    path = sys.modules[name].__file__ or ""
+    seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
+    code, imported = compiled(path)
+    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, marshal.dumps(code), imported
 
 
 _used: list[Modules] = []
 
 
+def start(name: str) -> None:
+    """What a script of ours does: call the ``main`` of a module that is taken from the file, as all after it."""
+    use()
+    __import__(name)
+    sys.modules[name].main()
+
+
 def use() -> None:
     """Import from the file from now on."""
-    if not sys.flags.optimize:  # that is other code
+    if not sys.flags.optimize and not _used:  # optimized, it is other code
         _used.append(Modules())
         sys.meta_path.insert(0, _used[0])
 
 
 def keep() -> None:
     """At the end of a command: add what it imported and the file did not have."""
-    if not _used or sys.dont_write_bytecode or not any(map(_compiled, _used[0].missed)):
+    if not _used or sys.dont_write_bytecode or not any(map(_is_ours, _used[0].missed)):
         return
     if os.access(HERE, os.W_OK):
         _used[0].keep()

@@ -74,6 +74,50 @@ def test_a_changed_source_counts_at_once(package):
     assert "ImportError: cannot import name 'human'" in failed.value.stderr
 
 
+EVERY = """
+import os, sys
+from pycontainer import modules
+modules.use()
+here = os.path.dirname(modules.__file__)
+paths = [os.path.relpath(f"{at}/{name}", here) for at, _, names in os.walk(here) for name in names]
+names = sorted(path[:-3].replace("/", ".").removesuffix(".__init__") for path in paths if path.endswith(".py"))
+names = ["pycontainer." + name for name in names if "build" not in name and name != "__init__"]
+for name in sys.argv[1:] or names:
+    __import__(name)
+print(sum(module.__spec__ is None for name, module in sys.modules.items() if name in names))
+modules.keep()
+"""
+
+
+def test_what_a_module_imports_is_brought_before_it_runs(package):
+    assert shown(package, EVERY) == ["0"]
+    assert int(shown(package, EVERY)[0]) > 100
+    for name in ("pycontainer.cgroups.group", "pycontainer.plan.mounts", "pycontainer.cli.run_flags"):
+        alone = EVERY.replace("sys.argv[1:]", repr([name]))  # whichever is the first of a circle
+        assert int(shown(package, alone)[0]) > 5
+
+
+def test_a_thread_finds_no_module_that_is_half_loaded(package):
+    shown(package, EVERY)
+    code = f"import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n{EVERY}"
+    assert int(shown(package, code)[0]) == 0
+
+
+def test_what_only_a_type_checker_reads_is_left_out(package):
+    code = """
+from pycontainer import modules
+modules.use()
+from pycontainer.core import kernel
+from pycontainer.oci.options import ContainerOptions
+from pycontainer.engine.recall import recalled
+print(kernel.openat2.__annotations__, len(ContainerOptions.__annotations__) > 50, bool(kernel.openat2.__doc__))
+modules.keep()
+"""
+    code += "assert recalled({}).memory == 0"  # by the annotations of a class
+    assert shown(package, code)[-2:] == ["True", "True"]
+    assert shown(package, code) == ["{}", "True", "True"]
+
+
 @pytest.mark.parametrize("damage", [b"", b"\0" * 5000, b"x" * 5000, None])
 def test_a_damaged_file_is_ignored_and_written_anew(package, damage):
     shown(package)
