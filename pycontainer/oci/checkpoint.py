@@ -16,7 +16,7 @@ from pycontainer.core import kernel
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
-from pycontainer.oci import control, fields, runtime
+from pycontainer.oci import control, failures, fields, runtime
 from pycontainer.oci.state import Home, State, start_time
 from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
@@ -63,7 +63,7 @@ def checkpoint(home: Home, name: str, options: Options) -> None:
     try:
         _perform(criu.become(argv, {}), {}, name, "checkpoint", f"{work}/dump.log")
     except PlanFailed as error:
-        raise runtime.failure(error, {"args": [argv[0]]}) from None
+        raise failures.failure(error, {"args": [argv[0]]}) from None
     if not stays:
         control.delete(home, name, force=True)
 
@@ -207,10 +207,10 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         return state
     except BaseException as error:
         if group and begun:
-            group.remove_now(kill=not runtime.is_anothers(error))
+            group.remove_now(kill=not failures.is_anothers(error))
         home.remove(name)
         if isinstance(error, PlanFailed):
-            raise runtime.failure(error, spec["process"]) from None
+            raise failures.failure(error, spec["process"]) from None
         raise
 
 
@@ -310,7 +310,9 @@ def _perform(
     finally:
         performance.close()
     if ended and ended.si_status:
-        raise runtime.RuntimeFailed(f"CRIU could not {verb} {name}: {_first_error(log)}", hint=f"all of it is in {log}")
+        raise failures.RuntimeFailed(
+            f"CRIU could not {verb} {name}: {_first_error(log)}", hint=f"all of it is in {log}"
+        )
 
 
 def _first_error(log: str) -> str:

@@ -77,8 +77,7 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
     if spec and spec.get("hooks"):
         from pycontainer.oci import hooks
 
-        with suppress(hooks.HookFailed):  # runtime.md: errors of these are not the operation's
-            hooks.call(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(state, "stopped")))
+        hooks.call_all(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(state, "stopped")))
 
 
 def pause(home: Home, name: str, *, frozen: bool) -> None:

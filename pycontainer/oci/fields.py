@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from pycontainer.core.capabilities import CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, Unsupported, UsageError
 from pycontainer.oci import hooks
 from pycontainer.plan.mounts import is_bind
@@ -16,7 +17,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.oci.spec import Hook, Mount, Spec
+    from pycontainer.oci.spec import Device, Hook, Mount, Spec
 
 
 class Fate(Record):
@@ -151,11 +152,24 @@ def check(spec: Spec, bundle: str) -> None:
     if (spec["linux"].get("resources") or {}).get("memory", {}).get("useHierarchy") is False:
         raise Unsupported("linux.resources.memory.useHierarchy: false is not possible since Linux 5.11")
     _check_namespaces(spec)
+    _check_capabilities(spec)
     if asked := spec["linux"].get("sysctl"):
         from pycontainer.oci import sysctl
 
         for name, value in asked.items():
             sysctl.check(name, value, _own(spec), said="linux.sysctl")
+
+
+def _check_capabilities(spec: Spec) -> None:
+    """Those that can't be given are not, and that is no failure, but a reason for a warning (config.md)."""
+    sets = spec["process"].get("capabilities")
+    if not sets:
+        return
+    unknown = sorted({name for names in sets.values() for name in names if name not in CAPABILITY_NUMBER})  # type: ignore[attr-defined]
+    if unknown:
+        from pycontainer.oci import log
+
+        log.warning(f"process.capabilities: this runtime knows no {', '.join(unknown)}")
 
 
 def _own(spec: Spec) -> list[str]:
@@ -187,6 +201,8 @@ def _require(spec: Spec, bundle: str) -> None:
     process["user"].setdefault("uid", 0)
     for index, mount in enumerate(spec.get("mounts") or ()):
         _check_mount(mount, f"mounts[{index}]", bundle)
+    for index, device in enumerate(spec["linux"].get("devices") or ()):
+        _check_device(device, f"linux.devices[{index}]")
     if spec.get("hooks"):
         for kind in hooks.KINDS:
             for index, hook in enumerate(hooks.of(spec, kind)):
@@ -205,6 +221,16 @@ def _check_mount(mount: Mount, name: str, bundle: str) -> None:
         mount["source"] = os.path.join(bundle, mount["source"])
     elif not mount.get("type"):
         raise UsageError(f"{name}.type must not be empty where it is no bind")
+    if bool(mount.get("uidMappings")) != bool(mount.get("gidMappings")):
+        raise UsageError(f"{name}: uidMappings and gidMappings go together")
+
+
+def _check_device(device: Device, name: str) -> None:
+    path = device["path"]
+    if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+        raise UsageError(f"{name}.path: {path!r} is not an absolute path, or not a plain one")
+    if device["type"] != "p" and not {"major", "minor"} <= set(device):
+        raise UsageError(f"{name}: a device of type {device['type']} needs major and minor")
 
 
 def _check_hook(hook: Hook, name: str) -> None:
@@ -234,6 +260,8 @@ def _check_namespaces(spec: Spec) -> None:
         for name in names:
             if spec.get(name) and kind not in kinds:
                 raise UsageError(f"{name} needs a {kind} namespace of the container's own")
+    if strange := sorted(set(spec["linux"].get("timeOffsets") or ()) - {"boottime", "monotonic"}):
+        raise UsageError(f"linux.timeOffsets: {strange[0]!r} is none of boottime, monotonic")
     if spec["linux"].get("timeOffsets") and "time" not in kinds:
         raise UsageError("linux.timeOffsets needs a time namespace of the container's own")
     if (spec["linux"].get("uidMappings") or spec["linux"].get("gidMappings")) and "user" not in kinds:

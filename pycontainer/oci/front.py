@@ -10,6 +10,7 @@ import sys
 
 from pycontainer import __version__, modules
 from pycontainer.errors import PycError, UsageError
+from pycontainer.oci import log
 from pycontainer.oci.state import VERSION, Home
 from pycontainer.oci.words import ALIASES, CHECKPOINT, EXEC, GLOBAL, MADE, RESTORE, SHORT, UPDATED, parse
 from pycontainer.record import TYPE_CHECKING, Record
@@ -222,7 +223,7 @@ def _exec(home: Home, options: Options, words: list[str]) -> int:
     try:
         return foreground.execute(home, words[0], process, wanted)
     except PycError as error:
-        _tell(error, options)
+        log.error(error)
         return 255
 
 
@@ -361,6 +362,7 @@ def command_line(words: list[str]) -> int:
     options: Options = {}
     try:
         options, rest = parse(words, GLOBAL, ALIASES, "")
+        log.begin(options)
         if options.get("version"):
             print(f"pyc-oci version {__version__}\nspec: {VERSION}")
             return 0
@@ -372,24 +374,24 @@ def command_line(words: list[str]) -> int:
             raise UsageError(f"no such command: {rest[0]}", hint="pyc-oci --help lists them")
         return _call(rest[0], command, rest[1:], options)
     except PycError as error:
-        _tell(error, options)
+        log.error(error)
         return 1
     except OSError as error:
-        _tell(PycError(f"{error.strerror}: {error.filename or ''}".rstrip(": ").lower()), options)
+        log.error(PycError(f"{error.strerror}: {error.filename or ''}".rstrip(": ").lower()))
         return 1
     except Exception as error:
-        _unexpected(error, options)
+        _unexpected(error, debug=bool(options.get("debug")))
         return 1
 
 
-def _unexpected(error: Exception, options: Options) -> None:
+def _unexpected(error: Exception, *, debug: bool) -> None:
     """A mistake of ours; an engine's log gets one line all the same."""
-    if options.get("debug"):
+    if debug:
         import traceback
 
         traceback.print_exception(error)
     said = f"this is a bug: {type(error).__name__}: {error}"
-    _tell(PycError(said, hint="pyc-oci --debug shows where it happened; please report it"), options)
+    log.error(PycError(said, hint="pyc-oci --debug shows where it happened; please report it"))
 
 
 def _call(name: str, command: Command, words: list[str], chosen: Options) -> int:
@@ -418,25 +420,3 @@ def help_text() -> str:
     commands = "\n".join(f"   {name:11} {command.summary}" for name, command in COMMANDS.items())
     listed = "\n".join(f"   --{option} {kind}".rstrip() for option, kind in GLOBAL.items())
     return f"pyc-oci [global options] command [options] [arguments]\n\n{commands}\n\nglobal options:\n{listed}"
-
-
-def _tell(error: PycError, options: Options) -> None:
-    """On stderr, and in the log that engines read."""
-    chosen = options.get("global", options)
-    message = error.message.replace("\n", " ")
-    print(f"pyc-oci: {message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
-    if chosen.get("log"):
-        from pycontainer import jsontext
-        from pycontainer.oci.runtime import now
-
-        if chosen.get("log-format") == "json":
-            line = jsontext.dump({"level": "error", "msg": message, "time": now()})
-        else:
-            line = f"time={jsontext.dump(now())} level=error msg={jsontext.dump(message)}"
-        try:
-            with open(chosen["log"], "a") as file:
-                file.write(line + "\n")
-        except OSError as problem:
-            print(f"pyc-oci: --log {chosen['log']}: {problem.strerror}", file=sys.stderr)

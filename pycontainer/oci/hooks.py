@@ -62,6 +62,17 @@ def call(hooks: Iterable[Hook], kind: str, state: str) -> None:
             os.close(output)
 
 
+def call_all(hooks: Iterable[Hook], kind: str, state: str) -> None:
+    """The same, where a hook that fails is no reason to leave out the others: each is only warned of."""
+    from pycontainer.oci import log
+
+    for hook in hooks:
+        try:
+            call((hook,), kind, state)
+        except HookFailed as failed:
+            log.warning(failed.message)
+
+
 def stdin_of(state: str) -> int:
     """A descriptor that reads the state."""
     fd = os.memfd_create("container state")

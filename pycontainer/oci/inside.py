@@ -13,7 +13,8 @@ from pycontainer.core.step import Slot
 from pycontainer.errors import Conflict, NotFound, PycError
 from pycontainer.light import ExitStack, suppress
 from pycontainer.oci import hooks
-from pycontainer.oci.runtime import Asked, failure, filter_of, stdio_of, write_pid_file
+from pycontainer.oci.failures import failure
+from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter

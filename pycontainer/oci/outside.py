@@ -53,13 +53,18 @@ def _descriptor(pid: int) -> int:
 
 def _share(asked: IntelRdt, state: State) -> None:
     """A group of resctrl's, named after the container or as the spec says."""
+    name = asked.get("closID") or state.id
+    if "/" in name or name in (".", "..") or "\n" in name:
+        raise UsageError(f"linux.intelRdt.closID: {name!r} is not the name of a directory")
     if not os.path.exists(f"{RESCTRL}/schemata"):
         raise HostLacks("linux.intelRdt: this host has no resctrl file system (CPU and mount)")
-    group = f"{RESCTRL}/{asked.get('closID') or state.id}"
-    with suppress(FileExistsError):
-        os.mkdir(group)
+    group = f"{RESCTRL}/{name}"
     lines = [asked.get("l3CacheSchema"), asked.get("memBwSchema"), *(asked.get("schemata") or ())]
+    if asked.get("closID") and not any(lines) and not os.path.isdir(group):
+        raise UsageError(f"linux.intelRdt.closID: there is no {group}, and no schema to make it with")
     try:
+        with suppress(FileExistsError):
+            os.mkdir(group)
         for line in filter(None, lines):
             _write(f"{group}/schemata", f"{line}\n")
         _write(f"{group}/tasks", str(state.pid))

@@ -22,9 +22,10 @@ from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
-from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
+from pycontainer.errors import Conflict, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
 from pycontainer.oci import fields, shape
+from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
 from pycontainer.oci.state import Home, State, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
@@ -65,10 +66,6 @@ class Asked(Record):
     systemd: bool = False
 
 
-class RuntimeFailed(PycError):
-    """A step that failed, in one line: the engines show it, and look for words in it."""
-
-
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
@@ -82,8 +79,8 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
     fields.check(spec, bundle)
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
-    where = home.reserve(name)
     path = cgroup_of(name, spec, systemd=asked.systemd)
+    where = home.reserve(name)
     group: cgroups.Group | None = None
     starting: _Starting | None = None
     try:
@@ -140,8 +137,10 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
         if group and starting:
             group.remove_now(kill=not is_anothers(error))
         home.remove(name)
+        if starting:
+            starting.undo_hooks(spec)
         if isinstance(error, PlanFailed):
-            raise failure(error, spec["process"]) from None
+            raise failure(error, spec["process"], group) from None
         if isinstance(error, OSError):
             raise RuntimeFailed(f"creating {name}: {error.strerror}: {error.filename or ''}".rstrip(": ")) from error
         raise
@@ -186,7 +185,8 @@ def group_of(path: str, spec: Spec) -> cgroups.Group:
     resources = spec["linux"].get("resources") or {}
     if resources.get("devices"):
         resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
-    return cgroups.detect().group(path, resources, also=EVERYWHERE)
+    with by_its_field():
+        return cgroups.detect().group(path, resources, also=EVERYWHERE)
 
 
 def make_room(group: cgroups.Group) -> None:
@@ -198,11 +198,6 @@ def make_room(group: cgroups.Group) -> None:
             continue
         except OSError:
             raise Conflict(f"linux.cgroupsPath: {directory} is in use, by another container perhaps") from None
-
-
-def is_anothers(error: BaseException) -> bool:
-    """Whether a start failed because somebody else has made the cgroup: nobody in it is ours to kill."""
-    return isinstance(error, PlanFailed) and error.call.name == "mkdirat" and error.record.error == errno.EEXIST
 
 
 # Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes
@@ -221,7 +216,8 @@ ALWAYS_ALLOWED: list[DeviceRule] = [
 def filter_of(spec: Spec) -> Filter | None:
     """The compiled system call filter."""
     profile = spec["linux"].get("seccomp")
-    return load_filter(profile, FILTERS) if profile else None
+    with by_its_field():
+        return load_filter(profile, FILTERS) if profile else None
 
 
 def now() -> str:
@@ -313,6 +309,7 @@ class _Starting:
 
     def __init__(self, performance: Performance, outer: int) -> None:
         self.performance, self.outer, self.init = performance, outer, 0
+        self.hooked: State | None = None  # its state when the first hook was called
 
     def pid(self) -> int:
         """The first process, which waits for us."""
@@ -340,7 +337,7 @@ class _Starting:
     def _hooks(self, spec: Spec, state: State) -> None:
         from pycontainer.oci import hooks, inside
 
-        told = jsontext.dump(shown(state, "creating"))
+        self.hooked, told = state, jsontext.dump(shown(state, "creating"))
         for kind in ("prestart", "createRuntime"):
             hooks.call(hooks.of(spec, kind), kind, told)
         for hook in hooks.of(spec, "createContainer"):
@@ -357,6 +354,13 @@ class _Starting:
                 os.kill(self.init, SIGKILL)  # our own child, not waited for: the number is its
             with suppress(ChildProcessError):
                 os.waitpid(self.init, 0)
+
+    def undo_hooks(self, spec: Spec) -> None:
+        """What hooks have done is undone by others, also where it came to nothing (runtime.md, Lifecycle)."""
+        if self.hooked:
+            from pycontainer.oci import hooks
+
+            hooks.call_all(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(self.hooked, "stopped")))
 
 
 def _says(word: bytes) -> Callable[[Step, Call], bool]:
@@ -389,25 +393,6 @@ def _check_program(process: Process, pid: int) -> None:
     finally:
         os.close(root)
     raise RuntimeFailed(exec_failure(args[0], found))
-
-
-def exec_failure(name: str, number: int) -> str:
-    """In docker's and podman's words."""
-    if number in (errno.ENOENT, errno.ENOTDIR) and "/" not in name:
-        return f'exec: "{name}": executable file not found in $PATH'
-    return f'exec: "{name}": stat {name}: {os.strerror(number).lower()}'
-
-
-def failure(failed: PlanFailed, process: Process) -> PycError:
-    """The error of a plan in one line."""
-    if failed.call.name == "execve":
-        tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
-        return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
-    if failed.record.error == errno.ECONNRESET:
-        return HostLacks(f"a process was killed while at: {failed.step.title.lower()}")
-    what = next((arg for arg in failed.call.args if isinstance(arg, str) and arg), "")
-    reason = os.strerror(failed.record.error).lower()
-    return RuntimeFailed(f"{failed.step.title}: {failed.call.name}{f' {what}' if what else ''}: {reason}")
 
 
 def _later_calls(plan: tuple[Step, ...]) -> dict[str, str]:
@@ -443,21 +428,31 @@ def start(home: Home, name: str) -> State:
         words = {"stopped": "cannot start a container that has stopped"}
         raise Conflict(words.get(status, f"cannot start an already {status} container"))
     spec = home.spec(name)
-    if spec.get("hooks"):
-        from pycontainer.oci import hooks, inside
+    if not spec.get("hooks"):
+        _go_on(home, spec, state)
+        return state
+    from pycontainer.oci import control, hooks, inside
 
+    try:
         told = jsontext.dump(shown(state, "created"))
         for hook in hooks.of(spec, "startContainer"):
             inside.call_hook("startContainer", hook, spec, state, told, confined=True)
-    where = home.directory(name)
+        _go_on(home, spec, state)
+        hooks.call(hooks.of(spec, "poststart"), "poststart", jsontext.dump(shown(state, "running")))
+    except hooks.HookFailed:  # the container is stopped, and waits to be deleted (runtime.md, Lifecycle)
+        control.kill(home, name, SIGKILL, everybody=True)
+        raise
+    return state
+
+
+def _go_on(home: Home, spec: Spec, state: State) -> None:
+    """Tell the first process to, and see it become the program."""
+    where = home.directory(state.id)
     with closing(Socket(AF_UNIX, SOCK_STREAM)) as starter:
         with _reachable(where) as directory:
             starter.connect(f"{directory}/start")
         os.unlink(f"{where}/start")
         _until_execve(starter, spec, state)
-    if spec.get("hooks"):
-        hooks.call(hooks.of(spec, "poststart"), "poststart", jsontext.dump(shown(state, "running")))
-    return state
 
 
 def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
@@ -480,4 +475,4 @@ def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
                 if call_name == "execve":
                     number = errno.EACCES if errno.EACCES in execs else record.error
                     raise RuntimeFailed(exec_failure((spec["process"].get("args") or [""])[0], number))
-                raise RuntimeFailed(f"{title}: {call_name}: {os.strerror(record.error).lower()}")
+                raise RuntimeFailed(sentence(title, call_name, record.error))

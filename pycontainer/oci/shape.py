@@ -14,13 +14,14 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-# A type; (least, most) of a whole number; [what is in a list]; {key: what is there}, with "*" for every key.
+# A type; (least, most) of a whole number; [what is in a list]; {key: what is there}, with "*" for every key, and "!"
+# for those that must be there.
 _U16, _U32, _U64 = (0, 2**16 - 1), (0, 2**32 - 1), (0, 2**64 - 1)
 _I32, _I64 = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1)
 _ID = (0, 2**32 - 2)  # the last one means "no change" to chown(2) and setresuid(2)
-_HOOK = [{"path": str, "args": [str], "env": [str], "timeout": _I32}]
-_MAP = [{"containerID": _U32, "hostID": _U32, "size": _U32}]
-_RATE = [{"major": _I64, "minor": _I64, "rate": _U64}]
+_HOOK = [{"!": ("path",), "path": str, "args": [str], "env": [str], "timeout": _I32}]
+_MAP = [{"!": ("containerID", "hostID", "size"), "containerID": _U32, "hostID": _U32, "size": _U32}]
+_RATE = [{"!": ("major", "minor", "rate"), "major": _I64, "minor": _I64, "rate": _U64}]
 
 PROCESS = {
     "terminal": bool,
@@ -29,12 +30,13 @@ PROCESS = {
     "env": [str],
     "args": [str],
     "commandLine": str,
-    "rlimits": [{"type": str, "soft": _U64, "hard": _U64}],
+    "rlimits": [{"!": ("type", "soft", "hard"), "type": str, "soft": _U64, "hard": _U64}],
     "apparmorProfile": str,
     "capabilities": {kind: [str] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
     "noNewPrivileges": bool,
     "oomScoreAdj": (-1000, 1000),
     "scheduler": {
+        "!": ("policy",),
         "policy": str,
         "nice": _I32,
         "priority": (0, 2**31 - 1),
@@ -44,7 +46,7 @@ PROCESS = {
         "period": _U64,
     },
     "selinuxLabel": str,
-    "ioPriority": {"class": str, "priority": (0, 7)},
+    "ioPriority": {"!": ("class",), "class": str, "priority": (0, 7)},
     "execCPUAffinity": {"initial": str, "final": str},
     "user": {"uid": _ID, "gid": _ID, "umask": (0, 0o777), "additionalGids": [_ID], "username": str},
 }
@@ -65,22 +67,23 @@ RESOURCES = {
     "blockIO": {
         "weight": _U16,
         "leafWeight": _U16,
-        "weightDevice": [{"major": _I64, "minor": _I64, "weight": _U16, "leafWeight": _U16}],
+        "weightDevice": [{"!": ("major", "minor"), "major": _I64, "minor": _I64, "weight": _U16, "leafWeight": _U16}],
         "throttleReadBpsDevice": _RATE,
         "throttleWriteBpsDevice": _RATE,
         "throttleReadIOPSDevice": _RATE,
         "throttleWriteIOPSDevice": _RATE,
     },
-    "hugepageLimits": [{"pageSize": str, "limit": _U64}],
-    "network": {"classID": _U32, "priorities": [{"name": str, "priority": _U32}]},
+    "hugepageLimits": [{"!": ("pageSize", "limit"), "pageSize": str, "limit": _U64}],
+    "network": {"classID": _U32, "priorities": [{"!": ("name", "priority"), "name": str, "priority": _U32}]},
     "rdma": {"*": {"hcaHandles": _U32, "hcaObjects": _U32}},
     "unified": {"*": str},
 }
 SPEC = {
     "ociVersion": str,
-    "root": {"path": str, "readonly": bool},
+    "root": {"!": ("path",), "path": str, "readonly": bool},
     "mounts": [
         {
+            "!": ("destination",),
             "destination": str,
             "source": str,
             "type": str,
@@ -97,12 +100,13 @@ SPEC = {
     ),
     "annotations": {"*": str},
     "linux": {
-        "namespaces": [{"type": str, "path": str}],
+        "namespaces": [{"!": ("type",), "type": str, "path": str}],
         "uidMappings": _MAP,
         "gidMappings": _MAP,
         "timeOffsets": {clock: {"secs": _I64, "nanosecs": (0, 10**9 - 1)} for clock in ("boottime", "monotonic")},
         "devices": [
             {
+                "!": ("type", "path"),
                 "type": str,
                 "path": str,
                 "major": (-1, 2**31 - 1),
@@ -120,9 +124,10 @@ SPEC = {
             "schemata": [str],
             "enableMonitoring": bool,
         },
-        "memoryPolicy": {"mode": str, "nodes": str, "flags": [str]},
+        "memoryPolicy": {"!": ("mode",), "mode": str, "nodes": str, "flags": [str]},
         "sysctl": {"*": str},
         "seccomp": {
+            "!": ("defaultAction",),
             "defaultAction": str,
             "defaultErrnoRet": _U32,
             "architectures": [str],
@@ -131,10 +136,13 @@ SPEC = {
             "listenerMetadata": str,
             "syscalls": [
                 {
+                    "!": ("names", "action"),
                     "names": [str],
                     "action": str,
                     "errnoRet": _U32,
-                    "args": [{"index": _U32, "value": _U64, "valueTwo": _U64, "op": str}],
+                    "args": [
+                        {"!": ("index", "value", "op"), "index": _U32, "value": _U64, "valueTwo": _U64, "op": str}
+                    ],
                 }
             ],
         },
@@ -142,7 +150,7 @@ SPEC = {
         "maskedPaths": [str],
         "readonlyPaths": [str],
         "mountLabel": str,
-        "personality": {"domain": str, "flags": [str]},
+        "personality": {"!": ("domain",), "domain": str, "flags": [str]},
     },
 }
 
@@ -185,9 +193,12 @@ def _fit_object(value: Any, shape: dict[str, Any], name: str) -> None:
     for key in [key for key, item in value.items() if item is None]:
         del value[key]
     for key, item in value.items():
-        inner = every or shape.get(key)
+        inner = every or (shape.get(key) if key != "!" else None)
         if inner is not None and type(item) is not inner:
             fit(item, inner, prefix + key)
+    for key in shape.get("!") or ():
+        if key not in value:
+            raise UsageError(f"{prefix}{key} is missing")
 
 
 def characters(value: Any, shape: Any, name: str) -> None:

@@ -80,7 +80,7 @@ def _bound(source: str, directory: Slot, name: str) -> tuple[Call, ...]:
 def _asked_for(device: Device, *, bound: bool) -> Step:
     path, kind = device["path"], _KINDS.get(device["type"])
     if kind is None:
-        raise UsageError(f"device {path}: {device['type']} is not a kind of device")
+        raise UsageError(f"linux.devices[].type: {path}: {device['type']!r} is none of {', '.join(_KINDS)}")
     mode = device.get("fileMode", 0o666) & 0o7777
     name = path.rsplit("/", 1)[-1]
     made, parent = mounts.above(path)

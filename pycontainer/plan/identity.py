@@ -89,7 +89,9 @@ def become(spec: Spec, *, tied: bool = True) -> tuple[Step, ...]:
     user = spec["process"]["user"]
     sets = [_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable", "ambient")]
     return (
-        _take_ids(user["uid"], user.get("gid", 0), tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)),
+        _take_ids(
+            user.get("uid", 0), user.get("gid", 0), tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)
+        ),
         _give_up(*sets, tied),
     )
 

@@ -17,7 +17,7 @@ def rlimits(spec: Spec) -> tuple[Step, ...]:
     limits = spec["process"].get("rlimits") or []
     for limit in limits:
         if limit["type"] not in k.RLIMITS:
-            raise UsageError(f"rlimit {limit['type']}: no such limit", hint="setrlimit(2) lists them")
+            raise UsageError(f"process.rlimits: no limit is called {limit['type']!r}: setrlimit(2) lists them")
     if not limits:
         return ()
     return (

@@ -76,6 +76,31 @@ def test_a_hook_that_fails_or_takes_too_long_stops_create(oci: Oci) -> None:
     assert oci("list", "--quiet").out == ""
 
 
+def test_a_hook_that_fails_at_start_stops_the_container_which_waits_to_be_deleted(oci: Oci) -> None:
+    for kind, path in (("startContainer", "/bin/nope"), ("poststart", "/bin/false")):
+        spec = oci.spec("sleep", "100")
+        spec["hooks"] = {kind: [{"path": path}], "poststop": [hook(f"{oci.where}/log", kind)]}
+        pid = oci.create(spec)
+        done = oci("start", "test")
+        assert (done.code, f"{kind} hook {path}: " in done.err, done.err.count("\n")) == (1, True, 1), done.err
+        assert oci.status() == "stopped" and not os.path.exists(f"/proc/{pid}/exe")
+        assert oci("delete", "test").code == 0
+    assert [line.split()[0] for line in told(f"{oci.where}/log").splitlines()] == ["startContainer", "poststart"]
+
+
+def test_poststop_hooks_are_all_called_and_only_warned_of_also_where_create_failed(oci: Oci) -> None:
+    spec = oci.spec("true")
+    spec["hooks"] = {"poststop": [{"path": "/bin/false"}, hook(f"{oci.where}/log", "second")]}
+    done = oci.run(spec)
+    assert (done.code, done.err) == (0, "pyc-oci: warning: poststop hook /bin/false: exit status 1\n")
+    spec["hooks"] |= {"createRuntime": [hook(f"{oci.where}/log", "first"), {"path": "/bin/false"}]}
+    done = oci.run(spec)
+    assert (done.code, done.err.count("\n"), oci("list", "--quiet").out) == (1, 2, "")
+    lines = [line.split(maxsplit=2) for line in told(f"{oci.where}/log").splitlines()]
+    assert [line[0] for line in lines] == ["second", "first", "second"]
+    assert [json.loads(line[2])["status"] for line in lines] == ["stopped", "creating", "stopped"]
+
+
 def users(spec: dict[str, Any]) -> dict[str, Any]:
     spec["linux"]["namespaces"].append({"type": "user"})
     spec["linux"] |= MAPS
@@ -223,17 +248,81 @@ REFUSED = [
     ("process.args", lambda spec: spec["process"].update(args=[])),
     ("process.cwd", lambda spec: spec["process"].update(cwd="no")),
     ("linux.timeOffsets", lambda spec: spec["linux"].update(timeOffsets={"boottime": {"secs": 1}})),
+    ("process.args[1]", lambda spec: spec["process"].update(args=["true", "a\0b"])),
+    ("process.user.uid", lambda spec: spec["process"]["user"].update(uid=-1)),
+    ("process.oomScoreAdj", lambda spec: spec["process"].update(oomScoreAdj=-999)),
+    ("process.rlimits", lambda spec: spec["process"].update(rlimits=[{"type": "RLIMIT_X", "soft": 1, "hard": 1}])),
+    ("process.rlimits[0].hard", lambda spec: spec["process"].update(rlimits=[{"type": "RLIMIT_CORE", "soft": 1}])),
+    ("process.scheduler.policy", lambda spec: spec["process"].update(scheduler={"nice": 1})),
+    ("mounts[6].type", lambda spec: spec["mounts"].append({"destination": "/x", "source": "x"})),
+    ("mounts[6].source", lambda spec: spec["mounts"].append({"destination": "/x", "options": ["bind"]})),
+    ("mounts: ", lambda spec: spec["mounts"].append({"destination": "/x", "type": "nope", "source": "x"})),
+    ("linux.devices[0].path", lambda spec: spec["linux"].update(devices=[{"type": "p", "path": "dev/x"}])),
+    ("linux.devices[].type", lambda spec: spec["linux"].update(devices=[{"type": "q", "path": "/x", **NULL}])),
+    ("linux.seccomp: ", lambda spec: spec["linux"].update(seccomp={"defaultAction": "SCMP_ACT_NO"})),
+    ("linux.seccomp.listenerPath", lambda spec: spec["linux"].update(seccomp=NOBODY_LISTENS)),
+    ("linux.resources.cpu.quota", lambda spec: spec["linux"]["resources"].update(cpu={"quota": 1})),
+    ("linux.resources.devices", lambda spec: spec["linux"]["resources"].update(devices=[{"allow": True, "type": "q"}])),
+    ("linux.cgroupsPath", lambda spec: spec["linux"].update(cgroupsPath="../..")),
+    ("linux.intelRdt.closID", lambda spec: spec["linux"].update(intelRdt={"closID": "../.."})),
+    ("linux.timeOffsets", lambda spec: spec["linux"].update(timeOffsets={"realtime": {"secs": 1}})),
+    ("linux.cgroupsPath", lambda spec: spec["linux"].update(cgroupsPath="a.slice:b:c")),
+    ("hooks.prestart[0].path", lambda spec: spec.update(hooks={"prestart": [{"path": "true"}]})),
+    ("hooks.poststop[0].timeout", lambda spec: spec.update(hooks={"poststop": [{"path": "/bin/true", "timeout": 0}]})),
+    ("root.path", lambda spec: spec["root"].update(path="nope")),
 ]
+NULL = {"major": 1, "minor": 3}
+NOBODY_LISTENS = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "listenerPath": "/run/nobody/listens",
+    "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+}
 
 
-@pytest.mark.parametrize(("field", "change"), REFUSED, ids=[name for name, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("field", "change"), REFUSED, ids=[f"{name}-{number}" for number, (name, _) in enumerate(REFUSED)]
+)
 def test_what_can_not_be_done_is_refused_by_its_name(oci: Oci, field: str, change: Any) -> None:
     spec = oci.spec("true")
     change(spec)
     done = oci.run(spec)
-    assert done.code == 1
-    assert field in done.err
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert done.err.startswith(f"pyc-oci: {field}")
     assert oci("list", "--quiet").out == ""
+
+
+def test_what_is_odd_but_legal_is_done(oci: Oci) -> None:
+    spec = oci.spec("sh", "-c", "cat /in/file; echo $A")
+    os.makedirs(f"{oci.where}/bundle/within")
+    with open(f"{oci.where}/bundle/within/file", "w") as file:
+        file.write("relative ")
+    spec["mounts"] += [{"destination": "in", "source": "within", "type": "none", "options": ["rbind", "ro"]}]
+    spec["process"] |= {"env": None, "user": {}, "rlimits": None, "capabilities": None, "consoleSize": {"height": 1}}
+    spec["process"]["env"] = ["A=1", "A=2", "odd"]
+    spec["linux"] |= {"seccomp": None, "devices": [], "sysctl": None, "maskedPaths": ["/nope"], "personality": None}
+    spec["hooks"] = {"prestart": None, "poststop": []}
+    spec |= {"annotations": None, "domainname": "", "unknown": {"deep": [None, 1e300]}, "vm": {}, "windows": {}}
+    assert oci.output(spec) in ("relative 1\n", "relative 2\n")
+
+
+def test_a_huge_or_deep_config_is_read_or_refused_at_once(oci: Oci) -> None:
+    spec = oci.spec("echo", "ran")
+    spec["annotations"] = {f"key {number}": "x" * 1000 for number in range(10_000)}
+    assert oci.output(spec) == "ran\n"
+    with open(f"{oci.bundle(oci.spec('true'))}/config.json", "w") as file:
+        file.write("[" * 500_000)
+    done = oci("run", "--bundle", f"{oci.where}/bundle", "test")
+    assert (done.code, done.err.count("\n")) == (1, 1) and "nested too deeply" in done.err
+
+
+def test_capabilities_that_do_not_exist_are_warned_of(oci: Oci) -> None:
+    spec = oci.spec("grep", "CapEff", "/proc/self/status")
+    spec["process"]["capabilities"] = {
+        kind: ["CAP_CHOWN", "CAP_NOPE"] for kind in ("bounding", "permitted", "effective")
+    }
+    done = oci.run(spec)
+    assert (done.code, done.out) == (0, "CapEff:\t0000000000000001\n")
+    assert done.err == "pyc-oci: warning: process.capabilities: this runtime knows no CAP_NOPE\n"
 
 
 def test_the_documentation_is_what_the_code_says() -> None:

@@ -27,6 +27,9 @@ def leaves_of_type(kind: typing.Any, prefix: str = "") -> typing.Iterator[str]:
 
 def leaves_of_shape(part: typing.Any, prefix: str = "") -> typing.Iterator[str]:
     for name, inner in part.items():
+        if name == "!":
+            assert set(inner) <= set(part)
+            continue
         if isinstance(inner, list):
             inner, name = inner[0], name + "[]"
         if isinstance(inner, dict):

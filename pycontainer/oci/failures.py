@@ -1,0 +1,124 @@
+"""Why a container could not be made or started, in one line that begins with the field of config.json to blame."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pycontainer.core.step import Slot
+from pycontainer.errors import HostLacks, PycError
+from pycontainer.light import contextmanager
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pycontainer.cgroups import Group
+    from pycontainer.core.performer import PlanFailed
+    from pycontainer.oci.spec import Process
+
+
+class RuntimeFailed(PycError):
+    """A step that failed, in one line: the engines show it, and look for words in it."""
+
+
+def failure(failed: PlanFailed, process: Process, group: Group | None = None) -> PycError:
+    """The error of a plan in one line; ``group`` knows which field each of its files is written for."""
+    if failed.call.name == "execve":
+        tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
+        return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
+    if failed.record.error == errno.ECONNRESET:
+        return HostLacks(
+            f"a process was killed while at: {failed.step.title.lower()}",
+            hint="linux.resources.memory.limit may be too low",
+        )
+    what = next((arg for arg in failed.call.args if isinstance(arg, str) and arg), "") or _opened(failed)
+    limits = (
+        {f"{tree.directory}/{limit.file}": limit.key for tree in group.trees for limit in tree.limits} if group else {}
+    )
+    field = f"linux.resources.{limits[what]}" if what in limits else ""
+    return RuntimeFailed(sentence(failed.step.title, failed.call.name, failed.record.error, what, field))
+
+
+def _opened(failed: PlanFailed) -> str:
+    """The path by which the step has opened the descriptor that the call is about; "" if it has not."""
+    calls, about = failed.step.calls, failed.call.args[0] if failed.call.args else None
+    earlier = calls[: calls.index(failed.call)] if isinstance(about, Slot) else ()
+    paths = (other.args[1] for other in reversed(earlier) if other.out == about and len(other.args) > 1)
+    return next((path for path in paths if isinstance(path, str)), "")
+
+
+def exec_failure(name: str, number: int) -> str:
+    """In docker's and podman's words."""
+    if number in (errno.ENOENT, errno.ENOTDIR) and "/" not in name:
+        return f'exec: "{name}": executable file not found in $PATH'
+    return f'exec: "{name}": stat {name}: {os.strerror(number).lower()}'
+
+
+def sentence(title: str, call: str, number: int, what: str = "", field: str = "") -> str:
+    """``linux.sysctl: Set kernel parameters: openat2 sys/x: no such file or directory``."""
+    field = field or _CALLS.get(call) or next((field for start, field in _TITLES if title.startswith(start)), "")
+    reason = os.strerror(number).lower()
+    return f"{f'{field}: ' if field else ''}{title}: {call}{f' {what}' if what else ''}: {reason}"
+
+
+def is_anothers(error: BaseException) -> bool:
+    """Whether a start failed because somebody else has made the cgroup: nobody in it is ours to kill."""
+    from pycontainer.core.performer import PlanFailed
+
+    return isinstance(error, PlanFailed) and error.call.name == "mkdirat" and error.record.error == errno.EEXIST
+
+
+@contextmanager
+def by_its_field() -> Iterator[None]:
+    """What `pyc run` has a flag or a profile for is called by its field."""
+    try:
+        yield
+    except PycError as error:
+        from pycontainer.cgroups.limit import OPTIONS
+
+        names = {flag: f"linux.resources.{key}" for key, flag in OPTIONS.items()}
+        names |= {"seccomp profile": "linux.seccomp", "cgroup ": "linux.cgroupsPath "}
+        names |= {"a device rule": "linux.resources.devices: a rule"}
+        for said, name in names.items():
+            if error.message.startswith(said):
+                error.message = name + error.message.removeprefix(said)
+                break
+        raise
+
+
+# What a step or a call is asked for by
+_CALLS = {
+    "sched_setattr": "process.scheduler",
+    "ioprio_set": "process.ioPriority",
+    "set_mempolicy": "linux.memoryPolicy",
+    "personality": "linux.personality",
+    "sethostname": "hostname",
+    "setdomainname": "domainname",
+    "prlimit64": "process.rlimits",
+    "seccomp": "linux.seccomp",
+    "sched_setaffinity": "process.execCPUAffinity",
+}
+_TITLES = (
+    ("Take the root directory", "root.path"),
+    ("Attach the new root", "root.path"),
+    ("Mount ", "mounts"),
+    ("Bind ", "mounts"),
+    ("Take ", "mounts"),
+    ("Open the namespaces", "linux.namespaces[].path"),
+    ("Join the namespaces", "linux.namespaces[].path"),
+    ("Make the container's first process", "linux.namespaces"),
+    ("Set the clocks", "linux.timeOffsets"),
+    ("Make ", "linux.devices"),
+    ("Set kernel parameters", "linux.sysctl"),
+    ("Go to the working directory", "process.cwd"),
+    ("Mask ", "linux.maskedPaths"),
+    ("Protect ", "linux.readonlyPaths"),
+    ("Say how soon to kill it", "process.oomScoreAdj"),
+    ("Become the user", "process.user"),
+    ("Give up root's powers", "process.capabilities"),
+    ("Bound what can ever be gained", "process.capabilities.bounding"),
+    ("Limit ", "linux.resources"),
+    ("Count ", "linux.cgroupsPath"),
+    ("Open a terminal", "process.terminal"),
+)
