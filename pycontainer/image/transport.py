@@ -270,6 +270,7 @@ class Transport:
         """
         self._transfers.add(response)
         try:
+            self.check_open()  # or it came too late for close() to find it
             yield from self._chunks(response)
         finally:
             self._transfers.discard(response)

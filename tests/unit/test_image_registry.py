@@ -294,6 +294,23 @@ def test_closing_ends_a_transfer_that_hangs(fake: FakeRegistry) -> None:
     assert time.monotonic() - start < 2
 
 
+def test_closing_ends_a_transfer_that_is_about_to_begin(fake: FakeRegistry) -> None:
+    registry = Registry(Endpoint(fake.host, "app"), patience=Patience(stall=20))
+
+    def close_and_hang(handler: Handler) -> None:
+        registry.close()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BLOB)))
+        handler.end_headers()
+        time.sleep(3)
+
+    fake.rules.append(when("/blobs/", close_and_hang))
+    start = time.monotonic()
+    with pytest.raises(RegistryError, match="given up"):
+        blob(registry)
+    assert time.monotonic() - start < 2
+
+
 # ---- redirects and secrets
 
 
