@@ -17,6 +17,7 @@ import select
 import time
 
 from pycontainer.errors import PycError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from pycontainer.oci.spec import Hook, Spec
 
+STDERR = 2
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
@@ -40,6 +42,7 @@ def of(spec: Spec, *kinds: str) -> list[Hook]:
 def call(hooks: Iterable[Hook], kind: str, state: str) -> None:
     """Call each, with the container's state as JSON on its stdin. Raises HookFailed at the first that fails."""
     for hook in hooks:
+        _keep_to_ourselves()
         output = os.memfd_create("hook output")
         stdin = stdin_of(state)
         path = hook["path"]
@@ -60,6 +63,14 @@ def call(hooks: Iterable[Hook], kind: str, state: str) -> None:
         finally:
             os.close(stdin)
             os.close(output)
+
+
+def _keep_to_ourselves() -> None:
+    """Whoever has called us may have left descriptors open, for the container (``--preserve-fds``) or by mistake."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > STDERR:
+            with suppress(OSError):  # the directory's own is closed by now
+                os.set_inheritable(int(name), False)
 
 
 def call_all(hooks: Iterable[Hook], kind: str, state: str) -> None:

@@ -49,6 +49,25 @@ def test_a_container_that_waits_for_its_start_holds_two_sockets_and_what_it_was_
     assert oci("start", "test").code == 0
 
 
+def test_hooks_get_their_three_streams_and_no_descriptor_else(oci: Oci) -> None:
+    look = "for fd in /proc/$$/fd/*; do readlink $fd | grep passwd; done; echo $0"
+
+    def hook(kind: str, log: str) -> dict[str, object]:
+        return {"path": "/bin/sh", "args": ["sh", "-c", f"({look}) >> {log}", kind], "env": ["PATH=/bin:/usr/bin"]}
+
+    spec, log = oci.spec("sleep", "100"), f"{oci.where}/log"
+    outside = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+    spec["hooks"] = {kind: [hook(kind, log)] for kind in outside}
+    spec["hooks"]["startContainer"] = [hook("startContainer", "/tmp/log")]
+    given = os.open("/etc/passwd", os.O_RDONLY)
+    oci.create(spec, pass_fds=(given,))
+    assert oci("start", "test", pass_fds=(given,)).code == 0
+    assert oci("delete", "--force", "test", pass_fds=(given,)).code == 0
+    os.close(given)
+    with open(log) as told, open(f"{oci.rootfs}/tmp/log") as inside:
+        assert (told.read().split(), inside.read()) == (list(outside), "startContainer\n")
+
+
 def test_who_shares_its_pid_namespace_does_not_get_out_through_one_that_is_created(oci: Oci) -> None:
     """CVE-2016-9962 and CVE-2024-21626 once more: a pod's containers may see each other's processes."""
     first = oci.create(oci.spec("sleep", "100"), name="first")
