@@ -128,11 +128,16 @@ def take_name(roots: Roots, container_id: str, name: str) -> None:
         os.rename(f"{link}.{container_id}", link)
 
 
-def free_name(roots: Roots, container_id: str, name: str) -> None:
-    """Remove the link, if it is the container's."""
-    if owner_of(roots, name) == container_id:
-        with suppress(FileNotFoundError):
-            os.unlink(f"{roots.root}/names/{name}")
+def free_name(roots: Roots, container_id: str, name: str, *, into: str = "") -> None:
+    """Remove the link, if it is the container's; or move it ``into`` a directory that is to go, if that is there."""
+    if owner_of(roots, name) != container_id:
+        return
+    link = f"{roots.root}/names/{name}"
+    with suppress(FileNotFoundError):
+        if into:
+            with suppress(OSError):
+                return os.rename(link, f"{into}/name")
+        os.unlink(link)
 
 
 def owner_of(roots: Roots, name: str) -> str:

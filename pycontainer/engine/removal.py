@@ -29,14 +29,14 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
 
         volumes.drop(roots, container_id)
         hit("discard.volumes")
-    if name:
-        containers.free_name(roots, container_id, name)
+    doomed, where = trash.directory(roots), roots.container(container_id)
+    if name:  # to be deleted with the rest: a link so long has a block on disk, which some disks take long to free
+        containers.free_name(roots, container_id, name, into=where)
     elif names := entries(roots.root + "/names"):
         with containers.names_locked(roots):
             for name in names:
                 containers.free_name(roots, container_id, name)
     hit("discard.unnamed")
-    doomed, where = trash.directory(roots), roots.container(container_id)
     wrote = bool(entries(where + "/upper"))
     try:
         make_private(doomed)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
-from pycontainer.core.directories import entries
 from pycontainer.image.tree import remove_tree
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
@@ -19,17 +19,23 @@ def directory(roots: Roots) -> str:
 
 
 def empty(roots: Roots) -> None:
-    """Delete what discarded containers have left.
+    """Delete what discarded containers have left, unless somebody else is at it.
 
     One that wrote nothing leaves some empty directories. Deleting them takes a millisecond, so that is left to the next
     start, which does it while it waits for the kernel.
     """
-    for name in entries(directory(roots)):
-        with suppress(OSError):  # somebody else may be at it
-            delete(directory(roots), name)
+    with suppress(OSError):
+        trash = os.open(directory(roots), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(trash, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for name in os.listdir(trash):
+                with suppress(OSError):
+                    delete(directory(roots), name)
+        finally:
+            os.close(trash)
 
 
-_FILES = ("container.json", "config.json", "life", "log", "work/work/incompat/volatile/dirty")
+_FILES = ("container.json", "config.json", "life", "log", "name", "work/work/incompat/volatile/dirty")
 _DIRECTORIES = ("work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "")
 """What most containers leave: our files, and overlay's marks where no container can write."""
 
