@@ -11,7 +11,7 @@ from _json import encode_basestring_ascii, make_encoder, make_scanner
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 
@@ -58,6 +58,11 @@ def load(document: str, pairs: Callable[[list[tuple[str, Any]]], object] | None 
     if rest := document[end:].strip(_SPACE):
         raise ValueError(f"text after the JSON value: {rest[:20]!r}")
     return value
+
+
+def joined(members: Mapping[str, str]) -> str:
+    """An object on one line, from the JSON of its values."""
+    return "{" + ", ".join([f"{dump(name)}: {text}" for name, text in members.items()]) + "}"
 
 
 def dump(value: Any) -> str:

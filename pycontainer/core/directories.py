@@ -32,13 +32,23 @@ def entries(path: str) -> list[str]:
         return []
 
 
+def write_new(path: str, text: str) -> None:
+    """Write a file. A start waits for this, and `open` has much to do for a text. Raises OSError."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        data = text.encode()
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
+
+
 def replace_file(path: str, text: str, *, written: str = "") -> None:
     """Make or replace a file, whole or not at all; a power cut may lose it. Raises OSError.
 
     ``written`` is the failpoint between its two steps.
     """
     fresh = f"{path}.{os.getpid()}"  # two may do so at once
-    with open(fresh, "w") as file:
-        file.write(text)
+    write_new(fresh, text)
     hit(written)
     os.rename(fresh, path)

@@ -150,11 +150,14 @@ class Performance:
         """
         if self._observer is not None:
             self._one_by_one(self._observer)
-        self.wait_for(lambda step, call: step.where == MONITOR and _is_watch(call))
+        last = len(self.calls) - 1  # what tells it is near the end
+        self._wait_until(next(index for index in range(last, -1, -1) if _tells_the_start(*self.calls[index])))
 
     def wait_for(self, awaited: Callable[[Step, Call], bool]) -> Outcome:
         """The record of the first call that is ``awaited``, once it has been made. Raises PlanFailed."""
-        index = next(i for i, (step, call) in enumerate(self.calls) if awaited(step, call))
+        return self._wait_until(next(i for i, (step, call) in enumerate(self.calls) if awaited(step, call)))
+
+    def _wait_until(self, index: int) -> Outcome:
         while index not in self.results:
             if not self.read_records():
                 step, call = self.calls[index]
@@ -223,7 +226,7 @@ class Performance:
         if record.index == REFUSED:
             raise RuntimeError("the performer refused the plan: the encoder and wire.h disagree")
         step, call = self.calls[record.index]
-        if self._observer and _is_watch(call) and step.where == MONITOR:
+        if self._observer and _tells_the_start(step, call):
             self._narrate_exec(self._observer)
         self.results[record.index] = record
         if call.child and record.value > 0:
@@ -294,9 +297,9 @@ def reap_those_left() -> None:
                 os.close(pidfd)
 
 
-def _is_watch(call: Call) -> bool:
+def _tells_the_start(step: Step, call: Call) -> bool:
     """The monitor's read that ends when init has executed the program: the end of the error pipe."""
-    return call.name == "read" and call.expect == 0
+    return call.name == "read" and call.expect == 0 and step.where == MONITOR
 
 
 def _only_child(parent: int) -> int:

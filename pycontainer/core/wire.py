@@ -8,7 +8,7 @@ from struct import iter_unpack
 
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
-from pycontainer.light import cache, lru_cache
+from pycontainer.light import IdentityCache, cache, lru_cache
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -63,9 +63,6 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
 
 # A slot has the same number in every plan of this process, so that encodings can be kept.
 _numbers: dict[Slot, int] = {}
-# Steps that are one object for all containers of a process are found without a look into them.
-_steps: dict[int, tuple[Step, bytes]] = {}
-_MANY = 1024
 _encoding = allocate_lock()  # threads may start containers at the same time
 
 
@@ -210,18 +207,16 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
 
 def _forget() -> None:
     _numbers.clear()
-    _steps.clear()
+    _encode_step.clear()
     _encode_call.cache_clear()
 
 
-def _encode_step(step: Step) -> bytes:
-    known = _steps.get(id(step))
-    if known is None or known[0] is not step:
-        if len(_steps) >= _MANY:
-            _steps.clear()
-        where = ROLE[step.where]
-        known = _steps[id(step)] = step, b"".join([_encode_call(where, call) for call in step.calls])
-    return known[1]
+def _calls_of_step(step: Step) -> bytes:
+    where = ROLE[step.where]
+    return b"".join([_encode_call(where, call) for call in step.calls])
+
+
+_encode_step = IdentityCache(_calls_of_step, 1024)  # many are one object for all containers of a process
 
 
 def _encode(plan: Plan, given: tuple[Slot, ...], flags: int) -> bytes:

@@ -69,14 +69,22 @@ def removed(roots: Roots, gone: Removed) -> None:
 def _add(roots: Roots, line: dict[str, Any]) -> None:
     """Add a line, in one write so that lines of several processes do not mix. If it can't be, that stops nobody."""
     with suppress(OSError):
-        make_private(roots.runroot)
-        file = os.open(path(roots), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = _open(roots)
         try:
             if os.fstat(file).st_size > LIMIT:
                 _rotate(roots, file)
             os.write(file, f"{now()} {jsontext.dump(line)}\n".encode())
         finally:
             os.close(file)
+
+
+def _open(roots: Roots) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path(roots), flags, 0o600)
+    except FileNotFoundError:
+        make_private(roots.runroot)
+        return os.open(path(roots), flags, 0o600)
 
 
 def _rotate(roots: Roots, file: int) -> None:

@@ -8,10 +8,11 @@ import stat
 from pycontainer.core.capabilities import CAPABILITIES
 from pycontainer.engine.attach import terminal_size
 from pycontainer.errors import NotFound, UsageError
+from pycontainer.light import lru_cache
 from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
-from pycontainer.plan.host import kernel_version
+from pycontainer.plan.host import kernel_version, kind_of
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> 
         cpus=cpus,
         capabilities=capabilities(),
         devices={path: host_devices(path) for path in paths},
-        thermal_cpus=cpus if os.path.exists("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
+        thermal_cpus=cpus if kind_of("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
         setuid_files=setuid_files,
         console=terminal_size() if options.tty else None,
         mapped_files=kernel_version() >= MAPPED_TMPFS,
@@ -64,12 +65,14 @@ def _counts_swap() -> bool:
 
 def capabilities() -> tuple[str, ...]:
     """The bounding set of this process (proc_pid_status(5), CapBnd), in the kernel's order."""
-    with open("/proc/self/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"CapBnd:"):
-                held = int(line.split()[1], 16)
-                return tuple(name for number, name in enumerate(CAPABILITIES) if held >> number & 1)
-    return ()
+    with open("/proc/self/status", "rb", buffering=0) as status:
+        _, _, rest = status.read().partition(b"\nCapBnd:")
+    return _named(int(rest.split(maxsplit=1)[0], 16)) if rest else ()
+
+
+@lru_cache(maxsize=4)
+def _named(held: int) -> tuple[str, ...]:
+    return tuple(name for number, name in enumerate(CAPABILITIES) if held >> number & 1)
 
 
 def host_devices(path: str) -> list[HostDevice]:

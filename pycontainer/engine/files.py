@@ -6,6 +6,7 @@ import os
 
 from pycontainer.engine.facts import MAPPED_TMPFS
 from pycontainer.errors import UsageError
+from pycontainer.light import lru_cache
 from pycontainer.network import resolver
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.plan.host import kernel_version
@@ -60,6 +61,11 @@ def hosts(hostname: str, options: ContainerOptions) -> str:
 def resolv_conf(options: ContainerOptions) -> str:
     """resolv.conf(5): the host's, with what ``--dns``, ``--dns-search`` and ``--dns-option`` replace."""
     text = resolver.host_file(shared=options.network == "host")
+    return _resolv_conf(text, options.dns, options.dns_search, options.dns_option)
+
+
+@lru_cache(maxsize=16)
+def _resolv_conf(text: str, servers: tuple[str, ...], search: tuple[str, ...], asked_options: tuple[str, ...]) -> str:
     host = [line.split() for line in text.splitlines() if line[:1] not in ("#", ";")]
 
     def lines(keyword: str, asked: tuple[str, ...], *, joined: bool) -> list[str]:
@@ -69,9 +75,9 @@ def resolv_conf(options: ContainerOptions) -> str:
         return [f"{keyword} {' '.join(values)}"] if joined and values else [f"{keyword} {value}" for value in values]
 
     found = [
-        *lines("nameserver", options.dns, joined=False),
-        *lines("search", options.dns_search, joined=True),
-        *lines("options", options.dns_option, joined=True),
+        *lines("nameserver", servers, joined=False),
+        *lines("search", search, joined=True),
+        *lines("options", asked_options, joined=True),
     ]
     if not all(line.isprintable() for line in found):
         raise UsageError("--dns, --dns-search, --dns-option: control characters in a value")

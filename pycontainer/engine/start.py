@@ -16,18 +16,14 @@ from pycontainer.engine.attach import TOLD, connection
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.options import Roots
 from pycontainer.errors import HostLacks, StoreError
-from pycontainer.light import ExitStack, suppress
+from pycontainer.light import ExitStack, IdentityCache, suppress
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import Networking, Setting, container
 from pycontainer.plan.host import kernel_version, kind_of
 from pycontainer.plan.monitor import Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
-from pycontainer.record import TYPE_CHECKING, Record
-
-if TYPE_CHECKING:
-    from pycontainer.oci.spec import Seccomp
-
+from pycontainer.record import Record
 
 NO_NETWORK = Networking()
 _NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
@@ -135,18 +131,10 @@ def group_for(bundle: Bundle, host: cgroups.Cgroups) -> cgroups.Group:
 def filter_for(roots: Roots, bundle: Bundle) -> Filter | None:
     """The spec's system call filter, compiled once and kept."""
     profile = bundle.spec["linux"].get("seccomp")
-    if not profile:
-        return None
-    known = _filters.get(id(profile))
-    if known is None or known[0] is not profile:
-        if len(_filters) > 16:  # profiles from files are new objects each time
-            _filters.clear()
-        known = _filters[id(profile)] = profile, load_filter(profile, roots.root + "/cache/seccomp")
-    return known[1]
+    return _filters(profile, roots.root + "/cache/seccomp") if profile else None
 
 
-# The profiles of ours are one object each for all containers of a process.
-_filters: dict[int, tuple[Seccomp, Filter]] = {}
+_filters = IdentityCache(load_filter, 16)  # the profiles of ours are one object each for all containers of a process
 
 
 def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:

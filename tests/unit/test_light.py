@@ -137,3 +137,14 @@ def test_a_cache_keeps_the_last_results(lib):
     squared(1)
     assert asked[-1] == 1
     assert [lib.cache(asked.append)(5) for _ in range(2)] == [None, None]
+
+
+def test_an_identity_cache_knows_objects_and_not_what_is_equal():
+    seen = []
+    length = light.IdentityCache(lambda thing, *more: seen.append((thing, *more)) or len(thing), 2)
+    one, equal, other = [1], [1], [1, 2]
+    assert [length(one, "more"), length(one), length(equal), length(other), length(one)] == [1, 1, 1, 2, 1]
+    assert seen == [([1], "more"), ([1],), ([1, 2],), ([1],)]  # the third object was one too many
+    length.clear()
+    assert length(one) == 1
+    assert len(seen) == 5
