@@ -1,7 +1,7 @@
 """The ``pyc`` command: its global options, and the border where errors become messages.
 
-Importing costs time: ``--help`` imports no command, a command imports only itself, and ``run`` does without click,
-which takes 10 ms, as all its flags are parsed by our own table.
+Importing costs time: ``--help`` imports no command, a command imports only itself, and click, which takes 10 ms, is
+only there for help, completion and mistakes.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _dispatch(args: list[str]) -> int:
         from pycontainer.cli.monitor import after
 
         return after(session, *rest)
-    from pycontainer.cli.front import start as start_other  # click: +10 ms
+    from pycontainer.cli.commands import start as start_other
 
     return start_other(session, ["--help"] if values.get("help") else rest)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
 from pycontainer.cli.verbs import detach_keys, name
 from pycontainer.engine import containers
 from pycontainer.engine.visit import visit
 from pycontainer.errors import Conflict
 
 
-@click.command("attach", help="Connect this terminal to a container that runs.")
+@declare.command("attach", help="Connect this terminal to a container that runs.")
 @detach_keys
-@click.option("--no-stdin", is_flag=True, help="Don't connect standard input")
-@click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the process")
+@declare.option("--no-stdin", is_flag=True, help="Don't connect standard input")
+@declare.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the process")
 @name
-@click.pass_obj
+@declare.pass_obj
 def command(session: Session, /, name: str, keys: bytes, no_stdin: bool, sig_proxy: bool) -> int:
     """Stay until it ends or the detach keys are pressed."""
     container = containers.find(session.roots, name)

@@ -6,24 +6,23 @@ import os
 import sys
 from collections.abc import Iterator
 
-import click
-
-from pycontainer.cli import Session, human
+from pycontainer.cli import Session, declare, human
+from pycontainer.cli.declare import echo
 from pycontainer.engine import copy
 from pycontainer.errors import UsageError
 
 _PIECE = 1 << 20
 
 
-@click.command(
+@declare.command(
     "cp", help="Copy files: CONTAINER:PATH to PATH, or the reverse; '-' is a tar archive on stdin or stdout."
 )
-@click.option("-a", "--archive", "keep", is_flag=True, help="Keep owners; out of a container also setuid and devices")
-@click.option("-L", "--follow-link", "follow", is_flag=True, help="If the source is a symbolic link, copy its target")
-@click.option("-q", "--quiet", is_flag=True, help="Don't say how much was copied, even on a terminal")
-@click.argument("source")
-@click.argument("target")
-@click.pass_obj
+@declare.option("-a", "--archive", "keep", is_flag=True, help="Keep owners; out of a container also setuid and devices")
+@declare.option("-L", "--follow-link", "follow", is_flag=True, help="If the source is a symbolic link, copy its target")
+@declare.option("-q", "--quiet", is_flag=True, help="Don't say how much was copied, even on a terminal")
+@declare.argument("source")
+@declare.argument("target")
+@declare.pass_obj
 def command(session: Session, /, source: str, target: str, keep: bool, follow: bool, quiet: bool) -> None:
     """Copy files."""
     from_container, from_path = split(source)
@@ -46,9 +45,9 @@ def command(session: Session, /, source: str, target: str, keep: bool, follow: b
     else:
         done = copy.copy_out(roots, from_container, from_path, to_path, keep=keep, follow=follow)
     for name in done.left_out:
-        click.echo(f"pyc: left out the device {name!r}: -a makes devices", err=True)
+        echo(f"pyc: left out the device {name!r}: -a makes devices", err=True)
     if not quiet and sys.stdout.isatty():
-        click.echo(f"Successfully copied {human.size(done.size)} to {target}", err=True)
+        echo(f"Successfully copied {human.size(done.size)} to {target}", err=True)
 
 
 def split(text: str) -> tuple[str, str]:

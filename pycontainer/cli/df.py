@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from pycontainer.cli import Session, human, listing
+from pycontainer.cli import Session, declare, human, listing
+from pycontainer.cli.declare import echo
 from pycontainer.cli.images import moment, names
 from pycontainer.cli.ps import status
 from pycontainer.cli.template import Template, to_json
@@ -48,10 +47,10 @@ _VERBOSE: dict[str, dict[str, str]] = {
 """The tables of ``-v``, by the names that docker's templates have for them, and their columns."""
 
 
-@click.command("df", help="Show what takes how much space, and how much of it nobody needs.")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("-v", "--verbose", is_flag=True, help="Show each image, container and volume")
-@click.pass_obj
+@declare.command("df", help="Show what takes how much space, and how much of it nobody needs.")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("-v", "--verbose", is_flag=True, help="Show each image, container and volume")
+@declare.pass_obj
 def command(session: Session, /, form: str, verbose: bool) -> None:
     """Show usage."""
     found, rows = disk_usage.usage(session.roots), _volumes(session.roots)
@@ -64,14 +63,14 @@ def command(session: Session, /, form: str, verbose: bool) -> None:
         "BuildCache": [],
     }
     if form == "json":
-        click.echo(to_json(parts))
+        echo(to_json(parts))
     elif form not in ("", "table"):
-        click.echo(Template(form).render(parts))
+        echo(Template(form).render(parts))
     else:
         for title, columns in _VERBOSE.items():
-            click.echo(f"{'Local Volumes' if title == 'Volumes' else title} space usage:\n")
+            echo(f"{'Local Volumes' if title == 'Volumes' else title} space usage:\n")
             listing.write(parts[title], columns, "\t".join(f"{{{{.{field}}}}}" for field in columns), "")
-            click.echo()
+            echo()
     return None
 
 

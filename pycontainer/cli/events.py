@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import Filters, printable
 from pycontainer.cli.moments import stamp
 from pycontainer.cli.template import Template, to_json
@@ -17,12 +16,12 @@ FILTERS = frozenset(
 )
 
 
-@click.command("events", help="Show what happens, until Ctrl-C; or what has happened between two times.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="json or TEMPLATE")
-@click.option("--since", default="", metavar="TIME", help="Begin there: a time, or how long ago (10m)")
-@click.option("--until", default="", metavar="TIME", help="End there")
-@click.pass_obj
+@declare.command("events", help="Show what happens, until Ctrl-C; or what has happened between two times.")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="json or TEMPLATE")
+@declare.option("--since", default="", metavar="TIME", help="Begin there: a time, or how long ago (10m)")
+@declare.option("--until", default="", metavar="TIME", help="End there")
+@declare.pass_obj
 def command(session: Session, /, filters: tuple[str, ...], form: str, since: str, until: str) -> None:
     """Show them."""
     chosen = Filters(filters, FILTERS)
@@ -33,9 +32,9 @@ def command(session: Session, /, filters: tuple[str, ...], form: str, since: str
         if not fits(happening, chosen):
             continue
         if template:
-            click.echo(template.render(in_go(happening)))
+            echo(template.render(in_go(happening)))
         else:
-            click.echo(to_json(happening.document()) if form == "json" else text(happening))
+            echo(to_json(happening.document()) if form == "json" else text(happening))
 
 
 def in_go(happening: Happening) -> dict[str, object]:

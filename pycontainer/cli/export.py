@@ -6,18 +6,16 @@ import os
 import sys
 from contextlib import nullcontext
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
 from pycontainer.engine.export import export
 from pycontainer.engine.output import whole_file
 from pycontainer.errors import StoreError, UsageError
 
 
-@click.command("export", help="Write a container's root filesystem as a tar archive, without its volumes.")
-@click.option("-o", "--output", default="", metavar="FILE", help="Write there instead of to stdout")
-@click.argument("container")
-@click.pass_obj
+@declare.command("export", help="Write a container's root filesystem as a tar archive, without its volumes.")
+@declare.option("-o", "--output", default="", metavar="FILE", help="Write there instead of to stdout")
+@declare.argument("container")
+@declare.pass_obj
 def command(session: Session, /, container: str, output: str) -> None:
     """Write the archive."""
     if not output and sys.stdout.isatty():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session, human, listing
+from pycontainer.cli import Session, declare, human, listing
 from pycontainer.cli.images import moment, of_platform
 from pycontainer.engine.image.history import Step, history
 from pycontainer.image.store import Store
@@ -25,14 +23,14 @@ HEADERS = {
 MISSING = "<missing>"
 
 
-@click.command("history", help="Show how an image came to be, the last step first.")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("-H", "--human/--no-human", "readable", default=True, help="Sizes and times for people (default)")
-@click.option("--no-trunc", is_flag=True, help="Don't shorten")
-@click.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
-@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
-@click.argument("image")
-@click.pass_obj
+@declare.command("history", help="Show how an image came to be, the last step first.")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("-H", "--human/--no-human", "readable", default=True, help="Sizes and times for people (default)")
+@declare.option("--no-trunc", is_flag=True, help="Don't shorten")
+@declare.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
+@declare.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@declare.argument("image")
+@declare.pass_obj
 def command(
     session: Session, /, image: str, form: str, readable: bool, no_trunc: bool, platform: str, quiet: bool
 ) -> None:

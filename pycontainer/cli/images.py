@@ -6,9 +6,7 @@ import re
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 
-import click
-
-from pycontainer.cli import Session, human, listing
+from pycontainer.cli import Session, declare, human, listing
 from pycontainer.errors import InvalidReference, NotFound, PycError, UsageError
 from pycontainer.image.entry import Entry, match
 from pycontainer.image.reference import Reference
@@ -46,16 +44,16 @@ class Name(Record):
     digest: str
 
 
-@click.command("images", help="List images.")
-@click.option("-a", "--all", is_flag=True, expose_value=False, help="Show all (there are no hidden ones)")
-@click.option("--digests", is_flag=True, help="Show digests")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("--no-trunc", is_flag=True, help="Don't shorten")
-@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
-@click.option("--tree", is_flag=True, help="Show each image with the platforms that its name stands for")
-@click.argument("pattern", metavar="[REPOSITORY[:TAG]]", required=False)
-@click.pass_obj
+@declare.command("images", help="List images.")
+@declare.option("-a", "--all", is_flag=True, expose_value=False, help="Show all (there are no hidden ones)")
+@declare.option("--digests", is_flag=True, help="Show digests")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("--no-trunc", is_flag=True, help="Don't shorten")
+@declare.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@declare.option("--tree", is_flag=True, help="Show each image with the platforms that its name stands for")
+@declare.argument("pattern", metavar="[REPOSITORY[:TAG]]", required=False)
+@declare.pass_obj
 def command(
     session: Session,
     /,

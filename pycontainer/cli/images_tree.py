@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from pycontainer.cli import human
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import tabulate
 from pycontainer.engine.disk_usage import parts
 from pycontainer.engine.image.remove import users
@@ -34,7 +33,7 @@ def show(roots: Roots, names: list[Name]) -> None:
             branch = "└─" if number == len(below) else "├─"
             here = digest in (image.manifest.digest, name.digest)
             table.append([f"{branch} {platform}", human.short_id(digest), *(sizes if here else _NOT_HERE)])
-    click.echo("\n".join(tabulate(table)))
+    echo("\n".join(tabulate(table)))
 
 
 def _sizes(store: Store, image: Image, used: str) -> tuple[str, str, str]:

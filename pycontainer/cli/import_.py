@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.load import opened
 from pycontainer.engine import events
 from pycontainer.image.platform import Platform
@@ -16,13 +15,15 @@ from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 
 
-@click.command("import", help="Make an image of a root filesystem in a tar archive; - reads stdin.")
-@click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Apply a Dockerfile instruction")
-@click.option("-m", "--message", default="", help="Note this in the image's history")
-@click.option("--platform", default="", metavar="OS/ARCH", help="It is for this os/architecture[/variant]")
-@click.argument("source", metavar="FILE|URL|-")
-@click.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
-@click.pass_obj
+@declare.command("import", help="Make an image of a root filesystem in a tar archive; - reads stdin.")
+@declare.option(
+    "-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Apply a Dockerfile instruction"
+)
+@declare.option("-m", "--message", default="", help="Note this in the image's history")
+@declare.option("--platform", default="", metavar="OS/ARCH", help="It is for this os/architecture[/variant]")
+@declare.argument("source", metavar="FILE|URL|-")
+@declare.argument("name", metavar="[REPOSITORY[:TAG]]", required=False)
+@declare.pass_obj
 def command(
     session: Session, /, source: str, name: str | None, changes: tuple[str, ...], message: str, platform: str
 ) -> None:
@@ -35,7 +36,7 @@ def command(
     with _found(store, source) as fd:
         image = import_root(store, fd, source, reference, changes=changes, message=message, platform=wanted)
     events.tell(session.roots, "image", "import", image.id, name=reference.familiar if reference else image.id)
-    click.echo(image.id)
+    echo(image.id)
 
 
 @contextmanager

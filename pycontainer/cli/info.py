@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session, human
+from pycontainer.cli import Session, declare, human
+from pycontainer.cli.declare import echo
 from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import info
 from pycontainer.record import TYPE_CHECKING
@@ -13,17 +12,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-@click.command("info", help="Show what pycontainer makes of this host.")
-@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-@click.option("--security", is_flag=True, help="Show what a container may do by default")
-@click.pass_obj
+@declare.command("info", help="Show what pycontainer makes of this host.")
+@declare.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+@declare.option("--security", is_flag=True, help="Show what a container may do by default")
+@declare.pass_obj
 def command(session: Session, /, form: str, security: bool) -> None:
     """Show what pycontainer makes of this host."""
     document = info.posture() if security else info.describe(session.roots)
     if form == "json":
-        click.echo(to_json(document))
+        echo(to_json(document))
     elif form:
-        click.echo(Template(form).render(document))
+        echo(Template(form).render(document))
     else:
         for key, value in document.items():
             _line(key, value)
@@ -45,8 +44,8 @@ def _line(key: str, value: Any) -> None:
     if key == "MemTotal":
         value = human.binary_size(value)
     if isinstance(value, list):
-        click.echo(f"{title}:" + ("" if value else " none"))
+        echo(f"{title}:" + ("" if value else " none"))
         for item in value:
-            click.echo(f" {item}")
+            echo(f" {item}")
     else:
-        click.echo(f"{title}: {value}")
+        echo(f"{title}: {value}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import Parameter, echo
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each, for_stdout
 from pycontainer.cli.template import Template, to_json
@@ -88,30 +87,30 @@ def show(looking: Looking, names: tuple[str, ...], form: str) -> int:
     found: list[Document] = []
     status = for_each(names, lambda name: found.append(looking.find(name)))
     if form == "":
-        click.echo(to_json(found, indent=4))
+        echo(to_json(found, indent=4))
     for document in found if form else ():
-        click.echo(for_stdout(template.render(document)) if template else to_json(document))
+        echo(for_stdout(template.render(document)) if template else to_json(document))
     return status
 
 
-def _make(kind: str, help: str, *options: click.Option) -> click.Command:
-    @click.command("inspect", help=help)
-    @click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
-    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-    @click.pass_obj
+def _make(kind: str, help: str, *options: Parameter) -> declare.Command:
+    @declare.command("inspect", help=help)
+    @declare.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+    @declare.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @declare.pass_obj
     def command(session: Session, /, names: tuple[str, ...], form: str, **chosen: Any) -> int:
         return show(Looking(session.roots, **{"kind": kind, **chosen}), names, form)
 
-    command.params += options
+    command.parameters += options
     return command
 
 
-_SIZE = click.Option(["-s", "--size"], is_flag=True, help="Of containers, tell how much they have written")
-_PLATFORM = click.Option(["--platform"], default="", metavar="OS/ARCH", help="Only if it is for that platform")
-_VERBOSE = click.Option(
-    ["-v", "--verbose"], is_flag=True, help="And its links in the kernel: their state, and what has passed"
+_SIZE = Parameter(("-s", "--size"), {"is_flag": True, "help": "Of containers, tell how much they have written"})
+_PLATFORM = Parameter(("--platform",), {"default": "", "metavar": "OS/ARCH", "help": "Only if it is for that platform"})
+_VERBOSE = Parameter(
+    ("-v", "--verbose"), {"is_flag": True, "help": "And its links in the kernel: their state, and what has passed"}
 )
-_KIND = click.Option(["--type", "kind"], type=click.Choice([*KINDS, ""]), default="", help="Look only there")
+_KIND = Parameter(("--type", "kind"), {"type": declare.Choice([*KINDS, ""]), "default": "", "help": "Look only there"})
 
 of_containers = _make("container", "Show all that is known about containers.", _SIZE)
 of_images = _make("image", "Show all that is known about images.", _PLATFORM)
@@ -120,9 +119,9 @@ of_volumes = _make("volume", "Show all that is known about volumes.")
 command = _make("", "Show all that is known about containers, images, networks and volumes.", _SIZE, _KIND)
 
 
-@click.command("exists", help="Exit with 0 if an image is here, with 1 if not.")
-@click.argument("image")
-@click.pass_obj
+@declare.command("exists", help="Exit with 0 if an image is here, with 1 if not.")
+@declare.argument("image")
+@declare.pass_obj
 def image_exists(session: Session, /, image: str) -> int:
     """Look for an image."""
     try:

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
-from pycontainer.cli import Session, progress
+from pycontainer.cli import Session, declare, progress
+from pycontainer.cli.declare import echo
 from pycontainer.engine import events
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.platform import Platform
@@ -20,11 +19,13 @@ if TYPE_CHECKING:
     from pycontainer.image.events import Listener
 
 
-@click.command("load", help="Bring all images of an archive, made by docker, podman or pyc save.")
-@click.option("-i", "--input", "source", default="", metavar="FILE", help="Read from a file, or a directory, not stdin")
-@click.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
-@click.option("-q", "--quiet", is_flag=True, help="Show only the names")
-@click.pass_obj
+@declare.command("load", help="Bring all images of an archive, made by docker, podman or pyc save.")
+@declare.option(
+    "-i", "--input", "source", default="", metavar="FILE", help="Read from a file, or a directory, not stdin"
+)
+@declare.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
+@declare.option("-q", "--quiet", is_flag=True, help="Show only the names")
+@declare.pass_obj
 def command(session: Session, /, source: str, platform: str, quiet: bool) -> None:
     """Bring images from an archive."""
     from pycontainer.engine.image.archives import load  # +80 ms
@@ -45,7 +46,7 @@ def command(session: Session, /, source: str, platform: str, quiet: bool) -> Non
     lines = [f"Loaded image: {name.familiar}" for _, names in loaded for name in names]
     lines += [f"Loaded image ID: {image.id}" for image, names in loaded if not names]
     for line in dict.fromkeys(lines):
-        click.echo(line)
+        echo(line)
 
 
 @contextmanager

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 
-import click
-
-from pycontainer.cli import Session, secret
+from pycontainer.cli import Session, declare, secret
+from pycontainer.cli.declare import echo
 from pycontainer.cli.registry_flags import authfile_flag, insecure, registry_flags
 from pycontainer.engine.image import login as engine
 from pycontainer.errors import NotFound, RegistryError, UsageError
 
 
-@click.command("login", help="Log in to a registry; Docker Hub if none is named.")
-@click.option("-u", "--username", default="", help="User")
-@click.option("-p", "--password", help="Password or token; others on this host may see it")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input")
-@click.option("--get-login", is_flag=True, help="Only tell the user of the login that is stored")
+@declare.command("login", help="Log in to a registry; Docker Hub if none is named.")
+@declare.option("-u", "--username", default="", help="User")
+@declare.option("-p", "--password", help="Password or token; others on this host may see it")
+@declare.option("--password-stdin", is_flag=True, help="Read the password from standard input")
+@declare.option("--get-login", is_flag=True, help="Only tell the user of the login that is stored")
 @registry_flags
-@click.argument("server", default="", metavar="[SERVER]")
-@click.pass_obj
+@declare.argument("server", default="", metavar="[SERVER]")
+@declare.pass_obj
 def command(
     session: Session,
     /,
@@ -47,15 +46,15 @@ def command(
         return
     saved = engine.login(host, _ask(username, password), insecure=anyhow)
     if not saved.helper:
-        click.echo(f"WARNING! Your login is stored unencrypted in '{saved.path}', readable by you alone.", err=True)
-    click.echo("Login Succeeded")
+        echo(f"WARNING! Your login is stored unencrypted in '{saved.path}', readable by you alone.", err=True)
+    echo("Login Succeeded")
 
 
 def _tell_user(host: str) -> None:
     who = engine.stored(host)
     if who is None:
         raise NotFound(f"not logged in to {host}", hint=f"pyc login {host}")
-    click.echo(who.user)
+    echo(who.user)
 
 
 def _still_good(host: str, anyhow: bool | None) -> bool:
@@ -63,15 +62,15 @@ def _still_good(host: str, anyhow: bool | None) -> bool:
     who = engine.stored(host)
     if who is None:
         return False
-    click.echo("Authenticating with existing credentials...")
+    echo("Authenticating with existing credentials...")
     try:
         engine.check(host, who, insecure=anyhow)
     except RegistryError as error:
         if not sys.stdin.isatty():
             raise
-        click.echo(f"Login did not succeed: {error.message}", err=True)
+        echo(f"Login did not succeed: {error.message}", err=True)
         return False
-    click.echo("Login Succeeded")
+    echo("Login Succeeded")
     return True
 
 
@@ -84,19 +83,19 @@ def _ask(username: str, password: str | None) -> engine.Login:
     return secret.login(username, secret.ask() if password is None else password)
 
 
-@click.command("logout", help="Log out from a registry; from Docker Hub if none is named.")
-@click.option("-a", "--all", "everywhere", is_flag=True, help="Log out from all registries")
+@declare.command("logout", help="Log out from a registry; from Docker Hub if none is named.")
+@declare.option("-a", "--all", "everywhere", is_flag=True, help="Log out from all registries")
 @authfile_flag
-@click.argument("server", default="", metavar="[SERVER]")
-@click.pass_obj
+@declare.argument("server", default="", metavar="[SERVER]")
+@declare.pass_obj
 def logout(session: Session, /, everywhere: bool, server: str) -> None:
     """Log out."""
     if everywhere:
         if server:
             raise UsageError("--all and a registry are mutually exclusive")
         had = engine.logout_everywhere()
-        click.echo("Removed login credentials for all registries" if had else "Not logged in anywhere")
+        echo("Removed login credentials for all registries" if had else "Not logged in anywhere")
         return
     host = engine.registry_name(server)
     had = engine.logout(host)
-    click.echo(f"Removing login credentials for {host}" if had else f"Not logged in to {host}")
+    echo(f"Removing login credentials for {host}" if had else f"Not logged in to {host}")

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
 from pycontainer.cli.moments import stamp
 from pycontainer.cli.verbs import names
 from pycontainer.engine import containers, logs
@@ -34,15 +32,15 @@ def _details(container: Container) -> str:
     return ",".join(f"{key}={of[key]}" for key, of in wanted if key in of)
 
 
-@click.command("logs", help="Show what containers have written.")
-@click.option("--details", is_flag=True, help="Show the labels and variables that --log-opt names")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the container has ended")
-@click.option("--since", default="", metavar="TIME", help="Not what is older: a time, or how long ago (10m)")
-@click.option("--until", default="", metavar="TIME", help="Not what is newer")
-@click.option("-n", "--tail", default="all", metavar="N", help="Only the last lines")
-@click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written")
+@declare.command("logs", help="Show what containers have written.")
+@declare.option("--details", is_flag=True, help="Show the labels and variables that --log-opt names")
+@declare.option("-f", "--follow", is_flag=True, help="Go on until the container has ended")
+@declare.option("--since", default="", metavar="TIME", help="Not what is older: a time, or how long ago (10m)")
+@declare.option("--until", default="", metavar="TIME", help="Not what is newer")
+@declare.option("-n", "--tail", default="all", metavar="N", help="Only the last lines")
+@declare.option("-t", "--timestamps", is_flag=True, help="Show when each line was written")
 @names
-@click.pass_obj
+@declare.pass_obj
 def command(
     session: Session,
     /,

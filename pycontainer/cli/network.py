@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session, listing
+from pycontainer.cli import Session, declare, listing
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.prune import Chosen
 from pycontainer.engine.network import connect as connecting
@@ -38,26 +37,26 @@ DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-@click.command("create", help="Make a network: a bridge, or links on top of one of the host's, with addresses.")
-@click.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge (default), macvlan or ipvlan")
-@click.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="Its addresses, as 10.9.0.0/24")
-@click.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The bridge's own (default: the first)")
-@click.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="The part of the subnet to give away")
-@click.option("--aux-address", "aux", multiple=True, metavar="NAME=ADDRESS", help="Somebody else's: not to give away")
-@click.option("--ipv6/--no-ipv6", "ipv6", default=False, help="IPv6 too; without a subnet, a private one")
-@click.option("--ipv4", "ipv4", type=click.BOOL, default=True, is_flag=False, flag_value=True, help="Or --ipv4=false")
-@click.option("--internal", is_flag=True, help="Nothing leaves it, and nothing comes in")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
-@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="mtu, bridge.name, icc, parent, ...")
-@click.option("--config-only", is_flag=True, help="Make no network, but a pattern for --config-from")
-@click.option("--config-from", default="", metavar="NAME", help="Addresses and options of a pattern")
-@click.option("--ipam-driver", default="default", hidden=True)
-@click.option("--ipam-opt", "ipam_options", multiple=True, metavar="KEY=VALUE", hidden=True)
-@click.option("--scope", default="local", hidden=True)
-@click.option("--attachable", is_flag=True, expose_value=False, hidden=True)
-@click.option("--ingress", is_flag=True, hidden=True)
-@click.argument("name")
-@click.pass_obj
+@declare.command("create", help="Make a network: a bridge, or links on top of one of the host's, with addresses.")
+@declare.option("-d", "--driver", default="bridge", metavar="DRIVER", help="bridge (default), macvlan or ipvlan")
+@declare.option("--subnet", "subnets", multiple=True, metavar="CIDR", help="Its addresses, as 10.9.0.0/24")
+@declare.option("--gateway", "gateways", multiple=True, metavar="ADDRESS", help="The bridge's own (default: the first)")
+@declare.option("--ip-range", "ranges", multiple=True, metavar="CIDR", help="The part of the subnet to give away")
+@declare.option("--aux-address", "aux", multiple=True, metavar="NAME=ADDRESS", help="Somebody else's: not to give away")
+@declare.option("--ipv6/--no-ipv6", "ipv6", default=False, help="IPv6 too; without a subnet, a private one")
+@declare.option("--ipv4", "ipv4", type=bool, default=True, is_flag=False, flag_value=True, help="Or --ipv4=false")
+@declare.option("--internal", is_flag=True, help="Nothing leaves it, and nothing comes in")
+@declare.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
+@declare.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="mtu, bridge.name, icc, parent, ...")
+@declare.option("--config-only", is_flag=True, help="Make no network, but a pattern for --config-from")
+@declare.option("--config-from", default="", metavar="NAME", help="Addresses and options of a pattern")
+@declare.option("--ipam-driver", default="default", hidden=True)
+@declare.option("--ipam-opt", "ipam_options", multiple=True, metavar="KEY=VALUE", hidden=True)
+@declare.option("--scope", default="local", hidden=True)
+@declare.option("--attachable", is_flag=True, expose_value=False, hidden=True)
+@declare.option("--ingress", is_flag=True, hidden=True)
+@declare.argument("name")
+@declare.pass_obj
 def create(session: Session, /, name: str, **asked: Any) -> None:
     """Make a network and print its ID."""
     _refuse(asked)
@@ -75,7 +74,7 @@ def create(session: Session, /, name: str, **asked: Any) -> None:
         config_only=asked["config_only"],
         config_from=asked["config_from"],
     )
-    click.echo(networks.create(session.roots, draft).id)
+    echo(networks.create(session.roots, draft).id)
 
 
 def _refuse(asked: dict[str, Any]) -> None:
@@ -89,12 +88,14 @@ def _refuse(asked: dict[str, Any]) -> None:
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-@click.command("ls", help="List networks.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, id, label, ...")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("--no-trunc", is_flag=True, help="Show whole IDs")
-@click.option("-q", "--quiet", is_flag=True, help="Show IDs only")
-@click.pass_obj
+@declare.command("ls", help="List networks.")
+@declare.option(
+    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, id, label, ..."
+)
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("--no-trunc", is_flag=True, help="Show whole IDs")
+@declare.option("-q", "--quiet", is_flag=True, help="Show IDs only")
+@declare.pass_obj
 def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool, quiet: bool) -> None:
     """List networks, those without a bridge too."""
     chosen = listing.Filters(filters, frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"]))
@@ -135,10 +136,10 @@ def _row(document: dict[str, Any], whole: bool) -> dict[str, Any]:
 # --- removing ---------------------------------------------------------------------------------------------------------
 
 
-@click.command("rm", help="Remove networks.")
-@click.option("-f", "--force", is_flag=True, help="Don't mind those that are not there")
-@click.argument("names", metavar="NETWORK...", nargs=-1, required=True)
-@click.pass_obj
+@declare.command("rm", help="Remove networks.")
+@declare.option("-f", "--force", is_flag=True, help="Don't mind those that are not there")
+@declare.argument("names", metavar="NETWORK...", nargs=-1, required=True)
+@declare.pass_obj
 def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
     """Remove networks without containers."""
 
@@ -149,48 +150,50 @@ def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
             if not force:
                 raise
             return
-        click.echo(name)
+        echo(name)
 
     return for_each(names, remove)
 
 
-@click.command(
+@declare.command(
     "prune", help="Remove the networks that no container is in, and the bridges if there is no container at all."
 )
-@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=..., label!=..., until=...")
-@click.option("-f", "--force", is_flag=True, help="Don't ask")
-@click.pass_obj
+@declare.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=..., label!=..., until=...")
+@declare.option("-f", "--force", is_flag=True, help="Don't ask")
+@declare.pass_obj
 def prune(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
     """Remove what nobody uses."""
     chosen = Chosen(filters)
     warning = "WARNING! This will remove all custom networks not used by at least one container.\n"
+    import click
+
     if not force and not click.confirm(warning + "Are you sure you want to continue?"):
         return
     removed = networks.prune(session.roots, lambda network: chosen.passes(network.created, network.labels))
     networks.retire(session.roots)
     if removed:
-        click.echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
+        echo("Deleted Networks:\n" + "\n".join(removed) + "\n")
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
-def _no_endpoint_options(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _no_endpoint_options(ctx: object, param: object, value: str | None) -> None:
     if value is not None:
         raise Unsupported(f"--driver-opt is not supported: {NO_ENDPOINT_OPTIONS}")
 
 
-@click.command("connect", help="Connect a container to a network, while it runs or before.")
-@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name for the others there")
-@click.option("--ip", default="", metavar="ADDRESS", help="Its IPv4 address")
-@click.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address")
-@click.option("--link", "links", multiple=True, metavar="CONTAINER[:NAME]", help="Know another by a name of its own")
-@click.option("--link-local-ip", "link_local", multiple=True, metavar="ADDRESS", help="One more address")
-@click.option("--driver-opt", is_eager=True, expose_value=False, callback=_no_endpoint_options, hidden=True)
-@click.option("--gw-priority", default=0, type=int, help="The network of the highest is the way elsewhere")
-@click.argument("network")
-@click.argument("container")
-@click.pass_obj
+@declare.command("connect", help="Connect a container to a network, while it runs or before.")
+@declare.option("--alias", "aliases", multiple=True, metavar="NAME", help="One more name for the others there")
+@declare.option("--ip", default="", metavar="ADDRESS", help="Its IPv4 address")
+@declare.option("--ip6", default="", metavar="ADDRESS", help="Its IPv6 address")
+@declare.option("--link", "links", multiple=True, metavar="CONTAINER[:NAME]", help="Know another by a name of its own")
+@declare.option("--link-local-ip", "link_local", multiple=True, metavar="ADDRESS", help="One more address")
+@declare.option("--driver-opt", is_eager=True, expose_value=False, callback=_no_endpoint_options, hidden=True)
+@declare.option("--gw-priority", default=0, type=int, help="The network of the highest is the way elsewhere")
+@declare.argument("network")
+@declare.argument("container")
+@declare.pass_obj
 def connect(session: Session, /, network: str, container: str, **asked: Any) -> None:
     """Connect a container to one more network."""
     endpoint = Endpoint(
@@ -205,11 +208,11 @@ def connect(session: Session, /, network: str, container: str, **asked: Any) -> 
     connecting.connect(session.roots, container, endpoint)
 
 
-@click.command("disconnect", help="Take a container out of a network.")
-@click.option("-f", "--force", is_flag=True, help="Don't mind if it is not in it")
-@click.argument("network")
-@click.argument("container")
-@click.pass_obj
+@declare.command("disconnect", help="Take a container out of a network.")
+@declare.option("-f", "--force", is_flag=True, help="Don't mind if it is not in it")
+@declare.argument("network")
+@declare.argument("container")
+@declare.pass_obj
 def disconnect(session: Session, /, force: bool, network: str, container: str) -> None:
     """Disconnect a container from a network."""
     try:
@@ -219,8 +222,8 @@ def disconnect(session: Session, /, force: bool, network: str, container: str) -
             raise
 
 
-@click.command("reload", help="Make bridges and packet filter as they should be, whatever was done to them.")
-@click.pass_obj
+@declare.command("reload", help="Make bridges and packet filter as they should be, whatever was done to them.")
+@declare.pass_obj
 def reload(session: Session, /) -> None:
     """Repair everything at once; each start repairs what it needs."""
     firewall.reload(session.roots)

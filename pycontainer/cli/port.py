@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.engine import containers
 from pycontainer.engine.network import attachments
 from pycontainer.errors import NotFound
 
 
-@click.command("port", help="Show the ports of the host that lead into a container, or to one port of it (80, 53/udp).")
-@click.argument("name", metavar="CONTAINER")
-@click.argument("private", metavar="[PORT[/PROTOCOL]]", required=False, default="")
-@click.pass_obj
+@declare.command(
+    "port", help="Show the ports of the host that lead into a container, or to one port of it (80, 53/udp)."
+)
+@declare.argument("name", metavar="CONTAINER")
+@declare.argument("private", metavar="[PORT[/PROTOCOL]]", required=False, default="")
+@declare.pass_obj
 def command(session: Session, /, name: str, private: str) -> None:
     """Print them as docker does."""
     attachment = attachments.attachment_of(session.roots, containers.find(session.roots, name).id)
@@ -22,7 +23,7 @@ def command(session: Session, /, name: str, private: str) -> None:
     for port in attachment.ports if attachment else ():
         inner = f"{port.target_port}/{port.protocol}"
         if wanted in ("", inner):
-            click.echo(("" if wanted else f"{inner} -> ") + port.address)
+            echo(("" if wanted else f"{inner} -> ") + port.address)
             found += 1
     if wanted and not found:
         raise NotFound(f"no public port {wanted!r} published for {name}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import click
-
-from pycontainer.cli import Session, human
+from pycontainer.cli import Session, declare, human
 from pycontainer.cli.confirm import confirmed
 from pycontainer.cli.images import moment, until
 from pycontainer.cli.listing import Filters
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.image.model import Image
 
-_FILTER = click.option(
+_FILTER = declare.option(
     "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those with until=, label= or label!="
 )
-_FORCE = click.option("-f", "--force", is_flag=True, help="Don't ask")
+_FORCE = declare.option("-f", "--force", is_flag=True, help="Don't ask")
 
 
 class Chosen:
@@ -60,11 +58,13 @@ def _total(size: int) -> None:
     print(f"Total reclaimed space: {human.size(size)}")
 
 
-@click.command("prune", help="Remove the images that no container uses and that have no tag; with -a, all such images.")
-@click.option("-a", "--all", "every", is_flag=True, help="Remove all that no container uses")
+@declare.command(
+    "prune", help="Remove the images that no container uses and that have no tag; with -a, all such images."
+)
+@declare.option("-a", "--all", "every", is_flag=True, help="Remove all that no container uses")
 @_FILTER
 @_FORCE
-@click.pass_obj
+@declare.pass_obj
 def images(session: Session, /, every: bool, filters: tuple[str, ...], force: bool) -> None:
     """Remove images."""
     chosen = Chosen(filters, ("until", "label", "dangling"))
@@ -74,10 +74,10 @@ def images(session: Session, /, every: bool, filters: tuple[str, ...], force: bo
         _total(_report("Deleted Images", prune_images(session.roots, every=every, wanted=chosen.image)))
 
 
-@click.command("prune", help="Remove the containers that don't run.")
+@declare.command("prune", help="Remove the containers that don't run.")
 @_FILTER
 @_FORCE
-@click.pass_obj
+@declare.pass_obj
 def containers(session: Session, /, filters: tuple[str, ...], force: bool) -> None:
     """Remove containers."""
     chosen = Chosen(filters)
@@ -85,12 +85,14 @@ def containers(session: Session, /, filters: tuple[str, ...], force: bool) -> No
         _total(_report("Deleted Containers", prune_containers(session.roots, chosen.container)))
 
 
-@click.command("prune", help="Remove containers that don't run, networks and images that nobody uses.")
-@click.option("-a", "--all", "every", is_flag=True, help="Remove all images that no container uses, with a tag or not")
-@click.option("--volumes", is_flag=True, help="Remove volumes without a name that nobody uses, too")
+@declare.command("prune", help="Remove containers that don't run, networks and images that nobody uses.")
+@declare.option(
+    "-a", "--all", "every", is_flag=True, help="Remove all images that no container uses, with a tag or not"
+)
+@declare.option("--volumes", is_flag=True, help="Remove volumes without a name that nobody uses, too")
 @_FILTER
 @_FORCE
-@click.pass_obj
+@declare.pass_obj
 def system(session: Session, /, every: bool, volumes: bool, filters: tuple[str, ...], force: bool) -> None:
     """Remove everything that nobody uses."""
     chosen = Chosen(filters)

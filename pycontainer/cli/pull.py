@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import click
-
-from pycontainer.cli import Session, progress
+from pycontainer.cli import Session, declare, progress
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.engine import events
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
     from pycontainer.image.registry import Credentials
 
 
-@click.command("pull", help="Download an image from a registry.")
-@click.option("-a", "--all-tags", is_flag=True, help="Download all tags of the repository")
-@click.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
-@click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is here")
-@click.option("--explain", is_flag=True, help="Say what happens while it happens")
+@declare.command("pull", help="Download an image from a registry.")
+@declare.option("-a", "--all-tags", is_flag=True, help="Download all tags of the repository")
+@declare.option("--platform", default="", metavar="OS/ARCH", help="Want the image for this os/architecture[/variant]")
+@declare.option("-q", "--quiet", is_flag=True, help="Show only its name when it is here")
+@declare.option("--explain", is_flag=True, help="Say what happens while it happens")
 @registry_flags
 @creds_flag
-@click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
-@click.argument("names", metavar="NAME[:TAG|@DIGEST]...", nargs=-1, required=True)
-@click.pass_obj
+@declare.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
+@declare.argument("names", metavar="NAME[:TAG|@DIGEST]...", nargs=-1, required=True)
+@declare.pass_obj
 def command(
     session: Session,
     /,
@@ -97,8 +96,8 @@ def _pull(
         before = _image_id(store, str(reference))
         if not quiet:
             if reference.tag == "latest" and ":latest" not in name:
-                click.echo("Using default tag: latest")
-            click.echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
+                echo("Using default tag: latest")
+            echo(f"{reference.tag or reference.digest}: Pulling from {reference.repository}")
         image = pull(store, reference, platform=wanted, progress=told, insecure=anyhow, credentials=known)
         listener.close()
         events.tell(session.roots, "image", "pull", reference.familiar, name=reference.familiar_name)
@@ -118,10 +117,10 @@ def _pull(
 
 def _tell(image: Image, reference: Reference, before: str, *, quiet: bool) -> Image:
     if not quiet:
-        click.echo(f"Digest: {image.digest}")
+        echo(f"Digest: {image.digest}")
         status = "Image is up to date" if before == image.id else "Downloaded newer image"
-        click.echo(f"Status: {status} for {reference.familiar}")
-    click.echo(str(reference))
+        echo(f"Status: {status} for {reference.familiar}")
+    echo(str(reference))
     return image
 
 

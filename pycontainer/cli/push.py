@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import click
-
-from pycontainer.cli import Session, progress
+from pycontainer.cli import Session, declare, progress
+from pycontainer.cli.declare import echo
 from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.engine import events
 from pycontainer.errors import StoreError
@@ -22,18 +21,20 @@ if TYPE_CHECKING:
     from pycontainer.image.events import Listener
 
 
-@click.command("push", help="Send an image to the registry that its name says.")
-@click.option("-a", "--all-tags", is_flag=True, help="Send all tags of the repository")
-@click.option("--platform", default="", metavar="OS/ARCH", help="Send only an image for this os/architecture[/variant]")
-@click.option("-q", "--quiet", is_flag=True, help="Show only its name when it is there")
-@click.option("-f", "--format", "form", default="", metavar="FORMAT", help="In this format: oci or docker (or v2s2)")
-@click.option("--compression-format", "compression", default="", metavar="NAME", help="All layers so: gzip or zstd")
-@click.option("--digestfile", default="", metavar="FILE", help="Write the digest of what was sent there")
+@declare.command("push", help="Send an image to the registry that its name says.")
+@declare.option("-a", "--all-tags", is_flag=True, help="Send all tags of the repository")
+@declare.option(
+    "--platform", default="", metavar="OS/ARCH", help="Send only an image for this os/architecture[/variant]"
+)
+@declare.option("-q", "--quiet", is_flag=True, help="Show only its name when it is there")
+@declare.option("-f", "--format", "form", default="", metavar="FORMAT", help="In this format: oci or docker (or v2s2)")
+@declare.option("--compression-format", "compression", default="", metavar="NAME", help="All layers so: gzip or zstd")
+@declare.option("--digestfile", default="", metavar="FILE", help="Write the digest of what was sent there")
 @registry_flags
 @creds_flag
-@click.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
-@click.argument("name", metavar="NAME[:TAG]")
-@click.pass_obj
+@declare.option("--disable-content-trust", is_flag=True, hidden=True, expose_value=False)
+@declare.argument("name", metavar="NAME[:TAG]")
+@declare.pass_obj
 def command(
     session: Session,
     /,
@@ -56,8 +57,8 @@ def command(
     wanted = Platform.parse(platform) if platform else None
     if not quiet:
         if not all_tags and references[0].tag == "latest" and ":latest" not in name:
-            click.echo("Using default tag: latest")
-        click.echo(f"The push refers to repository [{references[0].name}]")
+            echo("Using default tag: latest")
+        echo(f"The push refers to repository [{references[0].name}]")
     known, anyhow = for_registry_of(str(references[0]), creds), insecure(tls_verify)
     how = {"platform": wanted, "credentials": known, "insecure": anyhow, "form": form, "compression": compression}
     digests = [_push(store, reference, quiet=quiet, **how) for reference in references]
@@ -85,7 +86,7 @@ def _push(store: Store, reference: Reference, *, quiet: bool, **how: Any) -> str
     finally:
         bars.close()
     if quiet:
-        click.echo(str(reference))
+        echo(str(reference))
     else:
-        click.echo(f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
+        echo(f"{reference.tag}: digest: {pushed.digest} size: {pushed.size}")
     return pushed.digest

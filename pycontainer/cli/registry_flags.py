@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-import click
-
+from pycontainer.cli import declare
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def authfile_flag(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--authfile``."""
-    return click.option(
+    return declare.option(
         "--authfile",
         metavar="FILE",
         expose_value=False,
@@ -29,21 +28,21 @@ def authfile_flag(command: Callable[..., Any]) -> Callable[..., Any]:
 def registry_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--authfile``, and ``--tls-verify`` as its argument ``tls_verify``: None if nothing was said."""
     verify = "Insist on TLS and a good certificate, or with =false on neither; else as registries.conf says"
-    return authfile_flag(click.option("--tls-verify/--no-tls-verify", default=None, help=verify)(command))
+    return authfile_flag(declare.option("--tls-verify/--no-tls-verify", default=None, help=verify)(command))
 
 
 def creds_flag(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--creds`` as its argument ``creds``: a login for this time, or None."""
     about = "Show this login to the registry; the password is asked for, or a line of stdin"
-    return click.option("--creds", metavar="USER", callback=_login, help=about)(command)
+    return declare.option("--creds", metavar="USER", callback=_login, help=about)(command)
 
 
-def _use(context: click.Context, option: click.Parameter, path: str | None) -> None:
+def _use(context: object, option: object, path: str | None) -> None:
     if path:
         os.environ["REGISTRY_AUTH_FILE"] = os.path.join(os.getcwd(), path)
 
 
-def _login(context: click.Context, option: click.Parameter, text: str | None) -> Login | None:
+def _login(context: object, option: object, text: str | None) -> Login | None:
     if text is None:
         return None
     from pycontainer.cli import secret

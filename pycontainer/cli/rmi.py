@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each, tell
 from pycontainer.engine.image import remove as images
@@ -12,14 +11,14 @@ from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.store import Store
 
 
-@click.command("rmi", help="Take a name from an image; with its last name the image goes.")
-@click.option("-f", "--force", is_flag=True, help="Remove all names; don't mind stopped containers")
-@click.option("--no-prune", is_flag=True, expose_value=False, help="No effect: images have no untagged parents here")
-@click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only if it is for that platform")
-@click.option("-a", "--all", "everything", is_flag=True, help="Remove all images")
-@click.option("-i", "--ignore", is_flag=True, help="Don't mind images that are not here")
-@click.argument("names", metavar="IMAGE...", nargs=-1)
-@click.pass_obj
+@declare.command("rmi", help="Take a name from an image; with its last name the image goes.")
+@declare.option("-f", "--force", is_flag=True, help="Remove all names; don't mind stopped containers")
+@declare.option("--no-prune", is_flag=True, expose_value=False, help="No effect: images have no untagged parents here")
+@declare.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Only if it is for that platform")
+@declare.option("-a", "--all", "everything", is_flag=True, help="Remove all images")
+@declare.option("-i", "--ignore", is_flag=True, help="Don't mind images that are not here")
+@declare.argument("names", metavar="IMAGE...", nargs=-1)
+@declare.pass_obj
 def command(
     session: Session,
     /,
@@ -49,8 +48,8 @@ def command(
                 raise
             return tell(error)
         for untagged in removed.untagged:
-            click.echo(f"Untagged: {untagged}")
+            echo(f"Untagged: {untagged}")
         for digest in removed.deleted:
-            click.echo(f"Deleted: {digest}")
+            echo(f"Deleted: {digest}")
 
     return for_each(names, remove)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
 from pycontainer.engine import events
 from pycontainer.errors import UsageError
 from pycontainer.image.platform import Platform
 from pycontainer.image.store import Store
 
 
-@click.command("save", help="Write images with their names into a tar archive, which docker and podman can load.")
-@click.option("-o", "--output", default="", metavar="FILE", help="Write to a file instead of stdout")
-@click.option(
+@declare.command("save", help="Write images with their names into a tar archive, which docker and podman can load.")
+@declare.option("-o", "--output", default="", metavar="FILE", help="Write to a file instead of stdout")
+@declare.option(
     "--platform", default="", metavar="OS/ARCH", help="Write only an image for this os/architecture[/variant]"
 )
-@click.option(
+@declare.option(
     "--format",
     "form",
     default="docker-archive",
     metavar="FORMAT",
     help="docker-archive, which is an image layout as well, or oci-archive, which is nothing else",
 )
-@click.argument("names", metavar="IMAGE...", nargs=-1, required=True)
-@click.pass_obj
+@declare.argument("names", metavar="IMAGE...", nargs=-1, required=True)
+@declare.pass_obj
 def command(session: Session, /, names: tuple[str, ...], output: str, platform: str, form: str) -> None:
     """Write images into an archive."""
     from pycontainer.engine.image.archives import save  # +30 ms

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session, listing
+from pycontainer.cli import Session, declare, listing
 from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.words import boolean
@@ -20,16 +18,16 @@ _LIMIT = 25
 _NEVER = 1 << 62
 
 
-@click.command("search", help="Search a registry, Docker Hub unless TERM is HOST/TERM.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="is-official=BOOL, stars=NUMBER")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("--limit", type=int, metavar="NUMBER", help="Show at most so many, 1 to 100; 25 unless they are tags")
-@click.option("--list-tags", is_flag=True, help="Show the tags of the repository TERM")
-@click.option("--no-trunc", is_flag=True, help="Don't shorten")
+@declare.command("search", help="Search a registry, Docker Hub unless TERM is HOST/TERM.")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="is-official=BOOL, stars=NUMBER")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("--limit", type=int, metavar="NUMBER", help="Show at most so many, 1 to 100; 25 unless they are tags")
+@declare.option("--list-tags", is_flag=True, help="Show the tags of the repository TERM")
+@declare.option("--no-trunc", is_flag=True, help="Don't shorten")
 @registry_flags
 @creds_flag
-@click.argument("term")
-@click.pass_obj
+@declare.argument("term")
+@declare.pass_obj
 def command(
     session: Session,
     /,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-import click
-
+from pycontainer.cli.declare import echo
 from pycontainer.errors import UsageError
 from pycontainer.image.credentials import Login
 
@@ -36,7 +35,7 @@ def hide(secret: str) -> None:
 
 def warn(flag: str, instead: str) -> None:
     """Say that a password was in the list of arguments."""
-    click.echo(f"WARNING! A password after {flag} can be read by others on this host, and stays in your shell's "
+    echo(f"WARNING! A password after {flag} can be read by others on this host, and stays in your shell's "
                f"history. {instead}", err=True)  # fmt: skip
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import detach_keys, names
 from pycontainer.engine.again import begin
 from pycontainer.errors import Unsupported, UsageError
 
 
-@click.command("start", help="Start containers that don't run.")
-@click.option("-a", "--attach", is_flag=True, help="Show its output, pass signals on and exit with its exit code")
-@click.option("-i", "--interactive", is_flag=True, help="Connect standard input")
+@declare.command("start", help="Start containers that don't run.")
+@declare.option("-a", "--attach", is_flag=True, help="Show its output, pass signals on and exit with its exit code")
+@declare.option("-i", "--interactive", is_flag=True, help="Connect standard input")
 @detach_keys
-@click.option("--checkpoint", default="", metavar="NAME", hidden=True)
-@click.option("--checkpoint-dir", default="", metavar="DIR", hidden=True)
+@declare.option("--checkpoint", default="", metavar="NAME", hidden=True)
+@declare.option("--checkpoint-dir", default="", metavar="DIR", hidden=True)
 @names
-@click.pass_obj
+@declare.pass_obj
 def command(
     session: Session,
     /,
@@ -39,6 +38,6 @@ def command(
 
     def do(name: str) -> None:
         begin(session.roots, name)
-        click.echo(name)
+        echo(name)
 
     return for_each(names, do)

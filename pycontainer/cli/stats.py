@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
-from pycontainer.cli import Session, human, listing
+from pycontainer.cli import Session, declare, human, listing
+from pycontainer.cli.declare import echo
 from pycontainer.engine import stats
 from pycontainer.engine.stats import Sample
 
@@ -29,13 +28,13 @@ INTERVAL = 1.0  # seconds between two samples, as docker's
 _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-@click.command("stats", help="Show what containers use, as it changes; those that run if none is named.")
-@click.option("-a", "--all", "all_", is_flag=True, help="Those that don't run too")
-@click.option("--no-stream", is_flag=True, help="Show it once")
-@click.option("--no-trunc", is_flag=True, help="Show whole IDs")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, or a template")
-@click.argument("names", metavar="[CONTAINER...]", nargs=-1)
-@click.pass_obj
+@declare.command("stats", help="Show what containers use, as it changes; those that run if none is named.")
+@declare.option("-a", "--all", "all_", is_flag=True, help="Those that don't run too")
+@declare.option("--no-stream", is_flag=True, help="Show it once")
+@declare.option("--no-trunc", is_flag=True, help="Show whole IDs")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, or a template")
+@declare.argument("names", metavar="[CONTAINER...]", nargs=-1)
+@declare.pass_obj
 def command(
     session: Session, /, names: tuple[str, ...], all_: bool, no_stream: bool, no_trunc: bool, form: str
 ) -> None:
@@ -62,7 +61,7 @@ def _print(samples: Sequence[Sample], form: str, called: Mapping[str, str], *, s
         sys.stdout.flush()
         return
     lines = listing.lines(rows, HEADERS, SHOWN, form)
-    click.echo(_HOME + "".join(line + _CLEAR_LINE + "\n" for line in lines) + _CLEAR_REST, nl=False)
+    echo(_HOME + "".join(line + _CLEAR_LINE + "\n" for line in lines) + _CLEAR_REST, nl=False)
 
 
 def row(sample: Sample, called: Mapping[str, str], *, short: bool) -> dict[str, Any]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
-from pycontainer.cli.verbs import Signal, names
+from pycontainer.cli.verbs import names, signal
 from pycontainer.engine import restart as again
 from pycontainer.engine import stop as engine
 
 
-def _make(title: str, help: str) -> click.Command:
+def _make(title: str, help: str) -> declare.Command:
     act = engine.stop if title == "stop" else again.restart
 
-    @click.command(title, help=help)
-    @click.option(
-        "-s", "--signal", "sign", type=Signal(), default=None, help="How to ask (default: as it was made with)"
+    @declare.command(title, help=help)
+    @declare.option(
+        "-s", "--signal", "sign", type=signal, default=None, help="How to ask (default: as it was made with)"
     )
-    @click.option("-t", "--timeout", "--time", type=int, default=None, help="Seconds until it is killed; -1 for ever")
+    @declare.option("-t", "--timeout", "--time", type=int, default=None, help="Seconds until it is killed; -1 for ever")
     @names
-    @click.pass_obj
+    @declare.pass_obj
     def command(session: Session, /, names: tuple[str, ...], sign: str | None, timeout: int | None) -> int:
         def do(name: str) -> None:
             act(session.roots, name, sign=sign or "", timeout=timeout)
-            click.echo(name)
+            echo(name)
 
         return for_each(names, do)
 

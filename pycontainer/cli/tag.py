@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
 from pycontainer.engine import events
 from pycontainer.errors import InvalidReference
 from pycontainer.image.reference import Reference
 from pycontainer.image.store import Store
 
 
-@click.command("tag", help="Give the image SOURCE the name TARGET as well.")
-@click.argument("source")
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-@click.pass_obj
+@declare.command("tag", help="Give the image SOURCE the name TARGET as well.")
+@declare.argument("source")
+@declare.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@declare.pass_obj
 def command(session: Session, /, source: str, targets: tuple[str, ...]) -> None:
     """Give an image other names."""
     names = [Reference.parse(target) for target in targets]

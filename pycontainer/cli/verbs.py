@@ -4,62 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import click
-
-from pycontainer.cli import Session
+from pycontainer.cli import Session, declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.engine.keys import DEFAULT, parse
 from pycontainer.engine.options import Roots
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.signals import signal_name
 
-names = click.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
-name = click.argument("name", metavar="CONTAINER")
+names = declare.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
+name = declare.argument("name", metavar="CONTAINER")
 
 
-class Signal(click.ParamType):  # type: ignore[type-arg]  # generic in its newest version only
-    """``TERM``, ``SIGTERM`` or ``15``, as a name."""
-
-    name = "signal"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Raise UsageError for what is no signal."""
-        try:
-            return signal_name(value)
-        except UsageError as error:
-            raise UsageError(f"invalid signal {value!r}: {error.message}") from None
+def signal(text: str) -> str:
+    """``TERM``, ``SIGTERM`` or ``15``, as a name. Raises UsageError for what is no signal."""
+    try:
+        return signal_name(text)
+    except UsageError as error:
+        raise UsageError(f"invalid signal {text!r}: {error.message}") from None
 
 
-class Keys(click.ParamType):  # type: ignore[type-arg]
-    """``ctrl-p,ctrl-q``, as the bytes that a terminal sends."""
-
-    name = "keys"
-
-    def convert(self, value: str | bytes, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        """Raise UsageError for what is no sequence of keys."""
-        return value if isinstance(value, bytes) else parse(value)
+def keys(text: str | bytes) -> bytes:
+    """``ctrl-p,ctrl-q``, as the bytes that a terminal sends. Raises UsageError for what is no sequence of keys."""
+    return text if isinstance(text, bytes) else parse(text)
 
 
-detach_keys = click.option(
+detach_keys = declare.option(
     "--detach-keys",
     "keys",
-    type=Keys(),
+    type=keys,
     default=parse(DEFAULT),
     metavar="KEYS",
     help="What to type to leave it running",
 )
 
 
-def for_several(title: str, help: str, action: Callable[[Roots, str], object]) -> click.Command:
+def for_several(title: str, help: str, action: Callable[[Roots, str], object]) -> declare.Command:
     """A command that does the same to each container named, and prints its name."""
 
-    @click.command(title, help=help)
+    @declare.command(title, help=help)
     @names
-    @click.pass_obj
+    @declare.pass_obj
     def command(session: Session, /, names: tuple[str, ...]) -> int:
         def do(name: str) -> None:
             action(session.roots, name)
-            click.echo(name)
+            echo(name)
 
         return for_each(names, do)
 

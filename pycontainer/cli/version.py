@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import sys
 
-import click
-
 from pycontainer import __version__
+from pycontainer.cli import declare
+from pycontainer.cli.declare import echo
 from pycontainer.cli.template import Template, to_json
 
 
-@click.command("version", help="Show the version of pyc and of what it stands on.")
-@click.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
+@declare.command("version", help="Show the version of pyc and of what it stands on.")
+@declare.option("-f", "--format", "form", default="", metavar="TEMPLATE", help="json, or a template")
 def command(form: str) -> None:
     """Show the version."""
     document = describe()
     if form == "json":
-        click.echo(to_json(document))
+        echo(to_json(document))
     elif form:
-        click.echo(Template(form).render(document))
+        echo(Template(form).render(document))
     else:
         client = document["Client"]
-        click.echo(f"pyc {client['Version']}")
+        echo(f"pyc {client['Version']}")
         for title in ("Python", "Kernel", "Os", "Arch", "RuntimeSpec"):
-            click.echo(f" {title + ':':<13}{client[title]}")
+            echo(f" {title + ':':<13}{client[title]}")
 
 
 def describe() -> dict[str, dict[str, str]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
-from pycontainer.cli import Session, human, listing
+from pycontainer.cli import Session, declare, human, listing
+from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.engine import volumes
 from pycontainer.engine.volumes import Volume
@@ -33,13 +32,13 @@ HEADERS = {
 DEFAULT = "{{.Driver}}\t{{.Name}}"
 
 
-@click.command("create", help="Make a volume.")
-@click.option("-d", "--driver", default="local", metavar="DRIVER", help="local, the only one there is")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
-@click.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="What it is: type, device and o")
-@click.option("--name", "hidden_name", default="", hidden=True)
-@click.argument("name", required=False, default="")
-@click.pass_obj
+@declare.command("create", help="Make a volume.")
+@declare.option("-d", "--driver", default="local", metavar="DRIVER", help="local, the only one there is")
+@declare.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Give it a label")
+@declare.option("-o", "--opt", "options", multiple=True, metavar="KEY=VALUE", help="What it is: type, device and o")
+@declare.option("--name", "hidden_name", default="", hidden=True)
+@declare.argument("name", required=False, default="")
+@declare.pass_obj
 def create(
     session: Session, /, driver: str, labels: tuple[str, ...], options: tuple[str, ...], hidden_name: str, name: str
 ) -> None:
@@ -54,14 +53,14 @@ def create(
         labels=dict(map(key_value, labels)),
         options=dict(map(volume_option, options)),
     )
-    click.echo(made.name)
+    echo(made.name)
 
 
-@click.command("ls", help="List volumes.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, label, name")
-@click.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
-@click.option("-q", "--quiet", is_flag=True, help="Show names only")
-@click.pass_obj
+@declare.command("ls", help="List volumes.")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, label, name")
+@declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
+@declare.option("-q", "--quiet", is_flag=True, help="Show names only")
+@declare.pass_obj
 def ls(session: Session, /, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List volumes."""
     chosen = listing.Filters(filters, frozenset(["dangling", "driver", "label", "name"]))
@@ -101,31 +100,33 @@ def row(session: Session, volume: Volume, links: int) -> dict[str, Any]:
     }
 
 
-@click.command("rm", help="Remove volumes, with all that is in them. One that a container has is not removed.")
-@click.option("-f", "--force", is_flag=True, help="Don't mind those that are not there")
-@click.argument("names", metavar="VOLUME...", nargs=-1, required=True)
-@click.pass_obj
+@declare.command("rm", help="Remove volumes, with all that is in them. One that a container has is not removed.")
+@declare.option("-f", "--force", is_flag=True, help="Don't mind those that are not there")
+@declare.argument("names", metavar="VOLUME...", nargs=-1, required=True)
+@declare.pass_obj
 def rm(session: Session, /, force: bool, names: tuple[str, ...]) -> int:
     """Remove volumes."""
 
     def remove(name: str) -> None:
         volumes.remove(session.roots, name, force=force)
-        click.echo(name)
+        echo(name)
 
     return for_each(names, remove)
 
 
-@click.command("prune", help="Remove the volumes without a name that no container has; with -a those with one too.")
-@click.option("-a", "--all", "every", is_flag=True, help="Remove all that no container has")
-@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those with label=..., label!=...")
-@click.option("-f", "--force", is_flag=True, help="Don't ask")
-@click.pass_obj
+@declare.command("prune", help="Remove the volumes without a name that no container has; with -a those with one too.")
+@declare.option("-a", "--all", "every", is_flag=True, help="Remove all that no container has")
+@declare.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those with label=..., label!=...")
+@declare.option("-f", "--force", is_flag=True, help="Don't ask")
+@declare.pass_obj
 def prune(session: Session, /, every: bool, filters: tuple[str, ...], force: bool) -> int:
     """Remove what nobody has."""
     without = [text.partition("!=")[2] for text in filters if text.startswith("label!=")]
     chosen = listing.Filters([text for text in filters if not text.startswith("label!=")], frozenset(["all", "label"]))
     every = every or any(map(boolean, chosen.get("all")))
     what = "all local volumes" if every else "anonymous local volumes"
+    import click
+
     if not force and not click.confirm(f"WARNING! This will remove {what} not used by at least one container.\nGo on?"):
         return 1
     candidates = [
@@ -137,8 +138,8 @@ def prune(session: Session, /, every: bool, filters: tuple[str, ...], force: boo
     ]
     removed = dict(volumes.prune(session.roots, candidates))
     if removed:
-        click.echo("Deleted Volumes:\n" + "\n".join(removed) + "\n")
-    click.echo(f"Total reclaimed space: {human.size(sum(removed.values()))}")
+        echo("Deleted Volumes:\n" + "\n".join(removed) + "\n")
+    echo(f"Total reclaimed space: {human.size(sum(removed.values()))}")
     return 0
 
 

@@ -6,8 +6,7 @@ import click
 import pytest
 
 from pycontainer.cli import Session
-from pycontainer.cli.flag_command import FlagCommand
-from pycontainer.cli.front import pyc
+from pycontainer.cli.front import FlagHelp, pyc
 from pycontainer.cli.front import start as pyc_start
 from pycontainer.engine.options import Roots
 from pycontainer.errors import PycError
@@ -22,7 +21,7 @@ def options(command: str) -> dict[str, str]:
     for word in command.split():
         assert isinstance(found, click.Group)
         found = found.get_command(click.Context(found), word)
-    if isinstance(found, FlagCommand):
+    if isinstance(found, FlagHelp):
         refused = {id(flag) for flag in found.flags.refused}
         names = [flag.names.split(", ") for flag in found.flags.by_name.values() if id(flag) not in refused]
     else:

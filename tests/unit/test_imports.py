@@ -64,7 +64,7 @@ def test_a_command_line_is_read_without_what_takes_milliseconds(flags):
 def test_help_imports_no_command():
     code = "from pycontainer.cli import call; call(['--help'])"
     ours = {name for name in modules_after(code) if name.startswith("pycontainer.cli.")}
-    assert ours == {"pycontainer.cli.flags", "pycontainer.cli.front"}
+    assert ours == {"pycontainer.cli.commands", "pycontainer.cli.flags", "pycontainer.cli.front"}
 
 
 def test_run_does_without_click():
