@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -52,11 +53,15 @@ def test_an_unknown_set_of_packages_is_refused_by_name():
     assert "nonsense" in done.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def documents() -> list[str]:
+    return [*sorted(os.path.relpath(path, TOP) for path in glob.glob(f"{TOP}/*.md") + glob.glob(f"{TOP}/docs/*.md"))]
+
+
+@pytest.mark.parametrize("document", documents())
 def test_what_a_document_points_at_exists(document):
     text = read(document)
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert [link for link in links if not os.path.exists(os.path.join(TOP, link))] == []
+    assert [link for link in links if not os.path.exists(os.path.join(TOP, os.path.dirname(document), link))] == []
     assert set(re.findall(r"(?:`| {4})make ([a-z-]+)", text)) <= make_targets()
 
 
