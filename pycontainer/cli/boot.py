@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
+from pycontainer.errors import UsageError
 
 
 @declare.command("boot", help="Start the containers whose restart policies say so, as after the host has booted.")
@@ -15,6 +16,8 @@ def command(session: Session, /, install: bool, uninstall: bool, print_unit: boo
     """Start them, and print the names of those that were; the exit code is 1 if one could not be."""
     from pycontainer.engine import boot
 
+    if install and uninstall:
+        raise UsageError("--install and --uninstall contradict each other")
     if print_unit:
         echo(boot.unit(session.roots), nl=False)
         return 0

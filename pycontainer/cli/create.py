@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from pycontainer.cli import Session
 from pycontainer.cli.flag_command import FlagCommand
-from pycontainer.cli.run import progress_of
+from pycontainer.cli.run import progress_of, warn_of_boots
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.again import make
 
@@ -14,6 +14,7 @@ from pycontainer.engine.again import make
 def start(session: Session, args: list[str]) -> int:
     """Make the container and print its ID."""
     options = session.placed(assemble(*FLAGS.parse(args)))
+    warn_of_boots(options)
     with ExitStack() as stack:
         container = make(session.roots, options, progress_of(options, None, stack))
     print(container.id)

@@ -37,6 +37,7 @@ def start(session: Session, args: list[str]) -> int:
         raise UsageError(error.message, hint=error.hint or "see 'pyc run --help'") from None
     if options.dry_run:
         return _dry_run(session, options)
+    warn_of_boots(options)
     from pycontainer.engine.run import run  # not for --help or a wrong flag
 
     with ExitStack() as stack:
@@ -47,6 +48,18 @@ def start(session: Session, args: list[str]) -> int:
             observer = narrator(options.explain, step=options.step)
             stack.callback(observer.close)
         return run(session.roots, options, observer=observer, progress=progress_of(options, observer, stack))
+
+
+def warn_of_boots(options: RunOptions) -> None:
+    """Say what a policy can't do: without a daemon, only systemd can start something when the host boots."""
+    if options.container.restart in ("always", "unless-stopped"):
+        from pycontainer.engine import boot  # subprocess: +8 ms
+
+        if boot.is_left_out():
+            print(
+                "pyc: nothing starts it when this host boots, until you type: pyc system boot --install",
+                file=sys.stderr,
+            )
 
 
 def progress_of(options: RunOptions, observer: Narrator | None, stack: ExitStack) -> Callable[[Event], None] | None:

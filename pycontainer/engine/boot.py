@@ -86,6 +86,11 @@ def unit(roots: Roots) -> str:
     return text.replace("@pyc@", command).replace("@root@", roots.root)
 
 
+def is_left_out() -> bool:
+    """Whether systemd boots this host, and has not been told of us."""
+    return os.path.isdir("/run/systemd/system") and not os.path.exists(f"{DIRECTORY}/{UNIT}")
+
+
 def install(roots: Roots) -> str:
     """Write the unit and enable it; returns its path. Raises HostLacks where there is no systemd."""
     if not os.path.isdir(DIRECTORY):

@@ -271,6 +271,11 @@ def test_boot_starts_what_the_policies_say_and_halt_ends_all(stocked: Pyc, image
     assert stocked("system", "boot").stdout == ""
 
 
+def test_the_unit_can_not_be_put_there_and_taken_away_at_once(stocked: Pyc) -> None:
+    refused = stocked("system", "boot", "--install", "--uninstall")
+    assert refused.code == 125 and "--uninstall" in refused.stderr
+
+
 def test_the_unit_is_one_that_systemd_understands(stocked: Pyc, tmp_path: Path) -> None:
     unit = stocked("system", "boot", "--print-unit").ok().stdout
     assert f"--root {stocked.root} --runroot {stocked.runroot} system boot\n" in unit and "@" not in unit

@@ -71,7 +71,8 @@ def test_a_reboot_ends_what_ran_and_keeps_what_was_stored(stocked: Machine) -> N
 
 def test_what_has_a_policy_starts_at_boot(stocked: Machine) -> None:
     for name, policy in (("always", "always"), ("stopped", "unless-stopped"), ("plain", "no")):
-        stocked(f"pyc run -d --name {name} --restart {policy} {BUSYBOX} sleep 100000", check=True)
+        said = stocked(f"pyc run -d --name {name} --restart {policy} {BUSYBOX} sleep 100000", check=True).stderr
+        assert ("pyc system boot --install" in said) == (policy != "no"), said
     stocked("pyc stop -t 1 stopped && pyc system boot --install", check=True)
     stocked.reboot()
     running = "pyc ps -q -f name=always -f status=running"
@@ -80,7 +81,8 @@ def test_what_has_a_policy_starts_at_boot(stocked: Machine) -> None:
     assert found["always"].startswith("Up")
     assert found["stopped"].startswith("Exited") and found["plain"].startswith("Exited")
     assert stocked("systemctl --failed --plain --no-legend").stdout == ""
-    stocked("pyc system boot --uninstall; pyc rm -f always stopped plain", check=True)
+    assert stocked(f"pyc create --restart always --name late {BUSYBOX} true", check=True).stderr == ""
+    stocked("pyc system boot --uninstall; pyc rm -f always stopped plain late", check=True)
 
 
 def test_containers_survive_the_logout_of_who_started_them(stocked: Machine) -> None:
