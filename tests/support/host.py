@@ -16,6 +16,9 @@ PACKAGES = {
     "nft": "nftables",
     "nginx": "nginx-light",
     "busybox": "busybox-static",
+    "mkfs.ext4": "e2fsprogs",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
 }
 
 

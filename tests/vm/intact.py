@@ -13,41 +13,31 @@ import sys
 import tarfile
 from collections.abc import Iterator
 
-from pycontainer.image.model import Image
 from pycontainer.image.store import Store
 
 
 def damage(root: str) -> Iterator[str]:
     """Everything that an image claims to have and has not."""
-    store = Store(root)
-    for image in store.images():
-        yield from _blobs(root, image)
-        archives = _archives(root)
-        for layer in image.layers:
-            if layer.diff_id not in archives:
-                yield f"{image.id}: no archive of {layer.diff_id}"
-            else:
-                yield from _files(layer.path_of_fs, archives[layer.diff_id])
+    images = Store(root).images()
+    archives: dict[str, bytes] = {}
+    for name, data in _blobs(root):
+        if hashlib.sha256(data).hexdigest() != name:
+            yield f"blob {name} is not what it is called"
+        elif data[:2] == b"\x1f\x8b":
+            archive = gzip.decompress(data)
+            archives["sha256:" + hashlib.sha256(archive).hexdigest()] = archive
+    for layer in {layer.diff_id: layer for image in images for layer in image.layers}.values():
+        if layer.diff_id in archives:
+            yield from _files(layer.path_of_fs, archives[layer.diff_id])
+        else:
+            yield f"no archive of {layer.diff_id}"
 
 
-def _blobs(root: str, image: Image) -> Iterator[str]:
+def _blobs(root: str) -> Iterator[tuple[str, bytes]]:
     directory = f"{root}/oci/blobs/sha256"
     for name in os.listdir(directory):
         with open(f"{directory}/{name}", "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                yield f"{image.id}: blob {name} is not what it is called"
-
-
-def _archives(root: str) -> dict[str, bytes]:
-    """Every tar archive among the blobs, by its diff ID."""
-    directory, found = f"{root}/oci/blobs/sha256", {}
-    for name in os.listdir(directory):
-        with open(f"{directory}/{name}", "rb") as file:
-            data = file.read()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-            found["sha256:" + hashlib.sha256(data).hexdigest()] = data
-    return found
+            yield name, file.read()
 
 
 def _files(directory: str, archive: bytes) -> Iterator[str]:

@@ -43,8 +43,8 @@ class Machine:
         self.disk = os.path.join(directory, "disk.img")
         self.accelerator = accelerator()
         self.booted = 0.0
-        self._port = free_port()
-        self._socket = os.path.join(tempfile.gettempdir(), f"pyc-vm-{self._port}")  # a path must be short, unix(7)
+        self._port = 0
+        self._socket = ""
         self._qemu: subprocess.Popen[bytes] | None = None
         self._connection: subprocess.Popen[bytes] | None = None
 
@@ -70,6 +70,8 @@ class Machine:
     def power_on(self) -> None:
         """Boot, and wait until ssh answers. Raises MachineDown with the end of the console's log."""
         began = time.monotonic()
+        self._port = free_port()
+        self._socket = os.path.join(tempfile.gettempdir(), f"pyc-vm-{self._port}")  # a path must be short, unix(7)
         with open(self.log, "ab") as log:
             self._qemu = subprocess.Popen(  # a session of its own, so that Ctrl-C does not pull its plug
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -107,6 +109,8 @@ class Machine:
             process.kill()
             process.wait()
         self._qemu = self._connection = None
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._socket)
 
     def _command(self) -> list[str]:
         # restrict: no way out but to the registry, so no test can depend on a network.
@@ -135,8 +139,6 @@ class Machine:
     def _open_connection(self) -> None:
         """Log in once: to do that for each command is a second of work for an emulated processor."""
         nothing = subprocess.DEVNULL
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._socket)
         command = [*self.ssh()[:-1], "-o", "ControlMaster=yes", "-N", self.ssh()[-1]]
         self._connection = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
 
@@ -172,9 +174,16 @@ class Machine:
         )
         return result.ok() if check else result
 
-    def start(self, script: str, *, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        script: str,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: IO[bytes] | int = subprocess.PIPE,
+        stderr: int = subprocess.STDOUT,
+    ) -> subprocess.Popen[bytes]:
         """Run a shell script as root without waiting; its output is the caller's to read."""
-        return subprocess.Popen([*self.ssh(), script], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen([*self.ssh(), script], stdin=stdin, stdout=stdout, stderr=stderr)
 
     def fetch(self, path: str, target: str) -> None:
         """Copy one file of the VM to the path ``target`` here."""

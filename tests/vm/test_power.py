@@ -90,10 +90,13 @@ def test_containers_survive_the_logout_of_who_started_them(stocked: Machine) -> 
     setting = "/etc/systemd/logind.conf.d/kill.conf"
     stocked(f"mkdir -p $(dirname {setting}); printf '[Login]\\nKillUserProcesses=yes\\n' > {setting}", check=True)
     stocked("systemctl restart systemd-logind", check=True)
-    left = stocked(f"(setsid sleep 1000 &) ; sudo pyc run -d --name survivor {BUSYBOX} sleep 100000", user="vagrant")
+    left = stocked(
+        f"(setsid sleep 1000 </dev/null >/dev/null 2>&1 &); sudo pyc run -d --name survivor {BUSYBOX} sleep 100000",
+        user="vagrant",
+    )
     assert left.code == 0, left.stderr
-    time.sleep(5)
-    assert not stocked("pgrep -u vagrant sleep").stdout, "logind did not kill anything"
+    killed = stocked("for i in $(seq 60); do pgrep -u vagrant sleep >/dev/null || exit 0; sleep 1; done; exit 1")
+    assert killed.code == 0, "logind did not kill anything"
     assert states(stocked)["survivor"].startswith("Up")
     stocked(f"rm {setting}; systemctl restart systemd-logind; pyc rm -f survivor", check=True)
 
@@ -129,8 +132,9 @@ def test_a_power_cut_during_a_pull_leaves_no_half_image(stocked: Machine, second
 
 
 def nothing_is_stale_in_the_store(vm: Machine) -> None:
-    left = vm(f"sync; ls {ROOT}/tmp {ROOT}/trash 2>/dev/null", check=True)
-    assert not [line for line in left.lines if line and not line.endswith(":")], left.stdout
+    assert vm(f"ls {ROOT}/tmp", check=True).stdout == ""
+    trash = vm(f"ls {ROOT}/trash", check=True).lines
+    assert len(trash) <= 1, trash  # the last container's empty directories are the next start's to delete
 
 
 @pytest.mark.parametrize("command", ["run", "rm"])

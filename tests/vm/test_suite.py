@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import json
 import os
+import queue
 import subprocess
 import threading
-import xml.etree.ElementTree as ET
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.vm.conftest import OUT, SUITE, say
 from tests.vm.image import SOURCE
 from tests.vm.machine import Machine
-from tests.vm.worker import ASKS
+from tests.vm.worker import NEXT
 
 PYTHON = "/opt/pycontainer/bin/python"
 # What another kernel, cgroup v2 or systemd can break. The rest is registries, archives and our own words, which is the
 # same code everywhere, while software emulation makes each start of pyc twenty times as long.
 QUICK = " ".join(f"tests/root/test_{name}.py" for name in "cgroup_v2 systemd cgroups run exec restart health".split())
 TESTS = QUICK if os.environ.get("PYC_VM_TESTS") == "quick" else os.environ.get("PYC_VM_TESTS", "tests/root")
-TIMEOUT = 3 * 3600.0  # seconds for all of them, on a busy host without virtualization
+SILENCE = 1200.0  # seconds without a result from any VM, on a busy host without virtualization; then it hangs
 # What a skip in the VM may be for. Peers and their packages are not in the image; everything else must run.
 ALLOWED = (
     "needs cgroup v1",
@@ -32,18 +35,26 @@ ALLOWED = (
 )
 
 
-def test_the_root_tests_pass(vms: list[Machine], pytestconfig: pytest.Config) -> None:
+def test_the_root_tests_pass(
+    vms: list[Machine], request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each test of the VMs is counted and shown as one of this run, with ``SUITE:`` before its name."""
     about = vms[0](f"uname -r; {PYTHON} -V; stat -f -c %T /sys/fs/cgroup; systemctl --version | head -1", check=True)
-    say(pytestconfig, ", ".join(about.lines))
-    codes = share(vms, files())
-    reasons: set[str] = set()
+    say(request.config, ", ".join(about.lines))
+    working = [Work(vm) for vm in vms]
+    skips = set()
+    for report in results(working, files(), request.config):
+        request.session.testscollected += report.when == "setup"
+        with capsys.disabled():  # or the terminal would be captured as what this test prints
+            request.config.hook.pytest_runtest_logreport(report=report)
+        if report.skipped and isinstance(report.longrepr, tuple):
+            skips.add(report.longrepr[2].removeprefix("Skipped: "))
     for vm in vms:
-        say(pytestconfig, last_line(f"{vm.directory}/pytest.log"))
-        vm.fetch("/root/junit.xml", junit := f"{vm.directory}/junit.xml")
-        reasons |= skipped(junit)
-    unexpected = sorted(reason for reason in reasons if not reason.startswith(ALLOWED))
-    assert not unexpected
-    assert codes == [0] * len(vms), f"tests failed in the VM: see {OUT}/{SUITE}/*/pytest.log"
+        vm.fetch("/root/junit.xml", f"{vm.directory}/junit.xml")
+        say(request.config, last_line(f"{vm.directory}/pytest.log"))
+    assert not [reason for reason in sorted(skips) if not reason.startswith(ALLOWED)]
+    codes = [work.process.wait(60) for work in working]
+    assert codes == [0] * len(codes), f"tests failed in the VM: see {OUT}/{SUITE}/*/pytest.log"
 
 
 def files() -> list[str]:
@@ -55,41 +66,71 @@ def files() -> list[str]:
     return [os.path.relpath(path, SOURCE) for path in sorted(found, key=os.path.getsize, reverse=True)]
 
 
-def share(vms: list[Machine], names: list[str]) -> list[int]:
-    """Run tests in all VMs, each taking file after file until there are none left; returns pytest's exit codes."""
-    options = "-p no:cacheprovider -m 'not peers and not slow' --durations=25 --junitxml=/root/junit.xml"
-    script = f"cd /opt/tests && PYC_PATIENCE=5 TMPDIR=/var/tmp {PYTHON} -m tests.vm.worker {options} {TESTS}"
-    left, lock = iter(names), threading.Lock()
+class Work:
+    """Pytest in a VM; what it prints goes to pytest.log."""
 
-    def follow(vm: Machine, process: subprocess.Popen[bytes]) -> int:
-        """Show what it says, keep that in pytest.log, and answer its questions."""
-        assert process.stdin and process.stdout
-        with open(f"{vm.directory}/pytest.log", "wb") as log:
-            for line in process.stdout:
-                if line.strip() == ASKS.encode():
-                    with lock:
-                        process.stdin.write(next(left, "").encode() + b"\n")
-                    process.stdin.flush()
-                elif line.strip():
+    def __init__(self, vm: Machine) -> None:
+        options = "-v -p no:cacheprovider -m 'not peers and not slow' --durations=25 --junitxml=/root/junit.xml"
+        script = f"cd /opt/tests && PYC_PATIENCE=5 TMPDIR=/var/tmp {PYTHON} -m tests.vm.worker {options} {TESTS}"
+        self.log = f"{vm.directory}/pytest.log"
+        with open(self.log, "wb") as log:
+            self.process = vm.start(script, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE)
+
+    def says(self) -> Iterator[Any]:
+        """What it says, piece by piece; what is not for us, warnings of ssh perhaps, joins the log."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                with open(self.log, "ab") as log:
                     log.write(line)
-                    log.flush()
-                    print(f"[{os.path.basename(vm.directory)}] {line.decode(errors='replace')}", end="", flush=True)
-        return process.wait()
 
-    running = [vm.start(script, stdin=subprocess.PIPE) for vm in vms]
-    with ThreadPoolExecutor(len(vms)) as pool:
-        followed = [pool.submit(follow, *each) for each in zip(vms, running, strict=True)]
-        try:
-            return [each.result(TIMEOUT) for each in followed]
-        finally:  # so that nobody follows any more
-            for process in running:
-                process.kill()
+    def answer(self, name: str) -> None:
+        """Give it the name of the next file; an empty one is the end."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(name.encode() + b"\n")
+            self.process.stdin.flush()
+
+
+def results(working: list[Work], names: list[str], config: pytest.Config) -> Iterator[pytest.TestReport]:
+    """Let each VM take file after file until there are none left, and yield every test's reports as they come."""
+    left, said = iter(names), queue.SimpleQueue[Any]()
+
+    def listen(work: Work) -> None:
+        for what in work.says():
+            said.put((work, what))
+        said.put((work, None))
+
+    try:
+        for work in working:
+            threading.Thread(target=listen, args=(work,), daemon=True).start()
+        ended = 0
+        while ended < len(working):
+            work, what = said.get(timeout=SILENCE)
+            if what is None:
+                ended += 1
+            elif what == NEXT:
+                work.answer(next(left, ""))
+            else:
+                yield report_of(what, config)
+    finally:
+        for work in working:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                work.process.wait(5)
+            work.process.kill()
+
+
+def report_of(data: dict[str, Any], config: pytest.Config) -> pytest.TestReport:
+    """A test's report from the JSON of pytest in a VM, where tuples became lists."""
+    if isinstance(data["longrepr"], list):
+        data["longrepr"] = tuple(data["longrepr"])
+    data["nodeid"] = f"{SUITE}:{data['nodeid']}"
+    report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
+    return report
 
 
 def last_line(path: str) -> str:
     with open(path, errors="replace") as log:
         return log.read().rstrip().rpartition("\n")[2].strip("= ")
-
-
-def skipped(junit: str) -> set[str]:
-    return {found.get("message", "") for found in ET.parse(junit).iter("skipped")}

@@ -1,11 +1,13 @@
-"""Run in the VM: pytest, which asks for each file of tests that it is to run.
+"""Run in the VM: pytest, which asks for each file of tests that it is to run, and tells of each test.
 
-``python -m tests.vm.worker OPTION...`` collects everything, writes the line ``ASKS`` whenever it wants a file's name,
-and reads one, until its input ends. So several VMs share the files, and none idles while another is at work.
+``python -m tests.vm.worker OPTION...`` collects everything and speaks JSON lines on its standard error: ``"next"`` when
+it wants a file's name, which it reads from its input, until that ends; a test's report, as pytest makes it, when it has
+one. So several VMs share the files, none idles while another is at work, and who asked for them sees each result.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,14 +17,21 @@ import pytest
 
 from tests.support.host import PATIENCE
 
-ASKS = "-- which is next? --"
+NEXT = "next"
 
 
 class Told:
     """Pytest's loop over what was collected. Both streams must not be those that pytest captures."""
 
-    def __init__(self, asks: TextIO, answers: TextIO) -> None:
-        self.asks, self.answers = asks, answers
+    def __init__(self, says: TextIO, answers: TextIO) -> None:
+        self.says, self.answers = says, answers
+        self.config: pytest.Config
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._say(self.config.hook.pytest_report_to_serializable(config=self.config, report=report))
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run a file's tests at a time. Pytest is told what follows each, since it keeps the fixtures for that."""
@@ -42,10 +51,13 @@ class Told:
     def _next(self, files: dict[str, list[pytest.Item]]) -> list[pytest.Item]:
         """The tests of the next file that has any; none at the end."""
         while True:
-            print(f"\n{ASKS}", file=self.asks, flush=True)
+            self._say(NEXT)
             name = self.answers.readline().strip()
             if not name or name in files:
                 return files.pop(name, [])
+
+    def _say(self, what: Any) -> None:
+        print(json.dumps(what), file=self.says, flush=True)
 
 
 class Patient(subprocess.Popen[Any]):
@@ -60,5 +72,5 @@ class Patient(subprocess.Popen[Any]):
 
 if __name__ == "__main__":
     subprocess.Popen = Patient  # type: ignore[misc]
-    with os.fdopen(os.dup(1), "w") as asks, os.fdopen(os.dup(0)) as answers:
-        sys.exit(pytest.main(sys.argv[1:], plugins=[Told(asks, answers)]))
+    with os.fdopen(os.dup(2), "w") as says, os.fdopen(os.dup(0)) as answers:
+        sys.exit(pytest.main(sys.argv[1:], plugins=[Told(says, answers)]))
