@@ -176,6 +176,11 @@ class Group(Record):
         why = "Who writes 0 to `tasks` is moved into that cgroup; all its children will be born there"
         return (Step("Enter the cgroups", why, INIT, entered, "cgroups(7)", Proof("/proc/{pid}/cgroup")),)
 
+    @property
+    def entrances(self) -> list[Slot]:
+        """What :meth:`open` has opened to be entered by."""
+        return [CGROUP if tree.hierarchy.version == 2 else _tasks(tree) for tree in self.trees]
+
     def let_go(self) -> Plan:
         """Init, which was born in its cgroup of v2, does not keep the directory."""
         if not self.clone_into:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
-from pycontainer.core.capabilities import CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, Unsupported, UsageError
 from pycontainer.oci import hooks
-from pycontainer.plan.mounts import is_bind
+from pycontainer.oci.granted import only_granted
+from pycontainer.plan.mounts import has_users, is_bind
 from pycontainer.plan.namespaces import FILES
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -152,24 +152,12 @@ def check(spec: Spec, bundle: str) -> None:
     if (spec["linux"].get("resources") or {}).get("memory", {}).get("useHierarchy") is False:
         raise Unsupported("linux.resources.memory.useHierarchy: false is not possible since Linux 5.11")
     _check_namespaces(spec)
-    _check_capabilities(spec)
+    only_granted(spec["process"], users=has_users(spec))
     if asked := spec["linux"].get("sysctl"):
         from pycontainer.oci import sysctl
 
         for name, value in asked.items():
             sysctl.check(name, value, _own(spec), said="linux.sysctl")
-
-
-def _check_capabilities(spec: Spec) -> None:
-    """Those that can't be given are not, and that is no failure, but a reason for a warning (config.md)."""
-    sets = spec["process"].get("capabilities")
-    if not sets:
-        return
-    unknown = sorted({name for names in sets.values() for name in names if name not in CAPABILITY_NUMBER})  # type: ignore[attr-defined]
-    if unknown:
-        from pycontainer.oci import log
-
-        log.warning(f"process.capabilities: this runtime knows no {', '.join(unknown)}")
 
 
 def _own(spec: Spec) -> list[str]:
@@ -250,6 +238,8 @@ def _check_namespaces(spec: Spec) -> None:
             raise UsageError(f"linux.namespaces: {kind} more than once")
     if "mount" not in kinds:
         raise Unsupported("linux.namespaces: a container in the host's mount namespace would change the host's root")
+    if any(namespace["type"] == "mount" and namespace.get("path") for namespace in asked):
+        raise Unsupported("linux.namespaces[].path: in a mount namespace of others the root would change for them, too")
     for namespace in asked:
         if namespace.get("path") and not os.path.exists(namespace["path"]):
             raise UsageError(f"linux.namespaces[].path: {namespace['path']}: no such file or directory")

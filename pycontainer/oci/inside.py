@@ -14,10 +14,12 @@ from pycontainer.errors import Conflict, NotFound, PycError
 from pycontainer.light import ExitStack, suppress
 from pycontainer.oci import hooks
 from pycontainer.oci.failures import failure
+from pycontainer.oci.granted import only_granted
 from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
+from pycontainer.plan.mounts import has_users
 from pycontainer.plan.namespaces import FILES
 from pycontainer.plan.seccomp import LISTENER
 from pycontainer.record import TYPE_CHECKING, Record
@@ -48,6 +50,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     if status == "paused" and not wanted.ignore_paused:
         raise Conflict("cannot exec in a paused container (use --ignore-paused to override)")
     spec = home.spec(name)
+    only_granted(process, users=has_users(spec))
     entered: Spec = {**spec, "process": process}
     group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
     with ExitStack() as ours:

@@ -26,7 +26,7 @@ def error(error: PycError) -> None:
 
 
 def warning(message: str) -> None:
-    """What went wrong, and did not stop the command."""
+    """What went wrong, and did not stop the command: if there is a log only there, since stderr is the container's."""
     _say("warning", message, "")
 
 
@@ -34,10 +34,11 @@ def _say(level: str, message: str, hint: str) -> None:
     message = message.replace("\n", " ")
     if len(message) > _LONGEST:
         message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-    print(f"pyc-oci: {'warning: ' if level == 'warning' else ''}{message}", file=sys.stderr)
+    path = _asked.get("log")
+    if level == "error" or not path:
+        print(f"pyc-oci: {'warning: ' if level == 'warning' else ''}{message}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
-    path = _asked.get("log")
     if not path:
         return
     from pycontainer import jsontext

@@ -99,6 +99,10 @@ class Home(Record):
         except (OSError, ValueError) as error:
             raise StoreError(f"the copy of {container}'s config.json can't be read: {error}") from None
 
+    def write_spec(self, container: str, spec: Spec) -> None:
+        """Replace it, after an update of its limits."""
+        replace_file(f"{self.directory(container)}/config.json", jsontext.dump(spec))
+
     def names(self) -> list[str]:
         """Every container there is."""
         try:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from pycontainer import cgroups
+from pycontainer.cgroups.adjust import adjust
 from pycontainer.errors import HostLacks, NotFound, UsageError
+from pycontainer.light import suppress
 from pycontainer.oci import shape, stats
+from pycontainer.oci.failures import by_its_field
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
 
     from pycontainer.cgroups.resources import Resources
-    from pycontainer.oci.state import Home
+    from pycontainer.oci.spec import Spec
+    from pycontainer.oci.state import Home, State
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # option -> where it belongs below linux.resources
@@ -78,28 +81,36 @@ def update(home: Home, name: str, resources: Resources) -> None:
         raise NotFound("container not running")
     wanted: Resources = {**resources}
     wanted.pop("devices", None)  # engines send all they know; rules for devices do not change in a life
-    group = cgroups.detect().group(state.cgroup, wanted)
+    with by_its_field():
+        group = cgroups.detect().group(state.cgroup, wanted)
+        _check(state, wanted)
+        adjust(state.cgroups, group)
+    if (wanted.get("pids") or {}).get("limit", 0) < 0:
+        _free_tasks(state)
+    # Who enters later goes where the others are, and whoever removes it finds all of it.
+    home.write(state._replace(cgroups=tuple(dict.fromkeys((*state.cgroups, *group.directories)))))
+    home.write_spec(name, _merged(home.spec(name), wanted))
+
+
+def _check(state: State, wanted: Resources) -> None:
     memory = wanted.get("memory") or {}
     if memory.get("checkBeforeUpdate") and (limit := memory.get("limit") or 0) > 0:
         used = stats.gather(state)["memory"]["usage"].get("usage", 0)
         if used > limit:
             raise UsageError(f"linux.resources.memory.checkBeforeUpdate: {used} bytes in use are more than {limit}")
-    writes = [(f"{tree.directory}/{limit.file}", limit.value) for tree in group.trees for limit in tree.limits]
-    for path, _ in writes:
-        if not os.path.exists(path):
-            raise HostLacks(f"container {name} was made without a cgroup for {os.path.basename(path)}")
-    # Of two limits that depend on each other (memory, and memory with swap) the right one to begin with depends on
-    # the values before: what is refused at first is tried again.
-    refused = [(path, value) for path, value in writes if not _written(path, value)]
-    for path, value in refused:
-        if not _written(path, value):
-            raise UsageError(f"{path}: the kernel does not take {value!r}")
 
 
-def _written(path: str, value: str) -> bool:
-    try:
-        with open(path, "w") as file:
-            file.write(value)
-    except OSError:
-        return False
-    return True
+def _free_tasks(state: State) -> None:
+    """The number of tasks has a word for "any", which -1 stands for."""
+    for directory in state.cgroups:
+        with suppress(FileNotFoundError), open(f"{directory}/pids.max", "r+") as file:
+            file.write("max")
+
+
+def _merged(spec: Spec, wanted: Resources) -> Spec:
+    before: dict[str, Any] = spec["linux"].get("resources") or {}  # type: ignore[assignment]
+    now: dict[str, Any] = {
+        section: {**before.get(section, {}), **value} if isinstance(value, dict) else value
+        for section, value in wanted.items()
+    }
+    return {**spec, "linux": {**spec["linux"], "resources": before | now}}  # type: ignore[typeddict-item]

@@ -27,6 +27,7 @@ from pycontainer.plan import (
     users,
 )
 from pycontainer.plan.seccomp import Filter
+from pycontainer.plan.slots import ROOT, USERS
 from pycontainer.record import TYPE_CHECKING, Record
 from pycontainer.rootfs.overlay import RootFS
 
@@ -100,6 +101,14 @@ def container(spec: Spec, setting: Setting) -> Plan:
     return tuple(_steps(spec, setting))
 
 
+def _taken(spec: Spec, setting: Setting) -> Iterator[Slot]:
+    """What the monitor has opened for init alone."""
+    yield from setting.group.entrances
+    yield from mounts.taken(spec)
+    if mounts.has_users(spec):
+        yield from (USERS, ROOT)
+
+
 def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     tty, given, held = terminal.wanted(spec), setting.given, setting.held
     outside = mounts.has_users(spec)
@@ -126,7 +135,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from namespaces.held_handshake() if held else namespaces.handshake()
     if outside and not held:
         yield from users.hide_itself(spec)
-    yield from program.let_go(given)
+    yield from program.let_go(given, *(() if held else _taken(spec, setting)))
     yield from monitor.settle(setting.watch)
     yield from setting.group.let_go()
     yield from setting.group.enter()

@@ -11,7 +11,7 @@ from pycontainer.plan.slots import DEV, PROC, PTS, ROOT, USERS
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pycontainer.cgroups import View
     from pycontainer.oci.spec import Mount, Spec
@@ -177,6 +177,16 @@ def take_outside(spec: Spec) -> tuple[Step, ...]:
         )
         for mount in taken
     )
+
+
+def taken(spec: Spec) -> Iterator[Slot]:
+    """The descriptors of these mounts, and of the user namespaces that map their owners."""
+    users = has_users(spec)
+    for mount in spec.get("mounts") or ():
+        if _is_outside(mount, users=users):
+            yield _taken(mount)
+            if is_mapped(mount) and users_of(mount) is not USERS:
+                yield users_of(mount)
 
 
 def _take(mount: Mount) -> tuple[Call, ...]:

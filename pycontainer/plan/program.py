@@ -265,15 +265,16 @@ def _kept(watch: Watch) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)  # the same for most containers of a process
-def let_go(given: frozenset[Slot]) -> tuple[Step, ...]:
-    """The monitor closes the container's ends of the pipes: their last holder must be the container."""
-    ends = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
+def let_go(given: frozenset[Slot], *taken: Slot) -> tuple[Step, ...]:
+    """The monitor closes the container's ends of the pipes, and what it had ``taken`` for init, which has copies."""
+    ends = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given] + list(taken)
     if not ends:
         return ()
     return (
         Step(
             "Let go of the container's ends",
-            "A pipe ends when its last writer closes it: that must be the container, not the monitor",
+            "A pipe ends when its last writer closes it: that must be the container, not the monitor, which has no use "
+            "for its mounts and namespaces either",
             MONITOR,
             tuple(calls.close(slot) for slot in ends),
             "pipe(7)",

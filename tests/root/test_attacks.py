@@ -69,6 +69,33 @@ def test_no_descriptor_but_the_three_is_inherited(stocked: Pyc, image: str) -> N
     assert all(line.startswith("pipe:") for line in lines[1:])
 
 
+def test_every_descriptor_of_a_monitor_is_accounted_for(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """It is root and outside; what leads into the container, or to a directory that it need not write, is not its."""
+    options = ("-v", f"{tmp_path}:/b", "--tmpfs", "/t", "--health-cmd", "true", "--pids-limit", "50")
+    container = stocked("run", "-d", *options, image, "sleep", "100").ok().stdout.strip()
+    init = int(stocked("inspect", "--format", "{{.State.Pid}}", container).ok().stdout)
+    monitor = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+    own, run = f"{stocked.root}/containers/{container}", f"{stocked.runroot}/containers/{container}"
+    accounted = {
+        "/dev/null": "its own streams",
+        "socket": "reports, the handshake, clients and the door for them",
+        "pipe": "what the container writes",
+        "anon_inode": "the pidfd of init, the signals",
+        own: "the log's directory",
+        f"{own}/log": "the log",
+        f"{own}/life": "how it ended",
+        f"{run}/#": "the lock that says that it lives",
+        "/sys/fs/cgroup/": "counts what was killed for memory",
+    }
+    held = [os.readlink(path) for path in Path(f"/proc/{monitor}/fd").iterdir()]
+    strange = [path for path in held if path not in accounted and path.partition(":")[0] not in accounted]
+    assert [path for path in strange if not path.startswith((f"{run}/#", "/sys/fs/cgroup/"))] == []
+    assert {path.rpartition("/")[2] for path in held if path.startswith("/sys/fs/cgroup/")} <= {
+        *("memory.oom_control", "memory.events"),
+    }
+    stocked("rm", "-f", container).ok()
+
+
 @pytest.mark.parametrize("number", range(3, 20))
 def test_a_working_directory_through_proc_self_fd_stays_inside(run: Run, number: int) -> None:
     result = run("-w", f"/proc/self/fd/{number}", command=sh("pwd; ls /"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -189,6 +190,28 @@ def test_update_and_events(oci: Oci) -> None:
     assert stats["data"]["pids"]["current"] == 1
     refused = oci("update", "-r", "-", "test", stdin=b'{"memory": {"limit": 4096, "checkBeforeUpdate": true}}')
     assert "checkBeforeUpdate" in refused.err
+    refused = oci("update", "-r", "-", "test", stdin=b'{"pids": {"limit": "many"}}')
+    assert (refused.code, refused.err) == (1, f"pyc-oci: linux.resources.pids.limit: want a whole number, {STRING}\n")
+
+
+STRING = "not a string ('many')"
+
+
+def test_an_update_reaches_controllers_that_had_nothing_to_limit_and_who_enters_later(oci: Oci) -> None:
+    spec, name = oci.spec("sleep", "100"), f"updated{os.getpid()}"
+    spec["linux"]["cgroupsPath"] = f"/pyc/{name}"
+    oci.create(spec)
+    assert oci("start", "test").code == 0
+    asked = b'{"cpu": {"cpus": "0"}, "pids": {"limit": 7}}'
+    assert oci("update", "--resources", "-", "test", stdin=asked).code == 0
+    entered = oci("exec", "test", "grep", "Cpus_allowed_list", "/proc/self/status", "/proc/1/status")
+    assert [line.split()[-1] for line in entered.out.splitlines()] == ["0", "0"], entered.err
+    top = "/sys/fs/cgroup" if cgroup_version() == 2 else "/sys/fs/cgroup/pids"
+    assert open_text(f"{top}/pyc/{name}/pids.max") == "7\n"
+    assert oci("update", "--pids-limit", "-1", "test").code == 0
+    assert open_text(f"{top}/pyc/{name}/pids.max") == "max\n"
+    assert oci("delete", "--force", "test").code == 0
+    assert glob.glob(f"/sys/fs/cgroup/**/{name}", recursive=True) == []
 
 
 def test_the_terminal_goes_through_the_console_socket(oci: Oci) -> None:

@@ -246,6 +246,7 @@ REFUSED = [
     ("linux.namespaces[].type", lambda spec: spec["linux"]["namespaces"].append({"type": "no"})),
     ("linux.rootfsPropagation", lambda spec: spec["linux"].update(rootfsPropagation="no")),
     ("process.args", lambda spec: spec["process"].update(args=[])),
+    ("linux.namespaces[].path", lambda spec: spec["linux"]["namespaces"].__setitem__(4, INIT_S)),
     ("process.cwd", lambda spec: spec["process"].update(cwd="no")),
     ("linux.timeOffsets", lambda spec: spec["linux"].update(timeOffsets={"boottime": {"secs": 1}})),
     ("process.args[1]", lambda spec: spec["process"].update(args=["true", "a\0b"])),
@@ -271,6 +272,7 @@ REFUSED = [
     ("hooks.poststop[0].timeout", lambda spec: spec.update(hooks={"poststop": [{"path": "/bin/true", "timeout": 0}]})),
     ("root.path", lambda spec: spec["root"].update(path="nope")),
 ]
+INIT_S = {"type": "mount", "path": "/proc/1/ns/mnt"}
 NULL = {"major": 1, "minor": 3}
 NOBODY_LISTENS = {
     "defaultAction": "SCMP_ACT_ALLOW",
@@ -322,7 +324,7 @@ def test_capabilities_that_do_not_exist_are_warned_of(oci: Oci) -> None:
     }
     done = oci.run(spec)
     assert (done.code, done.out) == (0, "CapEff:\t0000000000000001\n")
-    assert done.err == "pyc-oci: warning: process.capabilities: this runtime knows no CAP_NOPE\n"
+    assert done.err == "pyc-oci: warning: process.capabilities: CAP_NOPE can't be granted here\n"
 
 
 def test_the_documentation_is_what_the_code_says() -> None:
