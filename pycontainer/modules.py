@@ -19,18 +19,18 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 TYPE_CHECKING = False  # not even pycontainer.record comes before this, nor does __future__, which is a file to be read
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
-    Place = tuple[str, int, int, int, int, tuple[str, ...]]
-    Index = dict[str, Place]
+    Part = tuple[str, int, int, tuple[str, ...], CodeType]
 else:
     ModuleSpec, ModuleType = type(__spec__), type(sys)  # whose own modules would load half of importlib
 
 HERE = os.path.dirname(__file__)
 FILE = f"{HERE}/modules.{sys.implementation.cache_tag}"
-FORMAT, HEADER = 2, 24
-"""The file: numbers of 8 bytes, the size of the index, that of the whole file, and FORMAT; the index; the code of each.
-The index: name -> source, its time in nanoseconds and its size; offset of the code and its length; what it imports."""
+FORMAT, HEADER = 3, 24
+"""The file: numbers of 8 bytes, the size of the index, that of the whole file, and FORMAT; the index; a part for each.
+The index: name -> offset of its part and its length. A part: source, its time in nanoseconds and its size; what the
+module imports at its top; its code."""
 
 
 class Modules:
@@ -38,7 +38,8 @@ class Modules:
 
     def __init__(self) -> None:
         """Read the index; without a file, or with a damaged one, there is nothing in it."""
-        self.index: Index = {}
+        self.index: dict[str, tuple[int, int]] = {}
+        self.found: dict[str, Part] = {}
         self.missed: list[str] = []
         try:
             self.file = _open_high(FILE)
@@ -55,23 +56,32 @@ class Modules:
         """Where a module is, or None: then it is looked for in the usual way."""
         if not name.startswith("pycontainer."):
             return None
-        if name not in self.index or not self._is_fresh(name):
+        part = self._part(name)
+        if part is None:
             self.missed.append(name)
             return None
-        source = f"{HERE}/{self.index[name][0]}"
+        self.found[name] = part
+        source = f"{HERE}/{part[0]}"
         is_package = source.endswith("/__init__.py")
         spec = ModuleSpec(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]  # no Loader by name
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(os.path.dirname(source))
         return spec
 
-    def _is_fresh(self, name: str) -> bool:
-        source, time, size, *_ = self.index[name]
+    def _part(self, name: str) -> "Part | None":
+        """What the file has of a module, if its source has not changed since."""
+        if name not in self.index:
+            return None
+        part: Part = marshal.loads(self._bytes(name))
         try:
-            now = os.stat(f"{HERE}/{source}")
+            now = os.stat(f"{HERE}/{part[0]}")
         except OSError:
-            return False
-        return now.st_mtime_ns == time and now.st_size == size
+            return None
+        return part if now.st_mtime_ns == part[1] and now.st_size == part[2] else None
+
+    def _bytes(self, name: str) -> bytes:
+        offset, length = self.index[name]
+        return os.pread(self.file, length, self.start + offset)
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         """An ordinary one."""
@@ -79,30 +89,30 @@ class Modules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code, with all there that it imports."""
-        place = self.index[module.__name__]
-        module.__file__ = f"{HERE}/{place[0]}"
+        source, _, _, imported, code = self.found.pop(module.__name__)
+        module.__file__ = f"{HERE}/{source}"
         if not other_threads() and "importtime" not in sys._xoptions:  # a thread may not find what is half loaded
-            self._bring(place[5])
-        exec(marshal.loads(self._code(place)), module.__dict__)
+            self._bring(imported)
+        exec(code, module.__dict__)
 
     def _bring(self, names: tuple[str, ...]) -> None:
         """Load modules that are imported next, and before each of them what it imports."""
         for name in names:
-            if name in sys.modules or name not in self.index or not self._is_fresh(name):
+            part = None if name in sys.modules else self._part(name)
+            if part is None:
                 continue
             parent, _, last = name.rpartition(".")
             self._bring((parent,))
             if parent not in sys.modules:
                 continue  # it has to be looked for, and so has this one
-            place = self.index[name]
             module = sys.modules[name] = ModuleType(name)
-            module.__file__ = f"{HERE}/{place[0]}"
+            module.__file__ = f"{HERE}/{part[0]}"
             module.__package__ = parent
-            if place[0].endswith("/__init__.py"):
+            if part[0].endswith("/__init__.py"):
                 module.__package__, module.__path__ = name, [os.path.dirname(module.__file__)]
             try:
-                self._bring(place[5])
-                exec(marshal.loads(self._code(place)), module.__dict__)
+                self._bring(part[3])
+                exec(part[4], module.__dict__)
             except BaseException:
                 del sys.modules[name]
                 raise
@@ -112,16 +122,16 @@ class Modules:
         """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
         from pycontainer.light import suppress  # most commands come here never
 
-        parts = {name: (*place[:3], self._code(place), place[5]) for name, place in self.index.items()}
-        parts |= {name: part for name in self.missed if (part := _compiled(name))}
-        index: Index = {}
+        parts = {name: self._bytes(name) for name in self.index}
+        parts |= {name: marshal.dumps(part) for name in self.missed if (part := _compiled(name))}
+        index: dict[str, tuple[int, int]] = {}
         end = 0
-        for name, (source, time, size, code, imported) in parts.items():
-            index[name] = source, time, size, end, len(code), imported
-            end += len(code)
+        for name, data in parts.items():
+            index[name] = end, len(data)
+            end += len(data)
         head = marshal.dumps(index)
         numbers = (len(head), HEADER + len(head) + end, FORMAT)
-        pieces = [*(number.to_bytes(8, "little") for number in numbers), head, *(part[3] for part in parts.values())]
+        pieces = [*(number.to_bytes(8, "little") for number in numbers), head, *parts.values()]
         fresh = f"{FILE}.{os.getpid()}"
         try:
             with open(fresh, "xb") as file:
@@ -130,9 +140,6 @@ class Modules:
         except OSError:  # it is not ours to write, or there is no room
             with suppress(OSError):
                 os.unlink(fresh)
-
-    def _code(self, place: "Place") -> bytes:
-        return os.pread(self.file, place[4], self.start + place[3])
 
 
 def _open_high(path: str) -> int:
@@ -150,8 +157,8 @@ def _is_ours(name: str) -> bool:
     return spec is not None and spec.has_location and spec.origin.endswith(".py")
 
 
-def _compiled(name: str) -> "tuple[str, int, int, bytes, tuple[str, ...]] | None":
-    """Source, time, size and code of a module that was imported in the usual way, and what it imports at its top."""
+def _compiled(name: str) -> "Part | None":
+    """The part of a module that was imported in the usual way."""
     if not _is_ours(name):
         return None
     from pycontainer.bytecode import compiled  # most commands come here never
@@ -159,7 +166,7 @@ def _compiled(name: str) -> "tuple[str, int, int, bytes, tuple[str, ...]] | None
     path = sys.modules[name].__file__ or ""
     seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
     code, imported = compiled(path)
-    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, marshal.dumps(code), imported
+    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imported, code
 
 
 _used: list[Modules] = []
