@@ -13,6 +13,10 @@ from pycontainer.core.constants import SIGKILL
 from pycontainer.errors import Conflict, HostLacks, NotFound
 from pycontainer.light import suppress
 from pycontainer.oci.state import Home, State, is_alive, shown
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
 
 
 def kill(home: Home, name: str, signal: int, *, everybody: bool = False) -> None:
@@ -67,13 +71,19 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
     if status != "stopped":
         with suppress(NotFound):
             _signal(state, SIGKILL)
+    forget(home, state)
+
+
+def forget(home: Home, state: State, spec: Spec | None = None) -> None:
+    """The same for one that is known to have ended."""
     from pycontainer.cgroups.removal import remove
 
     left = remove(state.cgroups, kill=True, timeout=10)
     if left:
-        raise HostLacks(f"container {name}: cgroups that are still in use: {', '.join(left)}")
-    spec = home.spec(name) if os.path.exists(f"{home.directory(name)}/config.json") else None
-    home.remove(name)
+        raise HostLacks(f"container {state.id}: cgroups that are still in use: {', '.join(left)}")
+    if not spec and os.path.exists(f"{home.directory(state.id)}/config.json"):
+        spec = home.spec(state.id)
+    home.remove(state.id)
     if spec and spec.get("hooks"):
         from pycontainer.oci import hooks
 

@@ -27,12 +27,17 @@ _PASSED_ON = (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2)
 def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
     """Create, start, wait, delete."""
     with _console(asked.console_socket) as (theirs, ours):
-        state = runtime.create(home, name, asked, console=theirs)
+        state, spec = runtime.create(home, name, asked, console=theirs)
+        ended = False
         try:
-            runtime.start(home, name)
-            return wait(state.pid, ours)
+            runtime.begin(home, state, spec)
+            code = wait(state.pid, ours)
+            ended = True
+            return code
         finally:
-            if not keep:
+            if not keep and ended:
+                control.forget(home, state, spec)
+            elif not keep:
                 control.delete(home, name, force=True)
 
 

@@ -69,7 +69,7 @@ class Asked(Record):
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
+def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[State, Spec]:
     """Make the container, up to where its program would begin; `console` is a socket that takes the terminal.
 
     Raises PycError, with everything undone.
@@ -130,7 +130,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> State:
         state = state._replace(began=start_time(state.pid))
         home.write(state)
         write_pid_file(asked.pid_file, state.pid)
-        return state
+        return state, spec
     except BaseException as error:
         if starting:
             starting.give_up()
@@ -427,10 +427,15 @@ def start(home: Home, name: str) -> State:
     if status != "created":
         words = {"stopped": "cannot start a container that has stopped"}
         raise Conflict(words.get(status, f"cannot start an already {status} container"))
-    spec = home.spec(name)
+    begin(home, state, home.spec(name))
+    return state
+
+
+def begin(home: Home, state: State, spec: Spec) -> None:
+    """The same for one that is known to be created."""
     if not spec.get("hooks"):
         _go_on(home, spec, state)
-        return state
+        return
     from pycontainer.oci import control, hooks, inside
 
     try:
@@ -440,9 +445,8 @@ def start(home: Home, name: str) -> State:
         _go_on(home, spec, state)
         hooks.call(hooks.of(spec, "poststart"), "poststart", jsontext.dump(shown(state, "running")))
     except hooks.HookFailed:  # the container is stopped, and waits to be deleted (runtime.md, Lifecycle)
-        control.kill(home, name, SIGKILL, everybody=True)
+        control.kill(home, state.id, SIGKILL, everybody=True)
         raise
-    return state
 
 
 def _go_on(home: Home, spec: Spec, state: State) -> None:
