@@ -32,12 +32,13 @@ class _Rules:
         raise ValueError(f"{name} is not JSON")
 
 
-def _refuse(value: object) -> None:
+def refuse(value: object) -> None:
+    """What an encoder does with a value that JSON has no words for: raise TypeError."""
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 _scan = make_scanner(_Rules())  # type: ignore[arg-type]  # a JSONDecoder, for who only knows the package
-_encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)
+_encode = make_encoder(None, refuse, encode_basestring_ascii, None, ": ", ", ", False, False, False)
 _SPACE = " \t\n\r"
 
 

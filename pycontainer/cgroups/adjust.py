@@ -6,12 +6,12 @@ directory yet in the hierarchy of a controller that had nothing to limit: it get
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from pycontainer.cgroups.usage import pids
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def adjust(existing: Sequence[str], wanted: Group) -> None:
 def _hand_down(tree: Tree) -> None:
     words = " ".join(f"+{name}" for name in tree.controllers if name in tree.hierarchy.controllers)
     for above in (tree.hierarchy.mount, *tree.parents):
-        with contextlib.suppress(OSError):  # then the limit's file is missing, and that is said
+        with suppress(OSError):  # then the limit's file is missing, and that is said
             _write(f"{above}/cgroup.subtree_control", words)
 
 
@@ -85,7 +85,7 @@ def _move(sources: Iterable[str], target: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while left := set(pids(sources)) - set(pids([target])):
         for pid in left:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 _write(f"{target}/cgroup.procs", str(pid))
         if time.monotonic() > deadline:
             raise HostLacks(f"{target}: not everybody moves in")

@@ -9,9 +9,9 @@ cgroup-v1/blkio-controller.rst, proc_pid_stat(5), proc_pid_io(5).
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def pids(directories: Iterable[str]) -> list[int]:
     found: set[int] = set()
     for directory in directories:
         for place, _, _ in os.walk(directory):
-            with contextlib.suppress(OSError), open(f"{place}/cgroup.procs") as file:
+            with suppress(OSError), open(f"{place}/cgroup.procs") as file:
                 found |= {int(line) for line in file}
     return sorted(found - {0})
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from pycontainer.cli import Session
 from pycontainer.cli.flag_command import FlagCommand
 from pycontainer.cli.run import progress_of, warn_of_boots
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.again import make
+from pycontainer.light import ExitStack
 
 
 def start(session: Session, args: list[str]) -> int:

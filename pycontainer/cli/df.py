@@ -6,9 +6,9 @@ from typing import Any
 
 from pycontainer.cli import Session, declare, human, listing
 from pycontainer.cli.declare import echo
+from pycontainer.cli.documents import to_json
 from pycontainer.cli.images import moment, names
 from pycontainer.cli.ps import status
-from pycontainer.cli.template import Template, to_json
 from pycontainer.engine import disk_usage, volumes
 from pycontainer.engine.disk_usage import Usage
 from pycontainer.record import TYPE_CHECKING
@@ -65,6 +65,8 @@ def command(session: Session, /, form: str, verbose: bool) -> None:
     if form == "json":
         echo(to_json(parts))
     elif form not in ("", "table"):
+        from pycontainer.cli.template import Template  # +6 ms
+
         echo(Template(form).render(parts))
     else:
         for title, columns in _VERBOSE.items():

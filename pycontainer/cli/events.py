@@ -6,9 +6,10 @@ from datetime import datetime
 
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
+from pycontainer.cli.documents import to_json
 from pycontainer.cli.listing import Filters, printable
 from pycontainer.cli.moments import stamp
-from pycontainer.cli.template import Template, to_json
+from pycontainer.cli.template import Template
 from pycontainer.engine.happened import Happening, read
 
 FILTERS = frozenset(

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-from fnmatch import fnmatchcase
-
 from pycontainer.cli import Session, declare, human, listing
 from pycontainer.errors import InvalidReference, NotFound, PycError, UsageError
 from pycontainer.image.entry import Entry, match
@@ -14,6 +10,7 @@ from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from pycontainer.image.model import Image
@@ -128,6 +125,8 @@ def _matches(name: Name, pattern: str) -> bool:
 
 def _is_like(text: str, pattern: str) -> bool:
     """Go's path.Match, which says [^a] where a shell says [!a]."""
+    from fnmatch import fnmatchcase  # +4 ms, where somebody filters by name
+
     parts, patterns = text.split("/"), pattern.replace("[^", "[!").split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
@@ -173,13 +172,13 @@ def of_platform(image: Image, wanted: Collection[str], name: str) -> Image:
 
 def moment(text: str) -> float:
     """Seconds since the epoch of an RFC 3339 time, 0.0 for "" or nonsense."""
-    from datetime import UTC, datetime  # +2 ms
+    from _datetime import UTC, datetime  # `datetime` itself: +2 ms
 
     try:
-        parsed = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return 0.0
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return float((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
 def row(name: Name, *, short: bool) -> dict[str, Any]:

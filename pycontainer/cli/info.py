@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pycontainer.cli import Session, declare, human
 from pycontainer.cli.declare import echo
-from pycontainer.cli.template import Template, to_json
+from pycontainer.cli.documents import to_json
 from pycontainer.engine import info
 from pycontainer.record import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ def command(session: Session, /, form: str, security: bool) -> None:
     if form == "json":
         echo(to_json(document))
     elif form:
+        from pycontainer.cli.template import Template  # +6 ms
+
         echo(Template(form).render(document))
     else:
         for key, value in document.items():

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import Parameter, echo
+from pycontainer.cli.documents import to_json
 from pycontainer.cli.images import of_platform
 from pycontainer.cli.listing import for_each, for_stdout
-from pycontainer.cli.template import Template, to_json
-from pycontainer.engine import containers, disk_usage
-from pycontainer.engine.inspect import Document, container_document, image_document
+from pycontainer.engine import containers
+from pycontainer.engine.inspect import container_document, image_document
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound
 from pycontainer.image.store import Store
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from pycontainer.engine.inspect import Document
 
 
 KINDS = ("container", "image", "network", "volume")
@@ -50,7 +51,7 @@ class Looking(Record):
         if self.kind:
             return kinds[self.kind](name)
         for look in kinds.values():
-            with contextlib.suppress(NotFound):
+            with suppress(NotFound):
                 return look(name)
         raise NotFound(f"no such object: {name}", hint="no container, image, network or volume has that name")
 
@@ -58,6 +59,8 @@ class Looking(Record):
         container = containers.find(self.roots, name)
         document = container_document(self.roots, container)
         if self.size:
+            from pycontainer.engine import disk_usage  # +3 ms
+
             written = disk_usage.written(self.roots, container.id)
             document |= {
                 "SizeRw": written,
@@ -83,7 +86,11 @@ class Looking(Record):
 
 def show(looking: Looking, names: tuple[str, ...], form: str) -> int:
     """Print the documents; one that is missing does not stop the others."""
-    template = Template(form) if form not in ("", "json") else None
+    template = None
+    if form not in ("", "json"):
+        from pycontainer.cli.template import Template  # +6 ms
+
+        template = Template(form)
     found: list[Document] = []
     status = for_each(names, lambda name: found.append(looking.find(name)))
     if form == "":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import partial
 
 from pycontainer.cli import Session, declare
 from pycontainer.cli.moments import stamp
@@ -61,29 +59,29 @@ def command(
     width = max(len(container.name) for container in found)
     shown = [_Shown(c, wanted, f"{c.name:{width}} | " if len(found) > 1 else "") for c in found]
     if follow and len(found) > 1:
-        _together([partial(each.show, session) for each in shown])
+        _together(session, shown)
     else:
         for each in shown:
             each.show(session)
 
 
-def _together(actions: list[Callable[[], None]]) -> None:
+def _together(session: Session, shown: list[_Shown]) -> None:
     """Do them in threads; Ctrl-C, or the first error, ends all."""
     import threading
     from queue import SimpleQueue
 
     ends: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def run(action: Callable[[], None]) -> None:
+    def run(one: _Shown) -> None:
         try:
-            action()
+            one.show(session)
             ends.put(None)
         except BaseException as error:
             ends.put(error)
 
-    for action in actions:
-        threading.Thread(target=run, args=(action,), daemon=True).start()
-    for _ in actions:
+    for one in shown:
+        threading.Thread(target=run, args=(one,), daemon=True).start()
+    for _ in shown:
         if (error := ends.get()) is not None:
             raise error
 

@@ -7,9 +7,9 @@ import sys
 
 from pycontainer.cli import Session, declare, progress
 from pycontainer.cli.declare import echo
+from pycontainer.cli.documents import to_json
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.registry_flags import creds_flag, insecure, registry_flags
-from pycontainer.cli.template import to_json
 from pycontainer.errors import UsageError
 from pycontainer.image.store import Store
 from pycontainer.record import TYPE_CHECKING

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
@@ -11,6 +9,10 @@ from pycontainer.engine.keys import DEFAULT, parse
 from pycontainer.engine.options import Roots
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.signals import signal_name
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 names = declare.argument("names", metavar="CONTAINER...", nargs=-1, required=True)
 name = declare.argument("name", metavar="CONTAINER")

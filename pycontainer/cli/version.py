@@ -8,7 +8,7 @@ import sys
 from pycontainer import __version__
 from pycontainer.cli import declare
 from pycontainer.cli.declare import echo
-from pycontainer.cli.template import Template, to_json
+from pycontainer.cli.documents import to_json
 
 
 @declare.command("version", help="Show the version of pyc and of what it stands on.")
@@ -19,6 +19,8 @@ def command(form: str) -> None:
     if form == "json":
         echo(to_json(document))
     elif form:
+        from pycontainer.cli.template import Template  # +6 ms
+
         echo(Template(form).render(document))
     else:
         client = document["Client"]

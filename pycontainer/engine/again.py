@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
@@ -21,6 +20,7 @@ from pycontainer.engine.repair import repair
 from pycontainer.engine.start import Stdio
 from pycontainer.errors import Conflict, PycError
 from pycontainer.image.store import Store
+from pycontainer.light import contextmanager, suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _taken(roots: Roots, name: str) -> tuple[Container, int | None]:
                 raise
 
 
-@contextlib.contextmanager
+@contextmanager
 def its_error_kept(roots: Roots, container: Container) -> Iterator[None]:
     """Keep why it could not be started, for ``inspect``."""
     try:
@@ -118,7 +118,7 @@ def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals)
                 with open(record, "wb") as file:
                     file.write(before)
             else:
-                with contextlib.suppress(FileNotFoundError):
+                with suppress(FileNotFoundError):
                     os.unlink(record)
         raise
 

@@ -6,16 +6,16 @@ Images share layers, so their sizes do not add up: what is one image's alone is 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from collections import Counter
-from contextlib import suppress
 
+from pycontainer import jsontext
 from pycontainer.engine import containers
 from pycontainer.errors import ImageError, NotFound
 from pycontainer.image.store import Store
 from pycontainer.image.tree import directories
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def stored(store: Store) -> dict[str, int]:
     with suppress(FileNotFoundError):
         for name in os.listdir(store.layers):
             with suppress(OSError, ValueError, KeyError), open(f"{store.layers}/{name}/layer.json", "rb") as file:
-                document = json.load(file)
+                document = jsontext.load(file.read().decode())
                 held[f"layer {document['diff_id']}"] = document["size"]
     return held
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+from pycontainer import jsontext
 from pycontainer.engine import health, life, policy
 from pycontainer.engine.containers import UNSEEN
 from pycontainer.engine.host_config import host_config, port_bindings
@@ -18,13 +16,14 @@ from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
     from pycontainer.image.manifest import ImageConfig
     from pycontainer.image.model import Image
 
-Document = dict[str, Any]
+    Document = dict[str, Any]
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ def container_document(roots: Roots, container: Container) -> Document:
 def _read_spec(bundle: str) -> Document:
     try:
         with open(f"{bundle}/config.json", "rb") as file:
-            spec: Document = json.load(file)
+            spec: Document = jsontext.load(file.read().decode())
     except (OSError, ValueError):
         return {}  # it was never finished, or it is damaged: say what else we know
     return spec if isinstance(spec, dict) else {}

@@ -6,17 +6,16 @@ The times have one length and one zone, so they compare as text.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
 
 from pycontainer.engine import life
 from pycontainer.engine.moments import now
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
@@ -123,7 +122,7 @@ class _Log:
         self.buffer = b""
         self.file = -1
         back, offset = start
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             path = f"{directory}/log.{back}" if back > 0 else f"{directory}/log"
             self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             os.lseek(self.file, offset, os.SEEK_SET)
@@ -162,7 +161,7 @@ class _Log:
         mine = os.fstat(self.file).st_ino if self.file >= 0 else 0
         found: list[int] = []
         for path in reversed(files(self.directory)):  # the newest first: a rotation meanwhile shows one twice, or ours
-            with contextlib.suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
                 found.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         inodes = [os.fstat(file).st_ino for file in found]
         at = inodes.index(mine) - 1 if mine in inodes else len(found) - 1

@@ -6,7 +6,6 @@ First each volume gets a name and each image its ID (:func:`named`), then the vo
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
@@ -16,6 +15,7 @@ from pycontainer.engine import containers, volumes
 from pycontainer.engine.identity import OWNER_DIGITS
 from pycontainer.engine.volumes import DIRECTORY, Volume, data, directory, recorded
 from pycontainer.errors import HostLacks, NotFound, StoreError, UsageError
+from pycontainer.light import ExitStack, contextmanager
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def _named(roots: Roots, mount: Mount, name: str) -> Mount:
     return mount._replace(source=mount.source or name) if mount.type == "volume" else mount
 
 
-@contextlib.contextmanager
+@contextmanager
 def prepared(roots: Roots, image: Image, options: ContainerOptions, container_id: str) -> Iterator[None]:
     """Make and fill the volumes of a container, and keep others from removing them: until it is recorded.
 
@@ -72,7 +72,7 @@ def prepared(roots: Roots, image: Image, options: ContainerOptions, container_id
     """
     mounts = [mount for mount in named(roots, image.config, options, container_id).mounts if mount.type == "volume"]
     by_name = {mount.source: mount for mount in reversed(mounts)}
-    with contextlib.ExitStack() as locks:
+    with ExitStack() as locks:
         for name in sorted(by_name):  # all in the same order, or two could wait for each other
             locks.enter_context(volumes.locked(roots, name, make=True))
             anonymous = name.startswith(container_id[:OWNER_DIGITS])
@@ -103,7 +103,7 @@ def _fill(roots: Roots, mount: Mount, image: Image) -> None:
         return
     make_skeleton(roots.root)
     layers = [*(layer.path_of_fs for layer in reversed(image.stack)), skeleton(roots.root)]
-    with contextlib.ExitStack() as opened:
+    with ExitStack() as opened:
         target = os.open(data(roots, mount.source), DIRECTORY)
         opened.callback(os.close, target)
         root = opened.enter_context(detached.overlay(layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.record import TYPE_CHECKING
 
@@ -20,15 +22,13 @@ def stored(options: ContainerOptions) -> dict[str, Any]:
 
 def recalled(record: Mapping[str, Any]) -> ContainerOptions:
     """The options again; whatever else is in the record is left out."""
-    from typing import get_type_hints  # not on the way of `run`
-
-    hints = get_type_hints(ContainerOptions, localns=_names())
-    return ContainerOptions(**{name: _typed(hints[name], record[name]) for name in hints if name in record})
+    hints, names = ContainerOptions.__annotations__, _names()
+    return ContainerOptions(**{name: _typed(hints[name], record[name], names) for name in hints if name in record})
 
 
 def _names() -> dict[str, Any]:
     """What the annotations of the options speak of, and their module loads for type checkers only."""
-    from collections.abc import Mapping
+    from _collections_abc import Mapping
 
     from pycontainer.oci.grammar.devices import DeviceMapping, DeviceRate, DeviceRule
     from pycontainer.oci.grammar.limits import Rlimit
@@ -40,14 +40,17 @@ def _names() -> dict[str, Any]:
     return {kind.__name__: kind for kind in named}
 
 
-def _typed(hint: Any, value: Any) -> Any:
-    """JSON's lists as the tuples that they were, by the annotation of their field."""
+def _typed(hint: Any, value: Any, names: dict[str, Any]) -> Any:
+    """JSON's lists as the tuples that they were, by the annotation of their field; ``names`` are what it speaks of."""
     if not isinstance(value, list):
         return value
+    if isinstance(hint, str):
+        hint = eval(hint, names)  # our own source; `typing` does that too, and takes 7 ms to load
     if hasattr(hint, "_fields"):
-        from typing import get_type_hints
-
-        fields = get_type_hints(hint)
-        return hint(*(_typed(fields[name], item) for name, item in zip(hint._fields, value, strict=False)))
+        names = vars(sys.modules[hint.__module__])
+        fields = zip(hint.__annotations__.values(), value, strict=False)
+        return hint(*(_typed(text, item, names) for text, item in fields))
     of = getattr(hint, "__args__", ())
-    return tuple(_typed(of[min(at, len(of) - 2)] if len(of) > 1 else None, item) for at, item in enumerate(value))
+    return tuple(
+        _typed(of[min(at, len(of) - 2)] if len(of) > 1 else None, item, names) for at, item in enumerate(value)
+    )

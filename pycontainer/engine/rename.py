@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
 from pycontainer.errors import Conflict, UsageError
+from pycontainer.light import nullcontext
 from pycontainer.oci.grammar.words import container_name
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
 
-def _neighbours_told(roots: Roots, container: Container) -> contextlib.AbstractContextManager[None]:
+def _neighbours_told(roots: Roots, container: Container) -> AbstractContextManager[None]:
     if not container.runs or container.options.get("network", "bridge") != "bridge":
-        return contextlib.nullcontext()
+        return nullcontext()
     from pycontainer.engine.network.connect import renaming  # +10 ms
 
     return renaming(roots, container)

@@ -7,11 +7,11 @@ process that was is still alive. What the plan opens is our descriptor.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.engine import containers, life
 from pycontainer.errors import Conflict, NotFound, StoreError
+from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,18 +40,18 @@ def files(roots: Roots, asked: ContainerOptions) -> dict[str, str]:
 
 def hostname(roots: Roots, asked: ContainerOptions) -> str:
     """What that one is called, as is written in its files, which name its address so."""
-    with contextlib.suppress(OSError), open(_live(roots, asked) + "/hostname") as file:
+    with suppress(OSError), open(_live(roots, asked) + "/hostname") as file:
         return file.read(256).strip()
     return ""
 
 
 def _live(roots: Roots, asked: ContainerOptions) -> str:
-    with contextlib.suppress(NotFound, StoreError):
+    with suppress(NotFound, StoreError):
         return roots.live(containers.find(roots, asked.network.partition(":")[2]).id)
     return ""
 
 
-@contextlib.contextmanager
+@contextmanager
 def joined(roots: Roots, bundle: Bundle) -> Iterator[str]:
     """Put what is shared into the bundle's spec, for as long as it takes to start.
 
@@ -61,7 +61,7 @@ def joined(roots: Roots, bundle: Bundle) -> Iterator[str]:
         NotFound: no such container.
         Conflict: it does not run, or keeps its IPC namespace to itself.
     """
-    with contextlib.ExitStack() as opened:
+    with ExitStack() as opened:
         memory = ""
         for kind, name in wanted(bundle.asked).items():
             other = _donor(roots, name, kind)
@@ -86,7 +86,7 @@ def _donor(roots: Roots, name: str, kind: str) -> Container:
     return other
 
 
-def _open(roots: Roots, other: Container, name: str, opened: contextlib.ExitStack) -> str:
+def _open(roots: Roots, other: Container, name: str, opened: ExitStack) -> str:
     try:
         descriptor = os.open(f"/proc/{other.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import _signal as signal  # `signal` itself: +2 ms
-import contextlib
 import select
 import time
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life, process
 from pycontainer.errors import Conflict
+from pycontainer.light import suppress
 from pycontainer.oci.grammar.signals import signal_number
 from pycontainer.record import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ def await_end(roots: Roots, container: Container) -> None:
 
 def _send(roots: Roots, container: Container, pidfd: int, number: int) -> None:
     events.write(roots, "kill", container, signal=str(number))
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, number)
 
 

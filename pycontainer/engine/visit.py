@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from pycontainer.engine import containers, events, life
 from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals
 from pycontainer.errors import Conflict
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def wait(roots: Roots, name: str, timeout: float | None = None) -> int:
     container = containers.find(roots, name)
     status = None
     # a connection that was never taken is reset
-    with contextlib.suppress(Conflict, ConnectionError), connect(roots, container) as client:
+    with suppress(Conflict, ConnectionError), connect(roots, container) as client:
         client.send(bytes([MUTE]))
         client.settimeout(timeout)
         while message := client.recv(64):

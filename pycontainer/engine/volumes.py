@@ -12,18 +12,18 @@ looks at a volume's content, apart from filling it and counting what ``prune`` w
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
+from pycontainer import jsontext
 from pycontainer.core.directories import entries, make_private, replace_file
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, trash
 from pycontainer.engine.identity import OWNER_DIGITS
 from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
+from pycontainer.light import contextmanager, suppress
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -91,7 +91,7 @@ def check(options: Mapping[str, str]) -> None:
 
 def ensure(roots: Roots, wanted: Volume) -> Volume:
     """Write down what the volume is, if that has not been done; its lock is held."""
-    with contextlib.suppress(NotFound):
+    with suppress(NotFound):
         found = load(roots, wanted.name)
         if wanted.options and found.options != wanted.options:
             raise Conflict(
@@ -101,11 +101,11 @@ def ensure(roots: Roots, wanted: Volume) -> Volume:
     where = directory(roots, wanted.name)
     hit("volume.locked")
     try:
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.mkdir(f"{where}/_data", 0o755)
         os.chmod(f"{where}/_data", 0o755)  # whatever our umask
         hit("volume.data")
-        replace_file(f"{where}/volume.json", json.dumps(wanted._asdict()), written="volume.written")
+        replace_file(f"{where}/volume.json", jsontext.dump(wanted._asdict()), written="volume.written")
     except OSError as error:
         raise StoreError(f"can't make volume {wanted.name}: {os.strerror(error.errno or 0).lower()}") from error
     hit("volume.made")
@@ -113,7 +113,7 @@ def ensure(roots: Roots, wanted: Volume) -> Volume:
     return wanted
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(roots: Roots, name: str, *, make: bool = False, wait: bool = True) -> Iterator[None]:
     """Be alone with a volume's directory.
 
@@ -131,7 +131,7 @@ def _lock(roots: Roots, name: str, make: bool, wait: bool) -> int:
     while True:
         if make:
             for parent in (roots.root, roots.root + "/volumes", path):
-                with contextlib.suppress(FileExistsError):
+                with suppress(FileExistsError):
                     make_private(parent)
         try:
             lock = os.open(path, DIRECTORY)
@@ -155,7 +155,7 @@ def listing(roots: Roots) -> list[Volume]:
     """Every volume, by name."""
     found = []
     for name in sorted(entries(roots.root + "/volumes")):
-        with contextlib.suppress(NotFound):
+        with suppress(NotFound):
             found.append(load(roots, name))
     return found
 
@@ -171,7 +171,7 @@ def load(roots: Roots, name: str) -> Volume:
     """The volume of a name that is known to be one. Raises NotFound, StoreError."""
     try:
         with open(directory(roots, name) + "/volume.json") as file:
-            return Volume(**json.load(file))
+            return Volume(**jsontext.load(file.read()))
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"no such volume: {name}", hint="'pyc volume ls' lists them all") from None
     except (ValueError, TypeError):
@@ -218,7 +218,7 @@ def remove(roots: Roots, name: str, *, force: bool = False) -> None:
 def _delete(roots: Roots, name: str) -> None:
     """Out of sight at once, by a rename; then file by file. The lock is held."""
     doomed = trash.directory(roots)
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(doomed, 0o700)
     hit("volume.doomed")
     os.rename(directory(roots, name), f"{doomed}/{name}.{os.urandom(4).hex()}")
@@ -235,7 +235,7 @@ def drop(roots: Roots, container_id: str) -> None:
     except StoreError:
         return  # a damaged record may speak of them
     for name in own:
-        with contextlib.suppress(NotFound, Conflict):
+        with suppress(NotFound, Conflict):
             if name not in others:
                 with locked(roots, name, wait=False):
                     _delete(roots, name)
@@ -244,7 +244,7 @@ def drop(roots: Roots, container_id: str) -> None:
 def prune(roots: Roots, candidates: Iterable[Volume]) -> Iterator[tuple[str, int]]:
     """Remove those of ``candidates`` that no container has; yields name and bytes of each."""
     for name in [*(volume.name for volume in candidates), *_remains(roots)]:
-        with contextlib.suppress(NotFound, Conflict), locked(roots, name, wait=False):
+        with suppress(NotFound, Conflict), locked(roots, name, wait=False):
             if name in users(roots):
                 continue
             size = _size(data(roots, name))
@@ -265,7 +265,7 @@ def _size(path: str) -> int:
     total = 0
     for place, _, names in os.walk(path):
         for name in names:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 total += os.lstat(f"{place}/{name}").st_size
     return total
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
 
 from pycontainer import jsontext
 from pycontainer.core.directories import entries
@@ -12,6 +11,7 @@ from pycontainer.errors import ImageError, NotFound, PycError
 from pycontainer.image import disk, staging
 from pycontainer.image.disk import read_small
 from pycontainer.image.manifest import DOCUMENT_MAX, Index, parse_config, parse_document
+from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -7,18 +7,18 @@ Sources: fsopen(2), fsmount(2); Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
 from pycontainer.core import constants as k
 from pycontainer.core.kernel import fsconfig, fsmount, fsopen
 from pycontainer.errors import HostLacks, NotFound
+from pycontainer.light import ExitStack, contextmanager
 
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@contextlib.contextmanager
+@contextmanager
 def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[int]:
     """Stack directories, the top one first; with ``upper`` what is written goes there, else nothing can be.
 
@@ -36,7 +36,7 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[
 
 
 def _mount(lowers: Sequence[str], upper: str, work: str) -> int:
-    with contextlib.ExitStack() as held:
+    with ExitStack() as held:
 
         def name(path: str | int) -> str:
             """A path without colons and commas, which would end it, and short: a parameter has 255 bytes."""

@@ -8,6 +8,6 @@ such as ``{{.Label "x"}}``. Nothing in a template can reach Python: there is no 
 from __future__ import annotations
 
 from pycontainer.cli.template.blocks import Template
-from pycontainer.cli.template.values import TemplateError, to_json
+from pycontainer.cli.template.values import TemplateError
 
-__all__ = ["Template", "TemplateError", "to_json"]
+__all__ = ["Template", "TemplateError"]

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pycontainer.cli.template.values import TemplateError, show, to_json, truth
+from pycontainer.cli.documents import to_json
+from pycontainer.cli.template.values import TemplateError, show, truth
 
 
 def _index(value: Any, *keys: Any) -> Any:

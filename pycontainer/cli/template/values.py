@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,16 +33,3 @@ def show(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + " ".join(map(show, value)) + "]"
     return str(value)
-
-
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON as docker writes it: compact, as its function ``json`` has it, or indented.
-
-    DEL and the control characters from 0x80 may stand in JSON as they are; a terminal would obey them.
-    """
-    text = json.dumps(_plain(value), ensure_ascii=False, indent=indent, separators=None if indent else (",", ":"))
-    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _plain(value: Any) -> Any:
-    return {key: item for key, item in value.items() if not callable(item)} if isinstance(value, Mapping) else value
