@@ -88,14 +88,16 @@ def run_captured(
     from pycontainer.engine.privilege import require_root
     from pycontainer.engine.repair import repair
     from pycontainer.engine.start import Stdio, start
+    from pycontainer.engine.users import Map
 
     require_root()
     repair(roots)
     with obtained(roots, options, progress) as image:
         bundle = create(roots, image, options)
+    owners = Map(bundle.users)
     try:
         events.write(roots, "create", bundle.container)
-        started = start(roots, bundle, Stdio(options.container.interactive))
+        started = start(roots, bundle, Stdio(options.container.interactive), owners=owners)
         try:
             _, late = _Conversation(started.client, deliver, stdin, timeout).hold()
             while started.performance.read_records():
@@ -109,6 +111,7 @@ def run_captured(
         return Captured(life.exit_code(signal.SIGKILL if status is None else status), late)
     finally:
         foreground.leave(roots, bundle)
+        owners.keep()
 
 
 class _Conversation:

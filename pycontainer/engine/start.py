@@ -11,7 +11,7 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import callback, containers, events, files, life, policy, removal, trash
+from pycontainer.engine import callback, containers, events, files, life, policy, removal, trash, users
 from pycontainer.engine.attach import TOLD, connection
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.options import Roots
@@ -146,26 +146,31 @@ def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
     )
 
 
-def start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None = None) -> Started:
-    """Perform the plan up to execve.
+def start(
+    roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None = None, owners: users.Map | None = None
+) -> Started:
+    """Perform the plan up to execve. ``owners`` is the map of its ids, to be used or learnt.
 
     Raises KernelError, with everything undone that the plan had done; Conflict where another's namespace can't be
     shared.
     """
     asked = bundle.asked
     if not any(mode.startswith("container:") for mode in (asked.pid, asked.ipc, asked.network)):
-        return _start(roots, bundle, stdio, observer)
+        return _start(roots, bundle, stdio, observer, owners or users.Map(0))
     from pycontainer.engine import sharing
 
     with sharing.joined(roots, bundle) as memory:
-        return _start(roots, bundle, stdio, observer, memory)
+        return _start(roots, bundle, stdio, observer, owners or users.Map(0), memory)
 
 
-def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, memory: str = "") -> Started:
+def _start(
+    roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, owners: users.Map, memory: str = ""
+) -> Started:
     tty = bundle.spec["process"].get("terminal", False)
     host = cgroups.detect()
     group = group_for(bundle, host)
-    plan = plan_for(roots, bundle, group, given_slots(stdio, tty=tty), _network(roots, bundle), memory)
+    filled = given_slots(stdio, tty=tty).union(owners.given)
+    plan = plan_for(roots, bundle, group, filled, _network(roots, bundle), memory)
     hit("start.planned")
     scope = ScopeRequest(group)
     try:
@@ -173,7 +178,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
             hit("start.opened")
-            performance = perform(plan, given | scope.given, bundle.container.name, host, observer)
+            performance = perform(plan, given | scope.given | owners.given, bundle.container.name, host, observer)
     except OSError as error:
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
@@ -185,6 +190,7 @@ def _start(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None
         hit("start.prepared")
         performance.wait_started()
         hit("start.running")
+        owners.learn(performance.init)
         _tell(roots, bundle, client)
     except BaseException as error:
         os.close(client)

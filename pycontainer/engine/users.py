@@ -18,9 +18,11 @@ from pycontainer.core.failpoint import hit
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.light import suppress
 from pycontainer.oci.build import USERS
+from pycontainer.plan import slots
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.core.step import Slot
     from pycontainer.engine.options import Roots
     from pycontainer.oci.options import ContainerOptions
     from pycontainer.oci.user import User
@@ -106,7 +108,7 @@ def _claim(roots: Roots, container_id: str) -> int:
             return number
         os.unlink(note)
     first = int(container_id[:8], 16)
-    for number in ((first + step) % RANGES for step in range(RANGES)):
+    for number in (*_idle, *((first + step) % RANGES for step in range(RANGES))):
         os.symlink(str(number), note)
         hit("claim.noted")
         if _is_ours(roots, f"{directory}/{number}", container_id):
@@ -163,3 +165,54 @@ def give_back_stale(roots: Roots) -> None:
     """Let others have the ranges of containers whose live state somebody has deleted."""
     for name in filter(str.isdigit, entries(f"{roots.runroot}/users")):
         _drop_stale(roots, f"{roots.runroot}/users/{name}")
+
+
+# --- maps that serve again --------------------------------------------------------------------------------------------
+
+_idle: dict[int, int] = {}  # number of a range -> a user namespace with its map, while no container of ours has it
+MOST = 16
+
+
+class Map:
+    """The map of one container's ids, kept by a process for its next container, which takes the same range if it can.
+
+    An id-mapped mount takes its map from a user namespace. To make one for that takes a process, a tenth of a start;
+    but that of a container which has started has the very map, and with a descriptor outlives it.
+    """
+
+    def __init__(self, first: int) -> None:
+        """For the container whose first id is ``first``; 0 for one without a user namespace of its own."""
+        self._range = (first - FIRST) // USERS if first else -1
+        self._namespace = _idle.pop(self._range, -1)
+
+    @property
+    def given(self) -> dict[Slot, int]:
+        """What the performer is handed: nothing, if the map has to be made."""
+        return {slots.USERS: self._namespace} if self._namespace >= 0 else {}
+
+    def learn(self, pid: int) -> None:
+        """Take it from the container's first process, which may have ended but has not been waited for."""
+        if self._range < 0 or self._namespace >= 0:
+            return
+        with suppress(OSError):
+            process = os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                namespace = os.open("ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
+                if self._is_of(process):
+                    self._namespace = namespace
+                else:
+                    os.close(namespace)
+            finally:
+                os.close(process)
+
+    def _is_of(self, process: int) -> bool:
+        """Whether it is the process that we think: it has this map, and no other process has."""
+        with open("uid_map", opener=lambda path, flags: os.open(path, flags, dir_fd=process)) as file:
+            return [int(word) for word in file.read().split()] == [0, FIRST + USERS * self._range, USERS]
+
+    def keep(self) -> None:
+        """The container has ended, and given its range back: the next one may have both."""
+        if self._namespace < 0:
+            return
+        if len(_idle) >= MOST or _idle.setdefault(self._range, self._namespace) != self._namespace:
+            os.close(self._namespace)

@@ -119,7 +119,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from terminal.hand_over(spec, given)
     yield from terminal.own_pipes(spec, given, inherited=held)
     if not held:
-        yield from users.for_mounts(spec)
+        yield from users.for_mounts(spec, given)
     if outside:
         owner = terminal.host_id(0, spec["linux"].get("uidMappings") or [])
         yield from root.take(setting.rootfs, setting.mount_point, setting.kernel, owner=owner)

@@ -25,8 +25,11 @@ _AT_SELF, _AT_NAMESPACE = 40, 41
 """Numbers that the monitor knows without being told, above all descriptors that a keeper can have."""
 
 
-def for_mounts(spec: Spec) -> tuple[Step, ...]:
-    """A user namespace for each way in which mounts show the owners of files; nobody lives in them."""
+def for_mounts(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
+    """A user namespace for each way in which mounts show the owners of files, but those that are ``given``.
+
+    Nobody lives in them.
+    """
     linux = spec["linux"]
     wanted = {}
     if has_users(spec):
@@ -36,6 +39,8 @@ def for_mounts(spec: Spec) -> tuple[Step, ...]:
             wanted[users_of(mount)] = mount.get("uidMappings") or [], mount.get("gidMappings") or []
     steps: list[Step] = []
     for slot, (uids, gids) in wanted.items():
+        if slot in given:
+            continue
         steps += (*_begin_keeper(), _map_keeper(slot, uids, gids), *_end_keeper())
     return tuple(steps)
 

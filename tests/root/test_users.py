@@ -7,11 +7,13 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+import pycontainer
 from pycontainer.engine import users
 from pycontainer.engine.options import Roots
 from pycontainer.oci.build import USERS
@@ -85,6 +87,51 @@ def test_a_range_whose_owner_was_killed_is_taken_again(tmp_path: Path) -> None:
     assert users._claim(roots, other) == first
     users.give_back(roots, other)
     assert os.listdir(f"{roots.runroot}/users") == []
+
+
+# --- maps that serve again --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_maps(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, int]]:
+    kept: dict[int, int] = {}
+    monkeypatch.setattr(users, "_idle", kept)
+    yield kept
+    for namespace in kept.values():
+        os.close(namespace)
+
+
+def test_a_program_s_next_container_has_the_map_of_its_last(stocked: Pyc, image: str, no_maps: dict[int, int]) -> None:
+    roots = Roots(stocked.root, stocked.runroot)
+    look = sh("cat /proc/self/uid_map; echo x > /mine; stat -c %u:%g /mine /etc/hostname /bin")
+    texts = [pycontainer.run(image, look, network="none", roots=roots).text for _ in range(3)]
+    assert len(set(texts)) == 1
+    (line, *owners) = texts[0].splitlines()
+    assert owners == ["0:0"] * 3
+    inside, first, size = map(int, line.split())
+    assert (inside, size, list(no_maps)) == (0, USERS, [(first - users.FIRST) // USERS])
+    assert [name for name in os.listdir(f"{stocked.runroot}/users") if name.isdigit()] == []
+
+
+def test_containers_of_a_program_that_run_at_once_have_maps_of_their_own(
+    stocked: Pyc, image: str, no_maps: dict[int, int]
+) -> None:
+    roots = Roots(stocked.root, stocked.runroot)
+
+    def run(_: int) -> str:
+        return pycontainer.run(image, sh("cat /proc/self/uid_map; sleep 0.5"), network="none", roots=roots).text
+
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(2):  # the second time with maps that are there
+            assert len(set(pool.map(run, range(3)))) == 3
+    assert len(no_maps) == 3
+
+
+def test_no_map_is_learnt_from_another_process(no_maps: dict[int, int]) -> None:
+    found = users.Map(users.FIRST)
+    found.learn(os.getpid())
+    found.keep()
+    assert (found.given, no_maps) == ({}, {})
 
 
 # --- who is who -------------------------------------------------------------------------------------------------------
