@@ -128,6 +128,8 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
+    if outside:
+        yield from root.leave_layers(setting.rootfs, setting.kernel)
     yield from setting.network.connect
     if outside and not held:
         yield from users.show_itself(spec)
@@ -137,6 +139,8 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from users.hide_itself(spec)
     yield from program.let_go(given, *(() if held else _taken(spec, setting)))
     yield from monitor.settle(setting.watch)
+    if outside:
+        yield from root.let_go_of_layers(setting.rootfs, setting.kernel)
     yield from setting.group.let_go()
     yield from setting.group.enter()
     yield from namespaces.join(spec)

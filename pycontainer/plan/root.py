@@ -119,7 +119,7 @@ MAPPED_WHY = (
     "Root in the container is nobody special outside; id-mapped mounts of the layers show root's files as its own, "
     "and what it writes is stored as root's: nothing on disk is changed for it"
 )
-_OWN = Slot("its own directory")
+_OWN, _UPPER, _WORK = Slot("its own directory"), Slot("upper"), Slot("work")
 
 
 def _mapped(path: str, out: Slot) -> tuple[Call, ...]:
@@ -144,19 +144,40 @@ def _as_owner(owner: int, *made: Call) -> tuple[Call, ...]:
 
 def _mapped_overlay(rootfs: Overlay, owner: int) -> Step:
     layers: list[Call] = []
-    opened = [Slot(f"layer {number}") for number in range(len(rootfs.lowers))]
-    for lower, layer in zip(rootfs.lowers, opened, strict=True):
+    for lower, layer in zip(rootfs.lowers, _layers(rootfs), strict=True):
         layers += (*_mapped(lower, layer), _by_descriptor("lowerdir+", layer))
     layers += _mapped(os.path.dirname(rootfs.upper), _OWN)  # both of its directories must be on one mount
-    for key, path in (("upperdir", rootfs.upper), ("workdir", rootfs.work)):
-        layer = Slot(os.path.basename(path))
-        layers.append(calls.openat(_OWN, layer.name, k.O_RDONLY | k.O_DIRECTORY, out=layer))
+    for key, path, layer in (("upperdir", rootfs.upper, _UPPER), ("workdir", rootfs.work, _WORK)):
+        layers.append(calls.openat(_OWN, os.path.basename(path), k.O_RDONLY | k.O_DIRECTORY, out=layer))
         layers.append(_by_descriptor(key, layer))
-        opened.append(layer)
     made = _as_owner(owner, calls.fsconfig(_FS, k.FSCONFIG_CMD_CREATE))
-    closed = map(calls.close, (*opened, _OWN))  # not before: a detached mount is as old as its descriptor
-    steps = (*_stacked(rootfs, layers, made), *closed, calls.chdir("/"))
+    steps = (*_stacked(rootfs, layers, made), calls.chdir("/"))
     return Step(STACK, MAPPED_WHY, MONITOR, steps, "mount_setattr(2)", Proof("/proc/{pid}/fd"))
+
+
+def _layers(rootfs: Overlay) -> list[Slot]:
+    return [Slot(f"layer {number}") for number in range(len(rootfs.lowers))]
+
+
+def leave_layers(rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...]:
+    """Init closes what the root was stacked of, before it needs a descriptor by its number (plan/users.py)."""
+    why = "The root has mounts of its own of all of them; from these, more of the host's files can be reached"
+    return _closed("Close the layers", why, INIT, rootfs, kernel)
+
+
+def let_go_of_layers(rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...]:
+    """So does the monitor, after init: a detached mount goes with its last descriptor."""
+    why = (
+        "Each was a mount that is attached nowhere; the kernel takes its time to let go of one, and init does not wait"
+    )
+    return _closed("Let go of the layers", why, MONITOR, rootfs, kernel)
+
+
+def _closed(title: str, why: str, where: str, rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...]:
+    if isinstance(rootfs, Directory) or kernel < DETACHED_LAYERS:
+        return ()
+    closed = tuple(map(calls.close, (*_layers(rootfs), _UPPER, _WORK, _OWN)))
+    return (Step(title, why, where, closed, "open_tree(2)", Proof("/proc/{pid}/fd")),)
 
 
 def _by_descriptor(key: str, layer: Slot) -> Call:
