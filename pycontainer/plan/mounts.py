@@ -129,7 +129,7 @@ def mount_all(
         mount = labelled(spec, asked)
         destination, options = mount["destination"], tuple(mount.get("options") or ())
         if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
-            steps += _cgroup(destination, options, views)
+            steps += _cgroup(destination, options, views, _below(spec, destination))
         elif mount.get("type") == "devpts" and pty:
             steps.append(_attach_devpts(destination))
         else:
@@ -247,8 +247,16 @@ def _attach_devpts(destination: str) -> Step:
     )
 
 
+def _below(spec: Spec, directory: str) -> tuple[str, ...]:
+    """What other mounts need there: podman binds the hierarchy of systemd for a container that runs one."""
+    mounts = [mount["destination"].removeprefix(directory + "/") for mount in spec.get("mounts") or ()]
+    return tuple(name for name in mounts if not name.startswith("/") and "/" not in name)
+
+
 @lru_cache(maxsize=256)  # the same for most containers of a process
-def _cgroup(destination: str, options: tuple[str, ...], views: tuple[View, ...]) -> tuple[Step, ...]:
+def _cgroup(
+    destination: str, options: tuple[str, ...], views: tuple[View, ...], below: tuple[str, ...]
+) -> tuple[Step, ...]:
     """The hierarchies below one directory; a single cgroup2 is the directory itself.
 
     Without a cgroup namespace a hierarchy begins at the host's top, so the container's ``directory`` is bound instead.
@@ -269,6 +277,8 @@ def _cgroup(destination: str, options: tuple[str, ...], views: tuple[View, ...])
         made += target_below(_FRAME, view.name) if view.name else target_directory(destination)
         made.append(calls.move_mount(Slot("hierarchy"), TARGET))
         made += (calls.symlinkat(view.name, _FRAME, link) for link in view.links)
+    if any(view.name for view in views):
+        made += (calls.mkdirat(_FRAME, name, 0o755, tolerate=(EEXIST,)) for name in below)
     if any(view.name for view in views) and a.set & k.MOUNT_ATTR_RDONLY:
         made.append(calls.mount_setattr(_FRAME, 0, set=k.MOUNT_ATTR_RDONLY))
     return (

@@ -85,6 +85,22 @@ def test_pause_resume_ps_and_metrics(ctr: Engine, sleeper: str) -> None:
     assert "memory" in ctr.ok("task", "metrics", sleeper)
 
 
+def test_a_checkpoint_is_refused_in_words_or_done_and_nobody_is_harmed(ctr: Engine, sleeper: str) -> None:
+    done = ctr("task", "checkpoint", sleeper)
+    assert done.code == 0 or "criu" in done.err.lower(), done.err
+    if done.code:
+        assert "RUNNING" in ctr.ok("task", "ls")
+
+
+def test_options_of_a_task(ctr: Engine) -> None:
+    flags = "--read-only --env A=b --cwd /tmp --no-pivot --cap-drop CAP_CHOWN --seccomp --cpus 0.5"
+    script = "echo $A; pwd; touch /x; grep -E 'CapBnd|NoNew|Seccomp:' /proc/self/status"
+    done = ctr("run", "--rm", *PYC, *flags.split(), IMAGE, "options", "sh", "-c", script)
+    out = done.out.split()
+    assert out[:2] == ["b", "/tmp"] and "Read-only file system" in done.err
+    assert int(out[3], 16) & 1 == 0 and out[4:] == ["NoNewPrivs:", "1", "Seccomp:", "2"]
+
+
 def test_kill_stops_it(ctr: Engine, sleeper: str) -> None:
     ctr.ok("task", "kill", "-s", "9", sleeper)
     wait_until(lambda: "STOPPED" in ctr.ok("task", "ls"))

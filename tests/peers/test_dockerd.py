@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,54 @@ def test_pause_update_top_and_stats(docker: Engine, sleeper: str) -> None:
     docker.ok("update", "--memory", "32m", "--memory-swap", "64m", sleeper)
     assert "32MiB" in docker.ok("stats", "--no-stream", "--format", "{{.MemUsage}}", sleeper)
     assert "sleep 100" in docker.ok("top", sleeper)
+
+
+def test_an_update_binds_to_cpus_and_frees_what_was_limited(docker: Engine, sleeper: str) -> None:
+    docker.ok("update", "--cpuset-cpus", "0", "--pids-limit", "33", "--cpu-shares", "512", sleeper)
+    script = "grep Cpus_allowed_list /proc/self/status; cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max"
+    assert docker("exec", sleeper, "sh", "-c", script).out.split()[1] == "0"
+    docker.ok("update", "--pids-limit", "-1", sleeper)
+
+
+def test_exec_as_docker_does_it(docker: Engine, sleeper: str) -> None:
+    assert "pyc-oci" not in docker("exec", "--privileged", sleeper, "true").err  # what we warn of is for the log
+    full, plain = (
+        int(docker.ok("exec", *words, sleeper, "grep", "CapEff", "/proc/self/status").split()[1], 16)
+        for words in (("--privileged",), ())
+    )
+    assert full & plain == plain != full
+    docker.ok("exec", "-d", sleeper, "touch", "/tmp/detached")
+    wait_until(lambda: docker("exec", sleeper, "ls", "/tmp/detached").code == 0)
+    assert docker("exec", "-i", sleeper, "cat", stdin=b"words").out == "words"
+    assert docker("exec", "-w", "/nope", sleeper, "true").code == 126
+
+
+def test_copies_and_differences(docker: Engine, sleeper: str, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("from outside")
+    docker.ok("cp", f"{tmp_path}/in", f"{sleeper}:/tmp/in")
+    assert docker.ok("exec", sleeper, "cat", "/tmp/in") == "from outside"
+    docker.ok("cp", f"{sleeper}:/tmp/in", f"{tmp_path}/out")
+    assert (tmp_path / "out").read_text() == "from outside"
+    assert "A /tmp/in" in docker.ok("diff", sleeper)
+
+
+def test_flags_that_reach_the_runtime(docker: Engine) -> None:
+    flags = "--init --read-only --tmpfs /t:size=1m --ulimit nofile=50:60 --sysctl net.ipv4.ip_forward=1 --shm-size 2m"
+    more = "--device /dev/zero:/dev/other:r --oom-score-adj 500 --cap-drop ALL --cap-add CHOWN --cgroupns private"
+    script = """
+    ps | head -2 | tail -1; touch /x 2>/dev/null || echo read-only; touch /t/x && ulimit -n
+    cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj; df -k /dev/shm | tail -1; head -c1 /dev/other | wc -c
+    grep CapEff /proc/self/status
+    """
+    out = docker.ok("run", "--rm", *ALONE, *flags.split(), *more.split(), "busybox", "sh", "-c", script).splitlines()
+    assert "docker-init" in out[0] and out[1:5] == ["read-only", "50", "1", "500"]
+    assert out[5].split()[1] == "2048" and out[6:] == ["1", "CapEff:\t0000000000000001"]
+
+
+def test_no_checkpoint_without_what_it_takes_and_nobody_is_harmed(docker: Engine, sleeper: str) -> None:
+    refused = docker("checkpoint", "create", sleeper, "one")  # without the daemon's experimental features it says so
+    assert refused.code == 1 and refused.err.strip()
+    assert docker.ok("inspect", "--format", "{{.State.Status}}", sleeper) == "running"
 
 
 def test_kill_and_restart(docker: Engine, sleeper: str) -> None:

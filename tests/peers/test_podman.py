@@ -132,6 +132,13 @@ def test_a_hardened_container(podman: Engine, tmp_path: object) -> None:
     assert out == "1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nfrom outside"
 
 
+def test_a_container_that_runs_systemd_has_its_hierarchy(podman: Engine) -> None:
+    script = "ls -d /run/lock && test -w /sys/fs/cgroup/cgroup.procs -o -w /sys/fs/cgroup/systemd/cgroup.procs"
+    assert podman.ok("run", "--rm", *ALONE, "--systemd", "always", "busybox", "sh", "-c", script).startswith(
+        "/run/lock"
+    )
+
+
 def test_two_containers_share_namespaces(podman: Engine, sleeper: str) -> None:
     out = podman.ok(
         *("run", "--rm", "--network", f"container:{sleeper}", "--pid", f"container:{sleeper}", "busybox", "ps")
