@@ -329,13 +329,22 @@ def finished(entered: Entered, status: int | None) -> int:
     return life.exit_code(signal.SIGKILL if status is None else status)
 
 
+def _has_ended(pidfd: int) -> bool:
+    """Whether the process is no more, though that may not be recorded yet: pidfd_open(2)."""
+    from select import POLLIN, poll  # only for a failure
+
+    looking = poll()
+    looking.register(pidfd, POLLIN)
+    return bool(looking.poll(0))
+
+
 def _explained(failed: PlanFailed, roots: Roots, found: Target, spec: Spec) -> PycError:
     """The error to show for a plan that failed."""
     from pycontainer.engine.diagnose import exec_failure, kernel_error  # only for a failure
     from pycontainer.rootfs.live import LiveRoot
 
-    ended = failed.call.name == "setns" and failed.record.error == errno.ESRCH  # but it is not yet recorded
-    if ended or not containers.with_state(roots, found.container).pid:
+    ending = failed.call.name == "setns" and failed.record.error == errno.ESRCH
+    if ending or _has_ended(found.pidfd) or not containers.with_state(roots, found.container).pid:
         return not_running(found.container)
     if failed.call.name == "execve":
         with suppress(OSError), LiveRoot(found.container.pid) as files:

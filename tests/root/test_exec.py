@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from pycontainer import cgroups
+from tests.root.test_life import monitor_of
 from tests.support import narration, strace
 from tests.support.cli import Pyc, Result, sh
 from tests.support.host import PATIENCE, missing_command
@@ -290,6 +291,30 @@ def test_entering_while_it_is_killed_is_clean(stocked: Pyc, image: str) -> None:
         killer.communicate(timeout=20)
         assert client.returncode in (0, 137) or re.search(rb"is not running|no such container", said), said
         assert eventually(lambda made=box: not cgroups_of(made))
+
+
+def test_an_end_that_is_not_recorded_yet_is_told_as_one(stocked: Pyc, box: Box) -> None:
+    """The monitor has removed the cgroup, and not come to its record."""
+    pid, monitor = box.pid, monitor_of(box.pid)
+    with subprocess.Popen(
+        stocked.argv("exec", box.id, "true"), env=stocked.env(PYC_FP="exec.planned:pause"), stderr=subprocess.PIPE
+    ) as client:
+        os.waitid(os.P_PID, client.pid, os.WSTOPPED | os.WNOWAIT)
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: not [path for path in cgroups_of(box) if not is_removed(path)])
+            os.kill(client.pid, signal.SIGCONT)
+            _, said = client.communicate(timeout=20)
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+    assert client.returncode == 1 and b"is not running" in said, said
+
+
+def is_removed(cgroup: str) -> bool:
+    with contextlib.suppress(OSError):  # the kernel has not done with who was in there
+        os.rmdir(cgroup)
+    return not os.path.exists(cgroup)
 
 
 # --- what it costs the others ---------------------------------------------------------------------------------------
