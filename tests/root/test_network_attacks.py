@@ -146,7 +146,7 @@ def test_more_ports_than_can_be_is_a_clean_error_at_once(net: HostedPyc) -> None
 
 @pytest.mark.slow
 def test_as_many_ports_as_can_be_are_published(net: HostedPyc, host: Namespace, outside: Namespace) -> None:
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 8000:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 8000:
         pytest.skip("needs 8000 descriptors")
     ports = "20000-26999"
     net("run", "-d", "--name", "many", "-p", f"{ports}:{ports}", "busybox", *sh(f"{SERVE} 26998")).ok()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -504,7 +505,10 @@ def test_publish_address_of_the_configuration_file(
 
 
 def test_a_thousand_ports_are_published_and_taken_back(net: HostedPyc, host: Namespace, outside: Namespace) -> None:
-    net("run", "-d", "--name", "many", "-p", "20000-20999:20000-20999", "busybox", *sh(f"{SERVE} 20777")).ok()
+    """Also where a shell is allowed few open files, as most are, and may have more."""
+    words = ("run", "-d", "--name", "many", "-p", "20000-20999:20000-20999", "busybox", *sh(f"{SERVE} 20777"))
+    argv = ["prlimit", "--nofile=256:4096", *net.argv(*words)]
+    subprocess.run(argv, env=net.env(), stdout=subprocess.DEVNULL, check=True, timeout=60)
     assert served(outside, HERE, 20777)
     assert len(inspected(net, "many")["Ports"]) == 1000
     net("rm", "-f", "many").ok()

@@ -42,17 +42,19 @@ _MOST = 7000  # each takes two of the 16,384 calls that a plan may have (core/wi
 
 
 def _can_be_held(number: int) -> None:
-    """Each port is kept by a socket of the monitor's."""
-    from resource import RLIMIT_NOFILE, getrlimit
+    """Each port is kept by a socket of the monitor's, which inherits our limit; a container has one of its own."""
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 
     if number > _MOST:
         raise UsageError(f"can't publish {number} ports of one container: {_MOST} are possible")
-    limit = getrlimit(RLIMIT_NOFILE)[0]
-    if number + _OTHER_DESCRIPTORS > limit:
+    needed, (soft, hard) = number + _OTHER_DESCRIPTORS, getrlimit(RLIMIT_NOFILE)
+    if RLIM_INFINITY != hard < needed:
         raise UsageError(
-            f"publishing {number} ports takes as many open files, and here {limit} are allowed",
-            hint="publish fewer, or 'ulimit -n' more",
+            f"publishing {number} ports takes as many open files, and here {hard} are allowed",
+            hint="publish fewer, or 'ulimit -Hn' more",
         )
+    if RLIM_INFINITY != soft < needed:
+        setrlimit(RLIMIT_NOFILE, (needed, hard))
 
 
 def _exposed(options: ContainerOptions, of_image: tuple[str, ...]) -> list[Publication]:
