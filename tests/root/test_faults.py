@@ -20,7 +20,7 @@ from images.registry import Registry
 from tests.support import deaf_fuse
 from tests.support.cli import Pyc, sh
 from tests.support.crash import BOX, LONG, NAME, PARENT, Crash, crashing, kill, kill_monitor, monitor_of
-from tests.support.host import missing_command, needs_filesystem
+from tests.support.host import cgroup_version, missing_command, needs_filesystem
 from tests.support.remains import processes
 
 pytestmark = pytest.mark.root
@@ -137,8 +137,9 @@ def test_all_processes_of_many_containers_are_killed_at_once(crash: Crash) -> No
 def test_who_outlives_the_first_process_in_the_hosts_pid_namespace_is_found(crash: Crash) -> None:
     crash.running("--pid", "host")
     crash("exec", "-d", NAME, "setsid", "sleep", "998").ok()
-    group = Path(f"/proc/{init_of(crash)}/cgroup").read_text().split("memory:")[1].split()[0]
-    members = Path(f"/sys/fs/cgroup/memory{group}/cgroup.procs")
+    top, separator = ("/sys/fs/cgroup", "0::") if cgroup_version() == 2 else ("/sys/fs/cgroup/memory", "memory:")
+    group = Path(f"/proc/{init_of(crash)}/cgroup").read_text().split(separator)[1].split()[0]
+    members = Path(f"{top}{group}/cgroup.procs")
     assert len(members.read_text().split()) >= 2
     kill_monitor(crash.pyc, NAME)
     assert crash.remains() == []

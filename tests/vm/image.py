@@ -25,7 +25,7 @@ CACHE = os.path.join(SOURCE, ".cache", "vm")
 SYSTEM = (
     "linux-image-cloud-amd64 initramfs-tools systemd-sysv libpam-systemd dbus udev kmod openssh-server sudo e2fsprogs"
 )
-TESTS = "busybox-static criu docker-registry iproute2 python3-pip rsync skopeo strace util-linux"
+TESTS = "busybox-static criu docker-registry iproute2 nginx-light python3-pip rsync skopeo strace util-linux"
 SIZE = 6 << 30  # of the disk; what is not written takes no place
 
 # Relative to the root. DHCP is QEMU's own; the daemon of Debian's registry is started by the tests, not by the machine.
@@ -51,7 +51,7 @@ done
 chown -R vagrant: /home/vagrant/.ssh
 update-initramfs -u -k all >/dev/null
 systemctl --quiet enable systemd-networkd ssh
-systemctl --quiet disable docker-registry nftables 2>/dev/null || true
+systemctl --quiet disable docker-registry nftables nginx 2>/dev/null || true
 systemctl --quiet mask serial-getty@ttyS0 apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
 """
 PREFIX, AT = "/opt/pycontainer", "/opt/tests"  # where pyc is, as provision has it, and the tests

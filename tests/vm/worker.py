@@ -32,6 +32,8 @@ class Told:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._say(self.config.hook.pytest_report_to_serializable(config=self.config, report=report))
+        if report.failed:
+            print(f"\n{report.longreprtext}", flush=True)  # into the log, for who can't wait for the end
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run a file's tests at a time. Pytest is told what follows each, since it keeps the fixtures for that."""
