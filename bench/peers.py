@@ -107,7 +107,7 @@ def _peak_until_end(pid: int) -> float:
 @contextmanager
 def pyc(directory: str) -> Iterator[Engine]:
     """Ours."""
-    call = [PYC, "--root", f"{directory}/root", "--runroot", f"{directory}/run"]
+    call = [PYC, "--root", f"{directory}/root", "--runroot", _in_memory(f"{directory}/run")]
     with _cleared(Engine("pyc", call, {}, "pyc-monitor"), directory) as engine:
         yield engine
 
@@ -115,7 +115,7 @@ def pyc(directory: str) -> Iterator[Engine]:
 @contextmanager
 def podman(directory: str) -> Iterator[Engine]:
     """Podman, with its overlay driver; root may lack CAP_SYS_RESOURCE, which podman's own limits would need."""
-    call = [installed("podman"), "--root", f"{directory}/root", "--runroot", f"{directory}/run"]
+    call = [installed("podman"), "--root", f"{directory}/root", "--runroot", _in_memory(f"{directory}/run")]
     call += ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]
     os.makedirs(directory, exist_ok=True)
     settings = f"{directory}/containers.conf"
@@ -138,7 +138,7 @@ def docker(directory: str, *, network: bool = True) -> Iterator[Engine]:
     with open(settings, "w") as file:
         json.dump({"storage-driver": "overlay2", "default-ulimits": {"nofile": limit}, **quiet}, file)
     argv = [installed("dockerd"), "--config-file", settings, "--host", socket, "--pidfile", f"{directory}/pid"]
-    argv += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+    argv += ["--data-root", f"{directory}/data", "--exec-root", _in_memory(f"{directory}/exec")]
     call = [installed("docker"), "--host", socket]
     with _daemon(apart(argv, network=network), f"{directory}/log", [*call, "version"]) as pid:
         engine = Engine("docker", call, {"HOME": directory}, "containerd-shim", pid)
@@ -152,7 +152,7 @@ def containerd(directory: str) -> Iterator[Engine]:
     os.makedirs(directory, exist_ok=True)
     settings, socket = f"{directory}/config.toml", f"{directory}/containerd.sock"
     with open(settings, "w") as file:
-        file.write(f'version = 2\nroot = "{directory}/root"\nstate = "{directory}/state"\n')
+        file.write(f'version = 2\nroot = "{directory}/root"\nstate = "{_in_memory(directory + "/state")}"\n')
         file.write('disabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
         file.write(f'[grpc]\naddress = "{socket}"\n[ttrpc]\naddress = "{socket}.ttrpc"\n')
     argv, call = [installed("containerd"), "--config", settings], [installed("ctr"), "--address", socket]
@@ -238,6 +238,13 @@ def installed(program: str) -> str:
     path = shutil.which(program, path=os.environ.get("PATH", os.defpath))
     if path is None:
         raise Failed(f"{program} is not installed")
+    return path
+
+
+def _in_memory(path: str) -> str:
+    """A directory for what an engine keeps of containers that run: a tmpfs, as /run is, where it is by default."""
+    os.makedirs(path, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", path], check=True)
     return path
 
 
