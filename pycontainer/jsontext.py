@@ -63,7 +63,7 @@ def load(document: str, pairs: Callable[[list[tuple[str, Any]]], object] | None 
 
 def joined(members: Mapping[str, str]) -> str:
     """An object on one line, from the JSON of its values."""
-    return "{" + ", ".join([f"{dump(name)}: {text}" for name, text in members.items()]) + "}"
+    return "{" + ", ".join([f"{encode_basestring_ascii(name)}: {text}" for name, text in members.items()]) + "}"
 
 
 def dump(value: Any) -> str:

@@ -12,10 +12,12 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import Call, Slot, Struct
 from pycontainer.errors import UsageError
+from pycontainer.light import lru_cache
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from pycontainer.cgroups.resources import DeviceRule
 
@@ -42,20 +44,25 @@ class Rule(Record):
         return f"{self.type} {major}:{minor} {self.access}"
 
 
-def rules(asked: Sequence[DeviceRule]) -> list[Rule]:
+def rules(asked: Sequence[DeviceRule]) -> tuple[Rule, ...]:
     """The rules of a spec that matter, in order: the first one settles everything. None when all is allowed.
 
     Raises UsageError for a rule that means nothing.
     """
+    return _settled(tuple([tuple(item.items()) for item in asked]))
+
+
+@lru_cache(maxsize=64)  # the same for most containers of a process
+def _settled(asked: tuple[tuple[tuple[str, Any], ...], ...]) -> tuple[Rule, ...]:
     result: list[Rule] = []
     for item in asked:
-        rule = _rule(item)
+        rule = _rule(dict(item))
         if rule.everything:
             result.clear()
         result.append(_merged(result, rule))
     if result and not result[0].everything:  # what is allowed expressly would be pointless if everything were
         result.insert(0, Rule(not any(rule.allow for rule in result), *_EVERYTHING))
-    return result if any(not rule.allow for rule in result) else []
+    return tuple(result) if any(not rule.allow for rule in result) else ()
 
 
 def _merged(result: list[Rule], rule: Rule) -> Rule:
@@ -73,7 +80,7 @@ def _merged(result: list[Rule], rule: Rule) -> Rule:
     return rule
 
 
-def _rule(item: DeviceRule) -> Rule:
+def _rule(item: dict[str, Any]) -> Rule:
     kind, access = item.get("type") or "a", item.get("access") or "rwm"
     numbers = [None if n is None or n == -1 else n for n in (item.get("major"), item.get("minor"))]
     if (
@@ -81,12 +88,13 @@ def _rule(item: DeviceRule) -> Rule:
         or access.strip("rwm")
         or any(n is not None and not 0 <= n < 1 << 31 for n in numbers)
     ):
-        raise UsageError(f"a device rule that means nothing: {dict(item)}")
+        raise UsageError(f"a device rule that means nothing: {item}")
     ordered = "".join(letter for letter in "rwm" if letter in access)
     return Rule(bool(item.get("allow")), kind, numbers[0], numbers[1], ordered)
 
 
-def lines(rules: Sequence[Rule]) -> list[tuple[str, str]]:
+@lru_cache(maxsize=64)
+def lines(rules: tuple[Rule, ...]) -> tuple[tuple[str, str], ...]:
     """For cgroup v1: (file, text) to write, in order. "a" stands for everything, and then takes no numbers."""
     names = {True: "devices.allow", False: "devices.deny"}
     result = []
@@ -95,7 +103,7 @@ def lines(rules: Sequence[Rule]) -> list[tuple[str, str]]:
         kinds = ("a",) if rule.everything else ("b", "c") if rule.type == "a" else (rule.type,)
         for kind in kinds:
             result.append((names[rule.allow], "a" if rule.everything else str(rule._replace(type=kind))))
-    return result
+    return tuple(result)
 
 
 # --- eBPF -------------------------------------------------------------------------------------------------------------

@@ -378,7 +378,7 @@ class _Planner:
             limits = table[controller](resources, home.mount if home else "", self.look)
             for limit in limits:
                 self._place(controller, (limit,), limit.key)
-        self._devices(tuple(devices.rules(resources.get("devices") or ())))
+        self._devices(devices.rules(resources.get("devices") or ()))
         self._unified(resources.get("unified") or {})
         self._fill_above()
         return Group(tuple(self.trees.values()), tuple(self.skipped))

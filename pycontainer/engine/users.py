@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from itertools import chain
 
 from pycontainer.core.directories import entries, make_private
 from pycontainer.core.failpoint import hit
@@ -107,8 +108,8 @@ def _claim(roots: Roots, container_id: str) -> int:
         if _owner(f"{directory}/{number}") == container_id:
             return number
         os.unlink(note)
-    first = int(container_id[:8], 16)
-    for number in (*_idle, *((first + step) % RANGES for step in range(RANGES))):
+    first = int(container_id[:8], 16) % RANGES
+    for number in chain(tuple(_idle), range(first, RANGES), range(first)):
         os.symlink(str(number), note)
         hit("claim.noted")
         if _is_ours(roots, f"{directory}/{number}", container_id):
