@@ -6,7 +6,7 @@ cgroup-v2.rst (Device controller), bpf(2), and <linux/bpf.h> for the program's c
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k

@@ -8,7 +8,7 @@ is what makes a system call's number known to :mod:`pycontainer.core.wire`.
 from __future__ import annotations
 
 import os
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.core import constants as k
 from pycontainer.core.step import Call, Slot, Strings, Struct

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from _struct import pack  # `struct` itself is a file more to be read
 from fcntl import fcntl
-from struct import pack
 
 from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, CLONE_INTO_CGROUP, SIGCHLD, SIGKILL

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from _struct import Struct as Format  # `struct` itself is a file more to be read
+from _struct import iter_unpack
 from _thread import allocate_lock
-from struct import Struct as Format
-from struct import iter_unpack
 
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import pack, unpack_from
+from _struct import pack, unpack_from  # `struct` itself is a file more to be read
 
 from pycontainer.network import links
 from pycontainer.network.netlink import NETLINK_ROUTE, NLM_F_DUMP, ask, attributes, connected, message

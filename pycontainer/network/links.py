@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.core.step import Slot
 from pycontainer.network.netlink import (
@@ -182,8 +182,8 @@ def index_of(name: str) -> int:
     """The number of a link in this process's network namespace, or 0 (netdevice(7), SIOCGIFINDEX)."""
     from _socket import AF_INET as INET
     from _socket import SOCK_DGRAM, socket
+    from _struct import unpack_from
     from fcntl import ioctl
-    from struct import unpack_from
 
     with_name = name.encode().ljust(40, b"\0")
     asking = socket(INET, SOCK_DGRAM)

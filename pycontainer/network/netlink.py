@@ -8,7 +8,7 @@ performer as system calls of a plan, so a message may hold a descriptor or a pid
 from __future__ import annotations
 
 import os
-from struct import pack, unpack_from
+from _struct import pack, unpack_from  # `struct` itself is a file more to be read
 
 from pycontainer.core.step import Slot, Struct
 from pycontainer.light import contextmanager

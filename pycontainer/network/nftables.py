@@ -8,7 +8,7 @@ So a network is a few elements, a port is one, and the whole can be compared wit
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.network.netlink import (
     NETLINK_NETFILTER,

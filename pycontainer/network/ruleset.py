@@ -5,7 +5,7 @@ A rule is a little program: load something of the packet into a register, compar
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.network.netlink import NLM_F_APPEND, NLM_F_CREATE, Part, attribute, be32, nested, text
 from pycontainer.network.nftables import (

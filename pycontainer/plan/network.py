@@ -6,7 +6,7 @@ refusal is longer than that, so it is noticed by its length.
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack  # `struct` itself is a file more to be read
 
 from pycontainer.core import calls
 from pycontainer.core import constants as k

@@ -21,7 +21,7 @@ import pytest
 
 from pycontainer.oci import security
 from pycontainer.oci.profiles.builtin import default_profile
-from pycontainer.plan.seccomp import compile_profile
+from pycontainer.plan.seccomp_compiler import compile_profile
 
 pytestmark = [
     pytest.mark.root,

@@ -16,6 +16,7 @@ from pycontainer.oci import security
 from pycontainer.oci.profiles import file, seccomp_profile
 from pycontainer.oci.profiles.builtin import default_profile
 from pycontainer.plan import seccomp
+from pycontainer.plan.seccomp_compiler import compile_profile
 from tests.support import bpf
 from tests.support.bpf import ALLOW, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, X86_64, errno
 
@@ -31,7 +32,7 @@ def rule(action: str, *names: str, **more: object) -> dict[str, Any]:
 
 def compiled(*rules: dict[str, Any], default: str = "ERRNO", **more: object) -> bytes:
     profile: Any = {"defaultAction": "SCMP_ACT_" + default, "syscalls": list(rules), **more}
-    return seccomp.compile_profile(profile)
+    return compile_profile(profile)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ def test_a_profile_file_compiles_and_answers(tmp_path: Path) -> None:
     profile = seccomp_profile(str(path), ())
     assert profile is not None
     assert profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-    program = seccomp.compile_profile(profile)
+    program = compile_profile(profile)
     calls = {"read": 0, "clone": 56, "mount": 165, "bpf": 321, "newer": 700}
     answers = {name: bpf.run(program, X86_64, number) for name, number in calls.items()}
     assert answers == {"read": ALLOW, "clone": ALLOW, "mount": EPERM, "bpf": ENOSYS, "newer": ENOSYS}

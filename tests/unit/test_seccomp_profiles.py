@@ -11,7 +11,7 @@ import pytest
 from pycontainer.oci import profiles, security
 from pycontainer.oci.profiles.builtin import _others, default_profile, docker_profile
 from pycontainer.oci.profiles.syscalls import ALLOWED, DENIED
-from pycontainer.plan.seccomp import _NEWER, compile_profile
+from pycontainer.plan.seccomp_compiler import _NEWER, compile_profile
 from tests.support import bpf
 from tests.support.bpf import ALLOW, I386, KILL_PROCESS, X32, X86_64, errno
 
