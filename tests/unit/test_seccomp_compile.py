@@ -15,7 +15,7 @@ from pycontainer.errors import Unsupported, UsageError
 from pycontainer.oci import security
 from pycontainer.oci.profiles import file, seccomp_profile
 from pycontainer.oci.profiles.builtin import default_profile
-from pycontainer.plan import seccomp
+from pycontainer.plan import seccomp, seccomp_compiler
 from pycontainer.plan.seccomp_compiler import compile_profile
 from tests.support import bpf
 from tests.support.bpf import ALLOW, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, X86_64, errno
@@ -159,7 +159,7 @@ def test_the_second_time_is_read_from_a_file_and_is_quick(tmp_path: Path, monkey
     def unwanted(profile: object) -> bytes:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(seccomp, "compile_profile", unwanted)
+    monkeypatch.setattr(seccomp_compiler, "compile_profile", unwanted)
     times = []
     for _ in range(50):
         start = time.perf_counter()

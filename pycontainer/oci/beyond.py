@@ -1,0 +1,202 @@
+"""The commands that runc has beyond the operations of runtime.md."""
+
+from __future__ import annotations
+
+import os
+
+from pycontainer.errors import PycError, UsageError
+from pycontainer.oci import log
+from pycontainer.oci.operations import asked_of, show
+from pycontainer.oci.state import VERSION, Home
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Options = dict[str, Any]
+
+
+def pause(home: Home, options: Options, words: list[str]) -> int:
+    """Let its processes stand still."""
+    from pycontainer.oci import control
+
+    control.pause(home, words[0], frozen=True)
+    return 0
+
+
+def resume(home: Home, options: Options, words: list[str]) -> int:
+    """Let them go on."""
+    from pycontainer.oci import control
+
+    control.pause(home, words[0], frozen=False)
+    return 0
+
+
+def list_(home: Home, options: Options, words: list[str]) -> int:
+    """Print all containers."""
+    states = [home.read(name) for name in home.names()]
+    if options.get("quiet"):
+        print("".join(f"{state.id}\n" for state in states), end="")
+        return 0
+    rows = []
+    for state in states:
+        status = home.status(state)
+        rows.append(
+            {
+                "ociVersion": VERSION,
+                "id": state.id,
+                "pid": 0 if status == "stopped" else state.pid,
+                "status": status,
+                "bundle": state.bundle,
+                "rootfs": state.rootfs,
+                "created": state.created,
+                "owner": "root",
+            }
+        )
+    if options.get("format", "table") == "json":
+        from json import dumps
+
+        print(dumps(rows))
+        return 0
+    table: list[tuple[str, ...]] = [("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")]
+    table += [tuple(str(row[key]) for key in ("id", "pid", "status", "bundle", "created", "owner")) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def ps(home: Home, options: Options, words: list[str]) -> int:
+    """Print the processes of a container."""
+    from pycontainer.oci import control
+
+    found = control.pids(home.read(words[0]))
+    if options.get("format", "table") == "json":
+        from pycontainer import jsontext
+
+        print(jsontext.dump(found))
+        return 0
+    import subprocess  # +8 ms
+
+    listed = subprocess.run(["ps", *(words[1:] or ["-ef"])], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        raise UsageError(f"ps: {listed.stderr.strip() or listed.returncode}")
+    head, *lines = listed.stdout.splitlines()
+    columns = head.split()
+    if "PID" not in columns:
+        raise UsageError("couldn't find PID field in ps output")
+    at = columns.index("PID")
+    print("\n".join([head, *(line for line in lines if int(line.split()[at]) in found)]))
+    return 0
+
+
+def exec_(home: Home, options: Options, words: list[str]) -> int:
+    """Start one more process in a container."""
+    from pycontainer.oci import foreground, inside
+
+    process = _process(home, words[0], options, words[1:])
+    wanted = inside.Wanted(asked_of(options), options.get("ignore-paused", False))
+    if options.get("detach"):
+        inside.execute(home, words[0], process, wanted)
+        return 0
+    try:
+        return foreground.execute(home, words[0], process, wanted)
+    except PycError as error:
+        log.error(error)
+        return 255
+
+
+def _process(home: Home, name: str, options: Options, args: list[str]) -> Any:
+    """The process that --process FILE describes, or the container's own with what the options change."""
+    if options.get("process"):
+        from pycontainer.oci import shape
+
+        try:
+            with open(options["process"]) as file:
+                return shape.read(file.read(), shape.PROCESS, "process")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--process {options['process']}: {error}") from None
+    if not args:
+        raise UsageError("exec args cannot be empty")
+    process: dict[str, Any] = {**home.spec(name)["process"], "args": args, "terminal": options.get("tty", False)}
+    process["env"] = [*process.get("env", []), *options.get("env", [])]
+    if "cwd" in options:
+        process["cwd"] = options["cwd"]
+    if "user" in options:
+        uid, _, gid = options["user"].partition(":")
+        if not uid.isdecimal() or not (gid or "0").isdecimal():
+            raise UsageError(f"--user {options['user']}: want numbers, UID[:GID]")
+        process["user"] = {**process.get("user", {}), "uid": int(uid), "gid": int(gid or 0)}
+    if "additional-gids" in options:
+        process["user"] = {**process["user"], "additionalGids": [int(gid) for gid in options["additional-gids"]]}
+    if options.get("cap"):
+        sets = process.get("capabilities") or {}
+        kinds = ("bounding", "effective", "permitted")
+        process["capabilities"] = sets | {kind: [*(sets.get(kind) or []), *options["cap"]] for kind in kinds}
+    for option, key in (
+        ("no-new-privs", "noNewPrivileges"),
+        ("apparmor", "apparmorProfile"),
+        ("process-label", "selinuxLabel"),
+    ):
+        if option in options:
+            process[key] = options[option]
+    return process
+
+
+def update(home: Home, options: Options, words: list[str]) -> int:
+    """Change its limits."""
+    from pycontainer.oci import update
+
+    update.update(home, words[0], update.asked(options))
+    return 0
+
+
+def events(home: Home, options: Options, words: list[str]) -> int:
+    """Print what it uses."""
+    from pycontainer.oci import stats
+
+    interval = options.get("interval", "5s")
+    seconds = float(interval.rstrip("s") or 5) if interval.rstrip("s").replace(".", "").isdecimal() else 5.0
+    stats.events(home, words[0], once=options.get("stats", False), interval=seconds)
+    return 0
+
+
+def spec(home: Home, options: Options, words: list[str]) -> int:
+    """Write an example config.json."""
+    from json import dumps
+
+    from pycontainer.oci.example import example
+
+    path = os.path.join(options.get("bundle") or ".", "config.json")
+    if os.path.exists(path):
+        raise UsageError(f"File {path} exists. Remove it first")
+    with open(path, "w") as file:
+        file.write(dumps(example(rootless=options.get("rootless", False)), indent="\t") + "\n")
+    return 0
+
+
+def features(home: Home, options: Options, words: list[str]) -> int:
+    """Print what this runtime can do."""
+    from pycontainer.oci.features import features
+
+    show(features())
+    return 0
+
+
+def checkpoint(home: Home, options: Options, words: list[str]) -> int:
+    """Write it to files, through CRIU."""
+    from pycontainer.oci import checkpoint
+
+    checkpoint.checkpoint(home, words[0], options)
+    return 0
+
+
+def restore(home: Home, options: Options, words: list[str]) -> int:
+    """Make it again from such files."""
+    from pycontainer.oci import checkpoint, foreground
+
+    asked = asked_of(options)
+    if options.get("detach"):
+        checkpoint.restore(home, words[0], asked, options)
+        return 0
+    return foreground.restore(home, words[0], asked, options)

@@ -1,0 +1,123 @@
+"""The operations of runtime.md as commands: create, start, state, kill, delete; and run, which is all of them."""
+
+from __future__ import annotations
+
+import os
+
+from pycontainer.errors import UsageError
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pycontainer.oci.runtime import Asked
+    from pycontainer.oci.state import Home
+
+    Options = dict[str, Any]
+
+
+def create(home: Home, options: Options, words: list[str]) -> int:
+    """Make a container, and leave it before its program."""
+    from pycontainer.oci import runtime
+
+    runtime.create(home, words[0], asked_of(options))
+    return 0
+
+
+def run(home: Home, options: Options, words: list[str]) -> int:
+    """Create, start, wait and delete; or with --detach the first two."""
+    from pycontainer.oci import runtime
+
+    asked = asked_of(options)
+    if options.get("detach"):
+        runtime.create(home, words[0], asked)
+        _start_or_delete(home, words[0])
+        return 0
+    from pycontainer.oci import foreground
+
+    return foreground.run(home, words[0], asked, keep=options.get("keep", False))
+
+
+def _start_or_delete(home: Home, name: str) -> None:
+    from pycontainer.oci import control, runtime
+
+    try:
+        runtime.start(home, name)
+    except BaseException:
+        control.delete(home, name, force=True)
+        raise
+
+
+def asked_of(options: Options) -> Asked:
+    """The options of create, run and exec, as the runtime takes them."""
+    from pycontainer.oci.runtime import Asked
+
+    return Asked(
+        systemd=bool(options["global"].get("systemd-cgroup")),
+        bundle=options.get("bundle") or ".",
+        pid_file=options.get("pid-file", ""),
+        console_socket=options.get("console-socket", ""),
+        preserve_fds=options.get("preserve-fds", 0) + int(os.environ.get("LISTEN_FDS") or 0),
+        no_pivot=options.get("no-pivot", False),
+        no_new_keyring=options.get("no-new-keyring", False),
+    )
+
+
+def start(home: Home, options: Options, words: list[str]) -> int:
+    """Let the program of a created container begin."""
+    from pycontainer.oci import runtime
+
+    runtime.start(home, words[0])
+    return 0
+
+
+def state(home: Home, options: Options, words: list[str]) -> int:
+    """Print what is known, as JSON."""
+    from pycontainer.oci.state import shown
+
+    state = home.read(words[0])
+    told = shown(state, home.status(state)) | {"rootfs": state.rootfs, "created": state.created, "owner": ""}
+    told.setdefault("pid", 0)
+    show(told)
+    return 0
+
+
+def show(value: Any) -> None:
+    """Print it as JSON for people."""
+    from json import dumps  # for people: with indentation
+
+    print(dumps(value, indent=2))
+
+
+def kill(home: Home, options: Options, words: list[str]) -> int:
+    """Send a signal."""
+    from pycontainer.oci import control
+
+    control.kill(
+        home, words[0], signal_number(words[1] if len(words) > 1 else "TERM"), everybody=options.get("all", False)
+    )
+    return 0
+
+
+def signal_number(name: str) -> int:
+    """``9``, ``KILL`` and ``SIGKILL`` are the same. Raises UsageError."""
+    import signal
+
+    if name.isdecimal() and 0 < int(name) < signal.NSIG:
+        return int(name)
+    upper = name.upper().removeprefix("SIG")
+    base, plus, offset = upper.partition("+")
+    if base == "RTMIN" and plus and offset.isdecimal():
+        return signal.SIGRTMIN + int(offset)
+    try:
+        return signal.Signals[f"SIG{upper}"].value
+    except KeyError:
+        raise UsageError(f"unknown signal {name!r}") from None
+
+
+def delete(home: Home, options: Options, words: list[str]) -> int:
+    """Remove a container that has ended."""
+    from pycontainer.oci import control
+
+    control.delete(home, words[0], force=options.get("force", False))
+    return 0
