@@ -1,6 +1,6 @@
-"""Every field of the runtime-spec 1.3 for Linux, and what becomes of it: performed, or refused by its name.
+"""What of a config.json is refused, by the name of its field and before anything is done.
 
-``python -m pycontainer.oci.fields`` prints the table of docs/runtime-spec.md.
+What becomes of each field is in :mod:`pycontainer.oci.fates`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 
 from pycontainer.errors import HostLacks, Unsupported, UsageError
-from pycontainer.oci import hooks
 from pycontainer.oci.granted import only_granted
 from pycontainer.plan.mounts import has_users, is_bind
 from pycontainer.plan.namespaces import FILES
-from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,115 +19,15 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Device, Hook, Mount, Spec
 
 
-class Fate(Record):
-    """What becomes of some fields.
+REFUSED = {
+    "process.commandLine": "for Windows",
+    "process.user.username": "for Windows",
+    "linux.resources.blockIO.leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
+    "linux.resources.blockIO.weightDevice[].leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
+    "linux.resources.memory.kernel": "gone from Linux 5.16",
+}
+"""Fields that nobody can have, or only elsewhere, and why."""
 
-    Attributes:
-        names: of the fields, separated by spaces, below ``prefix``.
-        prefix: what they have in common.
-        done_by: the module that performs them, or "" where they are refused.
-        note: how, where only on some hosts, or why not.
-    """
-
-    prefix: str
-    names: str
-    done_by: str
-    note: str = ""
-
-
-_HOOK = "path args env timeout"
-_MAP = "containerID hostID size"
-_V1 = "where the host keeps this controller in cgroup v1"
-_HAS = "where the host has this controller"
-
-FATES = (
-    Fate("", "ociVersion", "oci.state", "accepted as it is; `state` answers with our own"),
-    Fate("hooks.prestart[].", _HOOK, "oci.hooks"),
-    Fate("hooks.createRuntime[].", _HOOK, "oci.hooks"),
-    Fate("hooks.createContainer[].", _HOOK, "oci.inside", "in the container's namespaces, before the pivot"),
-    Fate("hooks.startContainer[].", _HOOK, "oci.inside", "behind the container's whole wall"),
-    Fate("hooks.poststart[].", _HOOK, "oci.hooks"),
-    Fate("hooks.poststop[].", _HOOK, "oci.hooks"),
-    Fate("", "annotations", "oci.state", "part of the state"),
-    Fate("", "hostname domainname", "plan.namespaces"),
-    Fate("mounts[].", "source destination options type", "plan.mounts"),
-    Fate("mounts[].uidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
-    Fate("mounts[].gidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
-    Fate("root.", "path readonly", "plan.root"),
-    Fate("process.", "args cwd env", "plan.program"),
-    Fate("process.", "commandLine", "", "for Windows"),
-    Fate("process.consoleSize.", "height width", "plan.terminal"),
-    Fate("process.", "terminal", "plan.terminal"),
-    Fate("process.user.", "uid gid umask additionalGids", "plan.identity"),
-    Fate("process.user.", "username", "", "for Windows"),
-    Fate("process.capabilities.", "bounding permitted effective inheritable ambient", "plan.identity"),
-    Fate("process.", "apparmorProfile", "plan.labels", "where AppArmor is enabled, else refused"),
-    Fate("process.", "selinuxLabel", "plan.labels", "where SELinux is enabled, else refused"),
-    Fate("process.", "oomScoreAdj", "plan.limits"),
-    Fate("process.ioPriority.", "class priority", "plan.scheduling"),
-    Fate("process.", "noNewPrivileges", "plan.identity"),
-    Fate("process.scheduler.", "policy nice priority flags runtime deadline period", "plan.scheduling"),
-    Fate("process.rlimits[].", "hard soft type", "plan.limits"),
-    Fate("process.execCPUAffinity.", "initial final", "plan.enter", "of processes that enter later"),
-    Fate("linux.devices[].", "type path fileMode major minor uid gid", "plan.devices"),
-    Fate("linux.", "netDevices", "oci.outside"),
-    Fate("linux.uidMappings[].", _MAP, "oci.users"),
-    Fate("linux.gidMappings[].", _MAP, "oci.users"),
-    Fate("linux.namespaces[].", "type path", "plan.namespaces"),
-    Fate("linux.resources.", "unified", "cgroups.v2", "where the host has cgroup v2"),
-    Fate("linux.resources.devices[].", "allow type major minor access", "cgroups.devices"),
-    Fate("linux.resources.pids.", "limit", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.", "weight", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.", "leafWeight", "", "gone from Linux 5.0 with the CFQ scheduler"),
-    Fate("linux.resources.blockIO.throttleReadBpsDevice[].", "major minor rate", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.throttleWriteBpsDevice[].", "major minor rate", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.throttleReadIOPSDevice[].", "major minor rate", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.throttleWriteIOPSDevice[].", "major minor rate", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.weightDevice[].", "major minor weight", "cgroups", _HAS),
-    Fate("linux.resources.blockIO.weightDevice[].", "leafWeight", "", "gone from Linux 5.0 with the CFQ scheduler"),
-    Fate("linux.resources.cpu.", "cpus mems period quota burst shares idle", "cgroups", _HAS),
-    Fate("linux.resources.cpu.", "realtimePeriod realtimeRuntime", "cgroups.v1", _V1),
-    Fate("linux.resources.hugepageLimits[].", "pageSize limit", "cgroups", _HAS),
-    Fate("linux.resources.memory.", "limit reservation swap", "cgroups", _HAS),
-    Fate("linux.resources.memory.", "kernel", "", "gone from Linux 5.16"),
-    Fate("linux.resources.memory.", "kernelTCP swappiness disableOOMKiller", "cgroups.v1", _V1),
-    Fate("linux.resources.memory.", "useHierarchy", "cgroups", "always so since Linux 5.11; false is refused"),
-    Fate("linux.resources.memory.", "checkBeforeUpdate", "oci.update"),
-    Fate("linux.resources.network.", "classID priorities[].name priorities[].priority", "cgroups.v1", _V1),
-    Fate("linux.resources.", "rdma", "cgroups", _HAS),
-    Fate("linux.", "cgroupsPath", "cgroups"),
-    Fate("linux.", "rootfsPropagation", "plan.root"),
-    Fate("linux.seccomp.", "defaultAction defaultErrnoRet flags architectures", "plan.seccomp"),
-    Fate("linux.seccomp.", "listenerPath listenerMetadata", "oci.listener"),
-    Fate(
-        "linux.seccomp.syscalls[].",
-        "names action errnoRet args[].index args[].value args[].valueTwo args[].op",
-        "plan.seccomp",
-    ),
-    Fate("linux.", "sysctl", "plan.sysctls"),
-    Fate("linux.", "maskedPaths readonlyPaths", "plan.mounts"),
-    Fate("linux.", "mountLabel", "plan.mounts", "where SELinux is enabled, else refused"),
-    Fate(
-        "linux.intelRdt.",
-        "closID schemata l3CacheSchema memBwSchema enableMonitoring",
-        "oci.outside",
-        "where resctrl is mounted, else refused",
-    ),
-    Fate("linux.memoryPolicy.", "mode nodes flags", "plan.scheduling"),
-    Fate("linux.personality.", "domain flags", "plan.scheduling", "no flag is defined: any is refused"),
-    Fate("linux.timeOffsets.boottime.", "secs nanosecs", "plan.namespaces"),
-    Fate("linux.timeOffsets.monotonic.", "secs nanosecs", "plan.namespaces"),
-)
-
-
-def table() -> dict[str, Fate]:
-    """Each field's full name, and its fate."""
-    return {fate.prefix + name: fate for fate in FATES for name in fate.names.split()}
-
-
-# --- refusing ---------------------------------------------------------------------------------------------------------
-
-_REFUSED = tuple((fate.prefix + name, fate.note) for fate in FATES if not fate.done_by for name in fate.names.split())
 _MAC = {
     "process.apparmorProfile": ("AppArmor", "/sys/module/apparmor/parameters/enabled"),
     "process.selinuxLabel": ("SELinux", "/sys/fs/selinux/enforce"),
@@ -143,7 +42,7 @@ def check(spec: Spec, bundle: str) -> None:
     """
     spec.setdefault("linux", {})
     _require(spec, bundle)
-    for name, why in _REFUSED:
+    for name, why in REFUSED.items():
         if _values(spec, name):
             raise Unsupported(f"{name}: {why}")
     for name, (module, proof) in _MAC.items():
@@ -192,6 +91,8 @@ def _require(spec: Spec, bundle: str) -> None:
     for index, device in enumerate(spec["linux"].get("devices") or ()):
         _check_device(device, f"linux.devices[{index}]")
     if spec.get("hooks"):
+        from pycontainer.oci import hooks  # most have none
+
         for kind in hooks.KINDS:
             for index, hook in enumerate(hooks.of(spec, kind)):
                 _check_hook(hook, f"hooks.{kind}[{index}]")
@@ -276,31 +177,3 @@ def _values(value: Any, name: str) -> list[Any]:
     if not rest:
         return [item for item in items if item]
     return [deep for item in items for deep in _values(item, rest)]
-
-
-# --- the table --------------------------------------------------------------------------------------------------------
-
-
-def markdown() -> str:
-    """docs/runtime-spec.md."""
-    fates = table()
-    done = sum(bool(fate.done_by) for fate in fates.values())
-    lines = [
-        "# The runtime-spec, field by field",
-        "",
-        f"What `pyc-oci` does with the {len(fates)} fields that a `config.json` for Linux can have (runtime-spec 1.3):",
-        f"{done} are performed, {len(fates) - done} refused. A field that is refused, or that this host lacks the",
-        "means for, makes `create` fail with a message that begins with its name. Fields that it does not know",
-        "are ignored, as it wants it. Generated by `python -m pycontainer.oci.fields`; a test holds it to the code.",
-        "",
-        "| field | | where | |",
-        "|---|---|---|---|",
-    ]
-    for name, fate in fates.items():
-        verdict = "performed" if fate.done_by else "refused"
-        lines.append(f"| `{name}` | {verdict} | {fate.done_by} | {fate.note} |".replace("|  |", "| |"))
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pycontainer.oci import fields
+from pycontainer.oci import fates
 from tests.support.host import needs_kernel
 from tests.support.oci import Oci
 
@@ -328,5 +328,5 @@ def test_capabilities_that_do_not_exist_are_warned_of(oci: Oci) -> None:
 
 
 def test_the_documentation_is_what_the_code_says() -> None:
-    assert told(f"{HERE}/docs/runtime-spec.md") == fields.markdown()
-    assert len(fields.table()) == 173
+    assert told(f"{HERE}/docs/runtime-spec.md") == fates.markdown()
+    assert len(fates.table()) == 173

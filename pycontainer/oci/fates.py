@@ -1,0 +1,145 @@
+"""Every field of the runtime-spec 1.3 for Linux, and what becomes of it: performed, or refused by its name.
+
+``python -m pycontainer.oci.fates`` prints the table of docs/runtime-spec.md.
+"""
+
+from __future__ import annotations
+
+from pycontainer.oci.fields import REFUSED
+from pycontainer.record import Record
+
+
+class Fate(Record):
+    """What becomes of some fields.
+
+    Attributes:
+        names: of the fields, separated by spaces, below ``prefix``.
+        prefix: what they have in common.
+        done_by: the module that performs them, or "" where they are refused.
+        note: how, where only on some hosts, or why not.
+    """
+
+    prefix: str
+    names: str
+    done_by: str
+    note: str = ""
+
+
+_HOOK = "path args env timeout"
+_MAP = "containerID hostID size"
+_V1 = "where the host keeps this controller in cgroup v1"
+_HAS = "where the host has this controller"
+
+FATES = (
+    Fate("", "ociVersion", "oci.state", "accepted as it is; `state` answers with our own"),
+    Fate("hooks.prestart[].", _HOOK, "oci.hooks"),
+    Fate("hooks.createRuntime[].", _HOOK, "oci.hooks"),
+    Fate("hooks.createContainer[].", _HOOK, "oci.inside", "in the container's namespaces, before the pivot"),
+    Fate("hooks.startContainer[].", _HOOK, "oci.inside", "behind the container's whole wall"),
+    Fate("hooks.poststart[].", _HOOK, "oci.hooks"),
+    Fate("hooks.poststop[].", _HOOK, "oci.hooks"),
+    Fate("", "annotations", "oci.state", "part of the state"),
+    Fate("", "hostname domainname", "plan.namespaces"),
+    Fate("mounts[].", "source destination options type", "plan.mounts"),
+    Fate("mounts[].uidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
+    Fate("mounts[].gidMappings[].", _MAP, "oci.users", "an id-mapped mount"),
+    Fate("root.", "path readonly", "plan.root"),
+    Fate("process.", "args cwd env", "plan.program"),
+    Fate("process.", "commandLine", "", REFUSED["process.commandLine"]),
+    Fate("process.consoleSize.", "height width", "plan.terminal"),
+    Fate("process.", "terminal", "plan.terminal"),
+    Fate("process.user.", "uid gid umask additionalGids", "plan.identity"),
+    Fate("process.user.", "username", "", REFUSED["process.user.username"]),
+    Fate("process.capabilities.", "bounding permitted effective inheritable ambient", "plan.identity"),
+    Fate("process.", "apparmorProfile", "plan.labels", "where AppArmor is enabled, else refused"),
+    Fate("process.", "selinuxLabel", "plan.labels", "where SELinux is enabled, else refused"),
+    Fate("process.", "oomScoreAdj", "plan.limits"),
+    Fate("process.ioPriority.", "class priority", "plan.scheduling"),
+    Fate("process.", "noNewPrivileges", "plan.identity"),
+    Fate("process.scheduler.", "policy nice priority flags runtime deadline period", "plan.scheduling"),
+    Fate("process.rlimits[].", "hard soft type", "plan.limits"),
+    Fate("process.execCPUAffinity.", "initial final", "plan.enter", "of processes that enter later"),
+    Fate("linux.devices[].", "type path fileMode major minor uid gid", "plan.devices"),
+    Fate("linux.", "netDevices", "oci.outside"),
+    Fate("linux.uidMappings[].", _MAP, "oci.users"),
+    Fate("linux.gidMappings[].", _MAP, "oci.users"),
+    Fate("linux.namespaces[].", "type path", "plan.namespaces"),
+    Fate("linux.resources.", "unified", "cgroups.v2", "where the host has cgroup v2"),
+    Fate("linux.resources.devices[].", "allow type major minor access", "cgroups.devices"),
+    Fate("linux.resources.pids.", "limit", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.", "weight", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.", "leafWeight", "", REFUSED["linux.resources.blockIO.leafWeight"]),
+    Fate("linux.resources.blockIO.throttleReadBpsDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleWriteBpsDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleReadIOPSDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.throttleWriteIOPSDevice[].", "major minor rate", "cgroups", _HAS),
+    Fate("linux.resources.blockIO.weightDevice[].", "major minor weight", "cgroups", _HAS),
+    Fate(
+        "linux.resources.blockIO.weightDevice[].",
+        "leafWeight",
+        "",
+        REFUSED["linux.resources.blockIO.weightDevice[].leafWeight"],
+    ),
+    Fate("linux.resources.cpu.", "cpus mems period quota burst shares idle", "cgroups", _HAS),
+    Fate("linux.resources.cpu.", "realtimePeriod realtimeRuntime", "cgroups.v1", _V1),
+    Fate("linux.resources.hugepageLimits[].", "pageSize limit", "cgroups", _HAS),
+    Fate("linux.resources.memory.", "limit reservation swap", "cgroups", _HAS),
+    Fate("linux.resources.memory.", "kernel", "", REFUSED["linux.resources.memory.kernel"]),
+    Fate("linux.resources.memory.", "kernelTCP swappiness disableOOMKiller", "cgroups.v1", _V1),
+    Fate("linux.resources.memory.", "useHierarchy", "cgroups", "always so since Linux 5.11; false is refused"),
+    Fate("linux.resources.memory.", "checkBeforeUpdate", "oci.update"),
+    Fate("linux.resources.network.", "classID priorities[].name priorities[].priority", "cgroups.v1", _V1),
+    Fate("linux.resources.", "rdma", "cgroups", _HAS),
+    Fate("linux.", "cgroupsPath", "cgroups"),
+    Fate("linux.", "rootfsPropagation", "plan.root"),
+    Fate("linux.seccomp.", "defaultAction defaultErrnoRet flags architectures", "plan.seccomp"),
+    Fate("linux.seccomp.", "listenerPath listenerMetadata", "oci.listener"),
+    Fate(
+        "linux.seccomp.syscalls[].",
+        "names action errnoRet args[].index args[].value args[].valueTwo args[].op",
+        "plan.seccomp",
+    ),
+    Fate("linux.", "sysctl", "plan.sysctls"),
+    Fate("linux.", "maskedPaths readonlyPaths", "plan.mounts"),
+    Fate("linux.", "mountLabel", "plan.mounts", "where SELinux is enabled, else refused"),
+    Fate(
+        "linux.intelRdt.",
+        "closID schemata l3CacheSchema memBwSchema enableMonitoring",
+        "oci.outside",
+        "where resctrl is mounted, else refused",
+    ),
+    Fate("linux.memoryPolicy.", "mode nodes flags", "plan.scheduling"),
+    Fate("linux.personality.", "domain flags", "plan.scheduling", "no flag is defined: any is refused"),
+    Fate("linux.timeOffsets.boottime.", "secs nanosecs", "plan.namespaces"),
+    Fate("linux.timeOffsets.monotonic.", "secs nanosecs", "plan.namespaces"),
+)
+
+
+def table() -> dict[str, Fate]:
+    """Each field's full name, and its fate."""
+    return {fate.prefix + name: fate for fate in FATES for name in fate.names.split()}
+
+
+def markdown() -> str:
+    """docs/runtime-spec.md."""
+    fates = table()
+    done = sum(bool(fate.done_by) for fate in fates.values())
+    lines = [
+        "# The runtime-spec, field by field",
+        "",
+        f"What `pyc-oci` does with the {len(fates)} fields that a `config.json` for Linux can have (runtime-spec 1.3):",
+        f"{done} are performed, {len(fates) - done} refused. A field that is refused, or that this host lacks the",
+        "means for, makes `create` fail with a message that begins with its name. Fields that it does not know",
+        "are ignored, as it wants it. Generated by `python -m pycontainer.oci.fates`; a test holds it to the code.",
+        "",
+        "| field | | where | |",
+        "|---|---|---|---|",
+    ]
+    for name, fate in fates.items():
+        verdict = "performed" if fate.done_by else "refused"
+        lines.append(f"| `{name}` | {verdict} | {fate.done_by} | {fate.note} |".replace("|  |", "| |"))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
