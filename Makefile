@@ -9,7 +9,7 @@ CORE   := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch]
 C      := $(filter-out %/_core.c %/_seccomp.c,$(wildcard pycontainer/core/*.[ch] bench/*.c))
 FREE   := -std=c11 -O2 -Wall -Wextra -Werror -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector
 PYTEST := $(VENV)/bin/pytest
-DEBIAN := bookworm
+DEBIAN ?= bookworm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-nightly fuzz test-vm test-vm-quick vagrant-test check images registry bench bench-quick clean

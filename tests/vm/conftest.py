@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import time
@@ -31,8 +32,15 @@ def vms(pytestconfig: pytest.Config, registry: Registry) -> Iterator[list[Machin
     if reason := missing_command("qemu-system-x86_64", "mmdebstrap", "ssh", "mkfs.ext4"):
         pytest.skip(reason)
     place = os.path.join(OUT, SUITE)
-    shutil.rmtree(place, ignore_errors=True)
-    os.makedirs(place)
+    os.makedirs(OUT, exist_ok=True)
+    with open(f"{place}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run uses the same place
+        shutil.rmtree(place, ignore_errors=True)
+        os.makedirs(place)
+        yield from _machines(place, pytestconfig, registry)
+
+
+def _machines(place: str, pytestconfig: pytest.Config, registry: Registry) -> Iterator[list[Machine]]:
     began = time.monotonic()
     built = image(SUITE)
     made = time.monotonic()
