@@ -73,6 +73,11 @@ def vm(vms: list[Machine]) -> Machine:
     return vms[0]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs all VMs comes before what uses up one of them and switches the others off."""
+    items.sort(key=lambda item: item.path.name == "test_power.py")
+
+
 def say(config: pytest.Config, line: str) -> None:
     """Print a line about the VM at the end of the run."""
     config.stash.setdefault(SAID, []).append(line)
