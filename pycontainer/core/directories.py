@@ -24,6 +24,27 @@ def make_private(path: str) -> None:
         make_private(path)
 
 
+def make_new(path: str) -> None:
+    """Make a directory that nobody has made, with mode 0700, and those above it where they are missing.
+
+    Raises OSError, FileExistsError for one that is there.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        os.mkdir(path, 0o700)
+
+
+def link_new(target: str, path: str) -> None:
+    """Make a symbolic link in a directory that is made where it is missing. Raises OSError, FileExistsError too."""
+    try:
+        os.symlink(target, path)
+    except FileNotFoundError:
+        make_private(os.path.dirname(path))
+        os.symlink(target, path)
+
+
 def entries(path: str) -> list[str]:
     """The names in a directory; none if it is not there. Raises OSError."""
     try:

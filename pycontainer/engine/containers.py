@@ -18,7 +18,7 @@ import os
 import time
 
 from pycontainer import jsontext
-from pycontainer.core.directories import entries, make_private, replace_file, write_new
+from pycontainer.core.directories import entries, link_new, make_new, replace_file, write_new
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import life
 from pycontainer.engine.options import Roots
@@ -99,9 +99,7 @@ def reserve(roots: Roots, container_id: str, name: str) -> None:
     Raises:
         Conflict: another container has the name.
     """
-    for path in (roots.root, roots.root + "/containers", roots.root + "/names"):
-        make_private(path)
-    os.mkdir(roots.container(container_id), 0o700)
+    make_new(roots.container(container_id))
     hit("create.directory")
     try:
         take_name(roots, container_id, name)
@@ -114,7 +112,7 @@ def take_name(roots: Roots, container_id: str, name: str) -> None:
     """Make the link that says whose name it is. Raises Conflict if it is another container's."""
     link, target = f"{roots.root}/names/{name}", f"../containers/{container_id}"
     try:
-        return os.symlink(target, link)
+        return link_new(target, link)
     except FileExistsError:
         pass
     with names_locked(roots):

@@ -35,8 +35,7 @@ def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
     """
     deadline = time.monotonic() + patience
     while True:
-        for path in (roots.runroot, roots.runroot + "/containers", roots.live(container_id)):
-            make_private(path)
+        make_private(roots.live(container_id))
         with suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
             if (lock := _new_lock(roots, container_id)) is not None:
                 return lock

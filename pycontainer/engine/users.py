@@ -14,7 +14,7 @@ import fcntl
 import os
 from itertools import chain
 
-from pycontainer.core.directories import entries, make_private
+from pycontainer.core.directories import entries, link_new
 from pycontainer.core.failpoint import hit
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.light import suppress
@@ -101,7 +101,6 @@ def _claim(roots: Roots, container_id: str) -> int:
     It is noted with the live state before it is claimed: who is killed in between has told what to give back.
     """
     directory = f"{roots.runroot}/users"
-    make_private(directory)
     note = roots.live(container_id) + "/users"
     with suppress(FileNotFoundError):  # a policy starts it again: it has its range still
         number = int(os.readlink(note))
@@ -123,7 +122,7 @@ def _is_ours(roots: Roots, claim: str, container_id: str) -> bool:
     """Claim a range that is free, or whose container has gone without giving it back."""
     for _ in range(2):
         with suppress(FileExistsError):
-            os.symlink(container_id, claim)
+            link_new(container_id, claim)
             return True
         if not _drop_stale(roots, claim):
             break

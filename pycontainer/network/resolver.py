@@ -37,7 +37,7 @@ def reachable(text: str, *, internal: bool) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, errors="replace") as file:
-            return file.read(1 << 20)
+        with open(path, "rb", buffering=0) as file:
+            return file.read(1 << 20).decode(errors="replace")
     except OSError:
         return ""
