@@ -94,12 +94,12 @@ def exec_(home: Home, options: Options, words: list[str]) -> int:
     """Start one more process in a container."""
     from pycontainer.oci import foreground, inside
 
-    process = _process(home, words[0], options, words[1:])
     wanted = inside.Wanted(asked_of(options), options.get("ignore-paused", False))
     if options.get("detach"):
-        inside.execute(home, words[0], process, wanted)
+        inside.execute(home, words[0], _process(home, words[0], options, words[1:]), wanted)
         return 0
     try:
+        process = _process(home, words[0], options, words[1:])
         return foreground.execute(home, words[0], process, wanted)
     except PycError as error:
         log.error(error)

@@ -12,7 +12,7 @@ from pycontainer import __version__, modules
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci import log
 from pycontainer.oci.state import VERSION, Home
-from pycontainer.oci.words import ALIASES, CHECKPOINT, EXEC, GLOBAL, MADE, RESTORE, SHORT, UPDATED, parse
+from pycontainer.oci.words import ALIASES, CHECKPOINT, EXEC, GLOBAL, MADE, RESTORE, SHORT, UPDATED, WORDS, parse
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ def command_line(words: list[str]) -> int:
     try:
         options, rest = parse(words, GLOBAL, ALIASES, "")
         log.begin(options)
+        for name, known in WORDS.items():
+            if options.get(name, known[0]) not in known:
+                raise UsageError(f"--{name} {options[name]}: want one of {', '.join(known)}")
         if options.get("version"):
             print(f"pyc-oci version {__version__}\nspec: {VERSION}")
             return 0

@@ -22,7 +22,7 @@ from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
-from pycontainer.errors import Conflict, UsageError
+from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
 from pycontainer.oci import fields, shape
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
@@ -171,7 +171,12 @@ def cgroup_of(name: str, spec: Spec, *, systemd: bool) -> str:
     if systemd:
         from pycontainer.cgroups.systemd import require
 
-        require()
+        try:
+            require()
+        except PycError as error:
+            raise HostLacks(
+                error.message, hint="without --systemd-cgroup the cgroup is made by pyc-oci itself"
+            ) from None
         if path and not scope.is_for_systemd(path):
             raise UsageError(f"linux.cgroupsPath: with --systemd-cgroup it is SLICE:PREFIX:NAME, not {path!r}")
         return scope.of_spec(path, name)

@@ -96,6 +96,8 @@ class Home(Record):
             with open(f"{self.directory(container)}/config.json") as file:
                 spec: Spec = jsontext.load(file.read())
                 return spec
+        except FileNotFoundError:
+            raise NotFound(f"container {container!r} does not exist") from None
         except (OSError, ValueError) as error:
             raise StoreError(f"the copy of {container}'s config.json can't be read: {error}") from None
 

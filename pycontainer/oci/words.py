@@ -25,6 +25,8 @@ GLOBAL = {
     "version": "",
     "help": "",
 }
+WORDS = {"log-format": ("text", "json"), "rootless": ("auto", "true", "false")}
+"""Global options that take one of a few words, the first by default."""
 ALIASES = {"v": "version", "h": "help"}
 MADE = {
     "bundle": "TEXT",
