@@ -149,7 +149,7 @@ def test_ten_hostile_mebibytes_neither_take_long_nor_much_memory(tmp_path: Path)
     (tmp_path / "etc/passwd").write_bytes(b":" * (5 << 20) + b"\n" * (5 << 20))
     (tmp_path / "etc/group").write_bytes((b"g:x:1:" + b"," * 1000 + b"\n") * 10000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.monotonic()
+    start = time.process_time()
     resolve_user("5:6", ["7"], MergedView([str(tmp_path)]))
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10  # KiB
