@@ -8,7 +8,7 @@ Sources: fsopen(2), fsmount(2); Documentation/filesystems/overlayfs.rst.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pycontainer.core import constants as k
 from pycontainer.core.kernel import fsconfig, fsmount, fsopen
@@ -37,12 +37,13 @@ def overlay(lowers: Sequence[str], upper: str = "", work: str = "") -> Iterator[
 
 def _mount(lowers: Sequence[str], upper: str, work: str) -> int:
     with ExitStack() as held:
+        descriptors = "/dev/fd" if os.path.islink("/dev/fd") else "/proc/self/fd"
 
-        def name(path: str | int) -> str:
-            """A path without colons and commas, which would end it, and short: a parameter has 255 bytes."""
-            directory = path if isinstance(path, int) else _open(path)
+        def name(path: str) -> str:
+            """A path without colons and commas, which would end it, and short, so that many fit into one parameter."""
+            directory = _open(path)
             held.callback(os.close, directory)
-            return f"/proc/self/fd/{directory}"
+            return f"{descriptors}/{directory}"
 
         below, above = [name(lower) for lower in lowers], []
         if upper:
@@ -50,26 +51,22 @@ def _mount(lowers: Sequence[str], upper: str, work: str) -> int:
         try:
             return _made(_context(), [*(("lowerdir+", lower) for lower in below), *above])
         except OSError as error:  # before 6.5, the kernel takes any parameter, and looks at them when all are there
-            return _older(below, above, name, error)
+            return _older(below, above, error)
 
 
-_AT_ONCE = 11
-"""How many layers fit into one parameter."""
+_LONGEST = 255
+"""Bytes of a parameter: fsconfig(2)."""
 
 
-def _older(below: list[str], above: list[tuple[str, str]], name: Callable[[str | int], str], refused: OSError) -> int:
-    """Linux before 6.5 takes its layers as one parameter. More of them make two mounts, one below the other."""
-    if len(below) > 2 * _AT_ONCE - 1:
+def _older(below: list[str], above: list[tuple[str, str]], refused: OSError) -> int:
+    """Linux before 6.5 takes its layers as one parameter, and before 6.15 none that is a mount attached nowhere."""
+    together = ":".join(below)
+    if len(together) > _LONGEST:
         raise HostLacks(
             f"can't stack {len(below)} layers one by one ({os.strerror(refused.errno or 0).lower()})",
             hint="this takes Linux 6.5",
         ) from None
-    if len(below) > _AT_ONCE:
-        top, rest = below[: _AT_ONCE - 1], below[_AT_ONCE - 1 :]
-        if len(rest) == 1:
-            top, rest = below[: _AT_ONCE - 2], below[_AT_ONCE - 2 :]  # overlayfs wants two when none is writable
-        below = [*top, name(_made(_context(), [("lowerdir", ":".join(rest))]))]
-    return _made(_context(), [("lowerdir", ":".join(below)), *above])
+    return _made(_context(), [("lowerdir", together), *above])
 
 
 def _context() -> int:
