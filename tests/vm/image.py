@@ -120,7 +120,7 @@ def install(built: Image, archive: str) -> None:
         (wheel,) = os.listdir(f"{work}/out")
         _run(*chroot, "sh", f"{inside}/provision", f"{inside}/out/{wheel}")
         _run(*chroot, f"{PREFIX}/bin/pip", "install", "-q", "pytest")
-        for name in ("tests", "images", "pyproject.toml"):
+        for name in ("tests", "images", "docs", "pyproject.toml"):
             _copy(os.path.join(SOURCE, name), f"{built.root}{AT}/{name}")
         _run(*ALONE, built.root, PREPARE)
         _run("tar", "-C", built.root, "-cf", archive, PREFIX[1:], AT[1:], "usr/local/bin")
