@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -251,7 +252,8 @@ def _in_memory(path: str) -> str:
 def unmount_below(directory: str) -> None:
     """Unmount what an engine keeps mounted on its storage, or the directory can't be removed."""
     with open("/proc/self/mountinfo") as file:
-        mounts = [line.split()[4] for line in file]
+        # A space in a name is \040 there (proc_pid_mountinfo(5)).
+        mounts = [re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split()[4]) for line in file]
     for path in reversed(mounts):
         if path.startswith(directory + "/"):
             subprocess.run(["umount", "--lazy", path], check=False)
