@@ -57,17 +57,14 @@ def discard(roots: Roots, container_id: str, name: str = "", *, keep_volumes: bo
 def forget_live(roots: Roots, container_id: str) -> None:
     """Delete the live state of a container that has ended, and give back what it had of networks."""
     live = roots.live(container_id)
-    found = entries(live)
-    if "network.json" in found:
-        release_networks(roots, container_id)
+    release_networks(roots, container_id)
     hit("forget.networks")
-    if "cgroup" in found:
-        remove_expected(roots, container_id)
-    if "users" in found:
+    remove_expected(roots, container_id)
+    if os.path.islink(live + "/users"):
         from pycontainer.engine import users
 
         users.give_back(roots, container_id)
-    for name in sorted(found, key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
+    for name in sorted(entries(live), key=lambda name: name == "lock"):  # it goes last: what has none is not repaired
         with suppress(FileNotFoundError):
             os.unlink(f"{live}/{name}")
         hit("forget.file")
