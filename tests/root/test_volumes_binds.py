@@ -83,7 +83,8 @@ def test_what_is_mounted_below_a_source_comes_along_as_asked(
     look = "cd /s; ls sub; for d in . sub; do if touch $d/x 2>/dev/null; then echo rw; else echo ro; fi; done; rm -f x"
     option = f"--mount=type=bind,source={tmp_path},target=/s,{words}"
     argv = stocked.argv("run", "--rm", option, image, *sh(look))
-    assert in_a_mount_namespace(script, tmp_path, *argv, env=stocked.env()).split() == seen.split()
+    said = in_a_mount_namespace(script, tmp_path, *argv, env=stocked.env()).partition("pyc: ")[0]
+    assert said.split() == seen.split()  # a note may follow: before 6.3 a tmpfs can't be shown with other ids
 
 
 @needs_user_namespaces()

@@ -32,6 +32,7 @@ ALLOWED = (
     "needs the cgroup controller blkio",  # v1 only, as the next
     "needs the cgroup controller devices",
     "this kernel has no /proc/",
+    "needs an I/O scheduler that knows weights",
 )
 
 
