@@ -329,13 +329,13 @@ def finished(entered: Entered, status: int | None) -> int:
     return life.exit_code(signal.SIGKILL if status is None else status)
 
 
-def _has_ended(pidfd: int) -> bool:
-    """Whether the process is no more, though that may not be recorded yet: pidfd_open(2)."""
+def _has_ended(pidfd: int, *, within: float) -> bool:
+    """Whether the process is no more, though that may not be recorded yet, or will not be ``within`` some seconds."""
     from select import POLLIN, poll  # only for a failure
 
     looking = poll()
     looking.register(pidfd, POLLIN)
-    return bool(looking.poll(0))
+    return bool(looking.poll(within * 1000))
 
 
 def _explained(failed: PlanFailed, roots: Roots, found: Target, spec: Spec) -> PycError:
@@ -344,7 +344,10 @@ def _explained(failed: PlanFailed, roots: Roots, found: Target, spec: Spec) -> P
     from pycontainer.rootfs.live import LiveRoot
 
     ending = failed.call.name == "setns" and failed.record.error == errno.ESRCH
-    if ending or _has_ended(found.pidfd) or not containers.with_state(roots, found.container).pid:
+    # A PID namespace ends from its last process to its first: ours was killed, and so will be the container's.
+    killed = failed.call.name == "read" and failed.record.error == errno.ECONNRESET
+    ended = ending or _has_ended(found.pidfd, within=1 if killed else 0)
+    if ended or not containers.with_state(roots, found.container).pid:
         return not_running(found.container)
     if failed.call.name == "execve":
         with suppress(OSError), LiveRoot(found.container.pid) as files:
