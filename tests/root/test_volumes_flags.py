@@ -92,7 +92,8 @@ def test_a_filesystem_that_the_kernel_lacks_is_said_so(stocked: Pyc, image: str)
     stocked("volume", "create", "-o", "type=nfs", "-o", "device=:/share", "-o", "o=addr=localhost,ro", "share").ok()
     refused = stocked("run", "--rm", "-v", "share:/d", image, "true")
     assert refused.code == 125
-    assert "no filesystem 'nfs'" in refused.stderr
+    if "nfs" not in Path("/proc/filesystems").read_text():  # else it was a module, and has come for this
+        assert "no filesystem 'nfs'" in refused.stderr
     unknown = ("type=nfs", "device=:/share", "o=addr=no.such.host.invalid")
     stocked("volume", "create", *(word for text in unknown for word in ("-o", text)), "lost").ok()
     refused = stocked("run", "--rm", "-v", "lost:/d", image, "true")
