@@ -73,7 +73,16 @@ def test_containers_that_run_at_once_have_ids_of_their_own_and_give_them_back(st
     assert [name for name in os.listdir(f"{stocked.runroot}/users") if name.isdigit()] == []
 
 
-def test_a_range_whose_owner_was_killed_is_taken_again(tmp_path: Path) -> None:
+@pytest.fixture
+def no_maps(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, int]]:
+    kept: dict[int, int] = {}
+    monkeypatch.setattr(users, "_idle", kept)
+    yield kept
+    for namespace in kept.values():
+        os.close(namespace)
+
+
+def test_a_range_whose_owner_was_killed_is_taken_again(tmp_path: Path, no_maps: dict[int, int]) -> None:
     roots = Roots(str(tmp_path / "root"), str(tmp_path / "run"))
     one, other = "5" * 64, "5" * 63 + "6"  # both want the same range first
     os.makedirs(roots.live(one))
@@ -90,15 +99,6 @@ def test_a_range_whose_owner_was_killed_is_taken_again(tmp_path: Path) -> None:
 
 
 # --- maps that serve again --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def no_maps(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, int]]:
-    kept: dict[int, int] = {}
-    monkeypatch.setattr(users, "_idle", kept)
-    yield kept
-    for namespace in kept.values():
-        os.close(namespace)
 
 
 def test_a_program_s_next_container_has_the_map_of_its_last(stocked: Pyc, image: str, no_maps: dict[int, int]) -> None:
