@@ -279,10 +279,8 @@ class Attachment:
     def _pull_client(self) -> bool:
         try:
             message = os.read(self.client, CHUNK + 1)
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
-            message = b""
+        except (BlockingIOError, ConnectionResetError):
+            return True  # some of our input was not read: that is told before what is left for us to read
         if message and message[0] == EXITED:
             self.status = int.from_bytes(message[1:], sys.byteorder)
         elif message:

@@ -163,10 +163,8 @@ class _Conversation:
     def _hear(self) -> bool:
         try:
             message = os.read(self.client, CHUNK + 1)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionResetError):  # that it has gone is said before what it has left to be read
             return True
-        except ConnectionResetError:
-            return False
         if message and message[0] == EXITED:
             self.status = int.from_bytes(message[1:], sys.byteorder)
         elif message and message[0] in (FROM_STDOUT, FROM_STDERR):
