@@ -54,7 +54,7 @@ BARS = (
     Bar("pull", "pull of 502 MB in one layer", "podman", 0.50, 0.30),
     Bar("pull", "pull of 502 MB in one layer", "ctr", 0.70, 0.40),
     Bar("pull", "pull of 502 MB in one layer, memory at the peak", "", 150),
-    Bar("pull", "pull of 502 MB in ten layers", "one worker", 1.0),
+    Bar("pull", "pull of 502 MB in ten layers, inside Python", "one worker", 1.0),
     Bar("pull", "pull of 2 MB that are here", "", 0.1),
     Bar("images", "push of what is there", "", 0.1),
 )

@@ -38,7 +38,7 @@ PULL = {
 
 def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """502 MB in one layer and in ten, and 2 MB that are here already."""
-    few = max(1, rounds // 6)
+    few = max(1, rounds // 4)
     with registry(stage) as served:
         try:
             big, small = served.publish("big"), served.publish("busybox")
@@ -46,11 +46,12 @@ def measure(stage: Stage, rounds: int) -> Iterator[Table]:
             raise Failed(last_words(str(error))) from error
         anew = {name: _pull(stage, name, f"{big}:latest") for name in OPENERS}
         in_ten = {name: _pull(stage, name, f"{big}:ten") for name in OPENERS}
-        in_ten[ONE_WORKER] = _pull_by_one(stage, f"{big}:ten")
+        inside = {name: _pull_inside(stage, name, f"{big}:ten", jobs) for name, jobs in ((OURS, 0), (ONE_WORKER, 1))}
         again = {name: _pull(stage, name, f"{small}:latest", twice=True) for name in OPENERS}
         cases = [
             *turns_of(_figures("pull of 502 MB in one layer"), anew, few, warm=False),
             *turns_of(_figures("pull of 502 MB in ten layers"), in_ten, few, warm=False),
+            *turns_of(_figures("pull of 502 MB in ten layers, inside Python"), inside, few, warm=False),
             *turns_of(_figures("pull of 2 MB that are here"), again, 2 * few + 1, warm=False),
         ]
     yield Table("pull", "Pull and unpack (ctr: containerd)", (*OPENERS, ONE_WORKER), cases)
@@ -72,22 +73,22 @@ def _pull(stage: Stage, name: str, image: str, *, twice: bool = False) -> Severa
     return once
 
 
-_BY_ONE = """if True:
+_INSIDE = """if True:
     import sys
     from pycontainer.engine.image.pull import pull
     from pycontainer.image.reference import Reference
     from pycontainer.image.store import Store
-    pull(Store(sys.argv[1]), Reference.parse(sys.argv[2]), jobs=1)
+    pull(Store(sys.argv[1]), Reference.parse(sys.argv[3]), jobs=int(sys.argv[2]))
 """
 
 
-def _pull_by_one(stage: Stage, image: str) -> Several:
-    """Our Python API, one layer at a time."""
+def _pull_inside(stage: Stage, name: str, image: str, jobs: int) -> Several:
+    """By our Python API, so many layers at a time; 0 for as many as it likes."""
 
     def once() -> tuple[float, float]:
         with stage.fresh(ROOM) as directory:
             os.mkdir(f"{directory}/store")
-            return Engine(ONE_WORKER, [sys.executable, "-c", _BY_ONE, f"{directory}/store"], {}, "").taken(image)
+            return Engine(name, [sys.executable, "-c", _INSIDE, f"{directory}/store", str(jobs)], {}, "").taken(image)
 
     return once
 
