@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.failpoint import hit
+from pycontainer.light import suppress
 
 
 def make_private(path: str) -> None:
@@ -18,10 +19,11 @@ def make_private(path: str) -> None:
         pass
     except FileNotFoundError:
         above = os.path.dirname(path)
-        if not above or os.path.isdir(above):  # as in /proc, where nothing can be made
+        if not above:
             raise
-        make_private(above)
-        make_private(path)
+        make_private(above)  # or somebody else has, meanwhile
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
 
 
 def make_new(path: str) -> None:
