@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 
 from bench import peers
 from bench.crowd import monitors
@@ -89,7 +90,8 @@ def _stack(stage: Stage, count: int) -> str:
 def _pull(stage: Stage, layout: str) -> Once:
     directory = f"{stage.scratch}/pulled"
     pull = Engine(OURS, [peers.PYC, "--root", f"{directory}/root", "--runroot", f"{directory}/run"], {}, "")
-    return milliseconds(pull.command("pull", "--quiet", layout), lambda: shutil.rmtree(directory))
+    clear = partial(shutil.rmtree, directory, ignore_errors=True)  # a pull's syncing ends after it, and tidies up too
+    return milliseconds(pull.command("pull", "--quiet", layout), clear)
 
 
 # ---- mounts
