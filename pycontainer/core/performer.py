@@ -287,14 +287,18 @@ _left: list[int] = []  # pidfds of monitors that went on
 
 def reap_those_left() -> None:
     """Wait for those that have ended: a process that lives on would else be the parent of zombies."""
-    for pidfd in _left[:]:
+    for _ in range(len(_left)):
+        try:
+            pidfd = _left.pop(0)  # so that it is ours: what another thread has closed may be any descriptor
+        except IndexError:
+            return
         ended = True
         with suppress(ChildProcessError):  # somebody else waits for all children of this process
             ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None
         if ended:
-            with suppress(ValueError):  # another thread was at it
-                _left.remove(pidfd)
-                os.close(pidfd)
+            os.close(pidfd)
+        else:
+            _left.append(pidfd)
 
 
 def _tells_the_start(step: Step, call: Call) -> bool:
