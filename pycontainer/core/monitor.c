@@ -522,8 +522,8 @@ static void announce(const struct supervision *s, const char *action, size_t len
   }
 }
 
-/* A program may end before its start has been told. Who tells that is the first client: wait for it, unless it has gone,
- * or was stopped. */
+/* A program may end before its start has been told. Who tells that is the first client: wait for it, unless it has
+ * gone, or was stopped. */
 static void await_start(struct supervision *s) {
   const int64_t limit = now_ms() + SLOW_MS;
   struct pollfd nothing = {-1, 0, 0};
