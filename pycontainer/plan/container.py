@@ -14,6 +14,7 @@ from pycontainer.plan import (
     identity,
     labels,
     limits,
+    masks,
     monitor,
     mounts,
     namespaces,
@@ -164,8 +165,8 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from root.pivot() if setting.pivot else root.move()
     yield from root.propagation(spec["linux"].get("rootfsPropagation", ""))
     yield from program.working_directory(spec)
-    yield from mounts.mask(spec, kind_of=setting.kind_of)
-    yield from mounts.protect(spec)
+    yield from masks.mask(spec, kind_of=setting.kind_of)
+    yield from masks.protect(spec)
     if spec["root"].get("readonly"):
         yield from root.read_only()
 
