@@ -104,7 +104,7 @@ class Command:
 
     def plain(self, args: list[str]) -> dict[str, Any]:
         """The values of all parameters. Raises Unclear."""
-        if self.attributes.keys() > {"help"}:
+        if not self.attributes.keys() <= {"help"}:
             raise Unclear
         options = self._by_name()
         values = {parameter.name: parameter.default for parameter in self.parameters}

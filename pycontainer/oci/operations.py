@@ -99,20 +99,14 @@ def kill(home: Home, options: Options, words: list[str]) -> int:
     return 0
 
 
-def signal_number(name: str) -> int:
+def signal_number(text: str) -> int:
     """``9``, ``KILL`` and ``SIGKILL`` are the same. Raises UsageError."""
-    import signal
+    from pycontainer.oci.grammar import signals
 
-    if name.isdecimal() and 0 < int(name) < signal.NSIG:
-        return int(name)
-    upper = name.upper().removeprefix("SIG")
-    base, plus, offset = upper.partition("+")
-    if base == "RTMIN" and plus and offset.isdecimal():
-        return signal.SIGRTMIN + int(offset)
     try:
-        return signal.Signals[f"SIG{upper}"].value
-    except KeyError:
-        raise UsageError(f"unknown signal {name!r}") from None
+        return signals.signal_number(signals.signal_name(text))
+    except UsageError:
+        raise UsageError(f"unknown signal {text!r}") from None
 
 
 def delete(home: Home, options: Options, words: list[str]) -> int:
