@@ -74,6 +74,10 @@ class Signals:
 
     As a context manager it takes over every signal that a user or a parent sends; ``descriptor`` becomes readable
     when one has come. With ``interrupt``, SIGINT still raises KeyboardInterrupt: somebody waits for a key.
+
+    The bytes to read are the signals' numbers, written as each one comes (signal.set_wakeup_fd). A handler in Python
+    could not do it: it runs when the interpreter gets to it, and one that came on the way into poll(2) would wait with
+    us for something else to happen.
     """
 
     def __init__(self, *, interrupt: bool = False) -> None:
@@ -83,37 +87,40 @@ class Signals:
 
     def __enter__(self) -> Signals:
         self.descriptor, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         for number in signal.valid_signals():
             if number >= signal.SIGRTMIN or number in _OURS:
                 continue
             if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT:
-                self._before[number] = signal.signal(number, self._note)
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._woken_before)
         os.close(self.descriptor)
         os.close(self._wake)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.interrupt and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.pending.append(number)
-        with suppress(BlockingIOError):
-            os.write(self._wake, b"!")
 
     def take(self) -> list[int]:
         """The signals that have come since the last call."""
-        with suppress(BlockingIOError):
-            os.read(self.descriptor, 4096)
+        self._read()
         taken, self.pending = self.pending, []
         return taken
 
     def fatal(self) -> int | None:
         """A signal that asks us to give up, if one has come: its number."""
+        self._read()
         asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
         return next((number for number in self.pending if number in asked), None)
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            self.pending += os.read(self.descriptor, 4096)
 
 
 class NoSignals(Signals):
@@ -123,6 +130,9 @@ class NoSignals(Signals):
         return self
 
     def __exit__(self, *_: object) -> None:
+        pass
+
+    def _read(self) -> None:
         pass
 
 

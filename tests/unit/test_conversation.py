@@ -1,11 +1,13 @@
-"""The client's side of a conversation with a monitor that has ended, and has not read all that it was sent."""
+"""The client's side of a conversation: a monitor that has ended before it read everything, and signals to us."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import sys
+import threading
 
 import pytest
 
@@ -43,3 +45,21 @@ def test_what_is_shown_is_whole(client: int, capfd: pytest.CaptureFixture[str]) 
             assert select.select([client], [], [], 10)[0]
     os.close(client)
     assert (attachment.status, capfd.readouterr().out) == (STATUS, "its output")
+
+
+def test_a_signal_wakes_who_waits_for_one_though_it_does_not_interrupt_the_wait() -> None:
+    """As one does that comes just before the wait. Here another thread is what the kernel gives it to."""
+    with Signals() as signals:
+        told = threading.Event()
+        other = threading.Thread(target=told.wait, args=(20,))
+        other.start()
+        try:
+            assert other.ident
+            signal.pthread_kill(other.ident, signal.SIGTERM)
+            assert select.select([signals.descriptor], [], [], 10)[0]
+        finally:
+            told.set()
+            other.join()
+        assert (signals.fatal(), signals.take(), signals.take()) == (signal.SIGTERM, [signal.SIGTERM], [])
+    assert signal.set_wakeup_fd(-1) == -1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
