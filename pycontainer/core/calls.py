@@ -91,6 +91,11 @@ def dup3(fd: Fd, number: int, flags: int = 0) -> Call:
     return Call("dup3", (fd, number, flags))
 
 
+def duplicate(fd: int, least: int, *, out: Slot) -> Call:
+    """fcntl(2), F_DUPFD_CLOEXEC: a copy with the first free number from ``least`` on."""
+    return Call("fcntl", (fd, k.F_DUPFD_CLOEXEC, least), out)
+
+
 def close_range(first: int, last: int, flags: int) -> Call:
     """close_range(2)."""
     return Call("close_range", (first, last, flags))

@@ -58,6 +58,7 @@ static int pyc_make_files_as(unsigned id) {
 
 #define STACK_BYTES 65536
 #define FIRST_FD 3
+#define MAX_DESCRIPTORS 320 /* wire.h: as many as can be given, and the performer's own */
 
 struct start {
   int executable, null;
@@ -73,7 +74,7 @@ static int child(void *argument) {
   char *no_environment[] = {NULL};
   struct sigaction by_default = {.sa_handler = SIG_DFL};
   sigset_t none;
-  int moved[64];
+  int moved[MAX_DESCRIPTORS];
 
   for (int signal = 1; signal < NSIG; signal++)
     sigaction(signal, &by_default, NULL);
@@ -133,7 +134,7 @@ static int pyc_spawn(int executable, const int *descriptors, int n_descriptors, 
   char *stack;
   int pid;
 
-  if (n_descriptors > 64)
+  if (n_descriptors > MAX_DESCRIPTORS)
     return -EMFILE;
   start.null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (start.null < 0)

@@ -61,7 +61,7 @@ static void leave(int code) {
 /* Stay until whoever reads our reports has gone, or kills us: the monitor would take our end for the program's. */
 static void await_reader(void) {
   char none;
-  while (SYS(read, STATUS_FD, &none, 1) == -EINTR_)
+  while (SYS(read, plan.slots[REPORTS], &none, 1) == -EINTR_)
     continue;
 }
 
@@ -149,7 +149,7 @@ int plan_load(void *base, uint64_t length) {
   c = first_call();
   for (unsigned i = 0; i < h->n_calls; i++, c = next_call(c))
     set_pointers(c);
-  for (unsigned i = 0; i < h->n_slots; i++) /* no more: a page that is not touched costs nothing */
+  for (unsigned i = REPORTS + 1; i < h->n_slots; i++) /* no more: a page that is not touched costs nothing */
     plan.slots[i] = -1;
   for (unsigned i = 0; i < h->n_given; i++)
     plan.slots[h->given[i]] = (int)(GATE_FD + ROLES + i);
@@ -163,7 +163,7 @@ static void flush(void) {
   size_t left = batched * sizeof *batch;
 
   while (left > 0) {
-    long n = SYS(sendto, STATUS_FD, at, left, MSG_NOSIGNAL_, 0, 0);
+    long n = SYS(sendto, plan.slots[REPORTS], at, left, MSG_NOSIGNAL_, 0, 0);
     if (n <= 0)
       break; /* nobody reads any more: the engine is gone, the container goes on */
     at += n;
@@ -254,7 +254,7 @@ static int step(struct plan_call *c, unsigned index, int role) {
     error = -result;
   else if ((c->flags & CALL_EXPECT) && result != c->expect)
     error = EPROTO_;
-  if (c->out != NO_SLOT)
+  if (c->out != NO_SLOT && !(error && c->out == REPORTS)) /* a failure must have where to be told */
     plan.slots[c->out] = error ? -1 : (int)result;
   if (error && !tolerated(c, error)) {
     report(index, (int32_t)error, result, began ? now_ns() - began : 0, 1);
@@ -297,6 +297,7 @@ __attribute__((noreturn, used)) void performer_main(void) {
   long size = plan_size();
   long base = size <= 0 ? -1 : SYS(mmap, 0, size, PROT_READ_WRITE, MAP_PRIVATE_, PLAN_FD, 0);
 
+  plan.slots[REPORTS] = STATUS_FD;
   if (size <= 0 || (base < 0 && base >= -4095) || plan_load((void *)base, (uint64_t)size) != 0) {
     report(UINT32_MAX, EINVAL_, 0, 0, 1);
     leave(EXIT_REFUSED);

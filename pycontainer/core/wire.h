@@ -16,11 +16,12 @@
 #define MAX_CALLS 16384u
 #define MAX_PLAN_BYTES (8u << 20)
 #define NO_SLOT 0xffffu
-#define MAX_GIVEN 16u
+#define REPORTS 0u /* the slot of the descriptor that reports go to */
+#define MAX_GIVEN 256u
 
 /* Descriptors that the performer is started with, by number. */
 #define PLAN_FD 3
-#define STATUS_FD 4 /* a stream socket */
+#define STATUS_FD 4 /* a stream socket; where it is later says the slot REPORTS, so that a plan may move it */
 #define GATE_FD 5 /* + role; /dev/null where the plan is not gated */
 
 enum role { ROLE_MONITOR, ROLE_INIT, ROLE_PROGRAM, ROLE_KEEPER, ROLES };
@@ -82,7 +83,7 @@ struct plan_patch {
   uint64_t value;
 };
 
-/* What the performer writes to STATUS_FD, in batches of whole records. */
+/* What the performer writes to the descriptor in REPORTS, in batches of whole records. */
 struct status_record {
   uint32_t index;
   int32_t error; /* 0, an error number, or RECORD_SKIPPED */

@@ -14,13 +14,13 @@ from pycontainer.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from typing import Any
 
-HEADER = Format("6I16H")
+MAX_SLOTS, MAX_GIVEN = 4096, 256
+HEADER = Format(f"6I{MAX_GIVEN}H")
 CALL = Format("IiHHHHHHIi4iI12Q")
 PATCH = Format("IIQ")
 RECORD = "IiqQ"
 RECORD_BYTES = 24
 MAGIC = int.from_bytes(b"PYC1", "little")
-MAX_SLOTS, MAX_GIVEN = 4096, 16
 NO_SLOT = 0xFFFF
 GATED, REPORT_ALL = 1, 2
 CALL_REPORT, CALL_EXPECT, CALL_PATIENT = 1, 2, 4
@@ -61,8 +61,9 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
     return [(step, call) for step in plan for call in step.calls]
 
 
-# A slot has the same number in every plan of this process, so that encodings can be kept.
-_numbers: dict[Slot, int] = {}
+REPORTS = Slot("reports")  # where the performer's go: a call whose result it is moves them there
+# A slot has the same number in every plan of this process, so that encodings can be kept; the first is wire.h's.
+_numbers: dict[Slot, int] = {REPORTS: 0}
 _encoding = allocate_lock()  # threads may start containers at the same time
 
 
@@ -190,7 +191,7 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
     """The image of ``plan``. ``given`` are the slots of the descriptors that the performer is started with.
 
     Raises:
-        ValueError: a string holds a NUL byte, or there are more slots than the performer has room for.
+        ValueError: a string holds a NUL byte, or there are more slots or descriptors than the performer has room for.
     """
     flags = (GATED if gated else 0) | (REPORT_ALL if report_all else 0)
     with _encoding:
@@ -207,6 +208,7 @@ def encode(plan: Plan, given: tuple[Slot, ...], *, gated: bool = False, report_a
 
 def _forget() -> None:
     _numbers.clear()
+    _numbers[REPORTS] = 0
     _encode_step.clear()
     _encode_call.cache_clear()
 
@@ -220,6 +222,8 @@ _encode_step = IdentityCache(_calls_of_step, 1024)  # many are one object for al
 
 
 def _encode(plan: Plan, given: tuple[Slot, ...], flags: int) -> bytes:
+    if len(given) > MAX_GIVEN:
+        raise ValueError(f"more than {MAX_GIVEN} descriptors")
     slots = [_number(slot) for slot in given]
     calls = b"".join([_encode_step(step) for step in plan])
     header = HEADER.pack(

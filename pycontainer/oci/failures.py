@@ -24,6 +24,8 @@ class RuntimeFailed(PycError):
 
 def failure(failed: PlanFailed, process: Process, group: Group | None = None) -> PycError:
     """The error of a plan in one line; ``group`` knows which field each of its files is written for."""
+    if failed.call.name in ("dup3", "fcntl") and failed.record.error in (errno.EBADF, errno.EMFILE, errno.EINVAL):
+        return RuntimeFailed("process.rlimits: RLIMIT_NOFILE is too low for the descriptors that a start takes")
     if failed.call.name == "execve":
         tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
         return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
@@ -48,8 +50,12 @@ def _opened(failed: PlanFailed) -> str:
     return next((path for path in paths if isinstance(path, str)), "")
 
 
-def exec_failure(name: str, number: int) -> str:
-    """In docker's and podman's words."""
+def exec_failure(name: str, number: int, *, found: bool = False) -> str:
+    """In docker's and podman's words; ``found``: there is such a file, and it can be executed."""
+    if found and number == errno.ENOENT:
+        return f"exec {name}: no such file or directory: the interpreter that it names, or its loader, is not there"
+    if found or number not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+        return f"exec {name}: {os.strerror(number).lower()}"
     if number in (errno.ENOENT, errno.ENOTDIR) and "/" not in name:
         return f'exec: "{name}": executable file not found in $PATH'
     return f'exec: "{name}": stat {name}: {os.strerror(number).lower()}'

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import IDMapping, Process, Spec
 
 FILTERS = "/run/pycontainer/seccomp"  # compiled once: the engines pass the same few profiles again and again
-FIRST_KEPT = 3
+FIRST_KEPT, MOST_KEPT = 3, 128
 
 
 class Asked(Record):
@@ -300,6 +300,8 @@ def stdio_of(
             if not stat.S_ISCHR(os.fstat(number).st_mode) and (uid or users):
                 with suppress(OSError):
                     os.fchown(number, terminal.host_id(uid, users) if users else uid, -1)
+    if asked.preserve_fds > MOST_KEPT:
+        raise UsageError(f"--preserve-fds {asked.preserve_fds}: at most {MOST_KEPT}")
     for number in range(FIRST_KEPT, FIRST_KEPT + asked.preserve_fds):
         try:
             os.fstat(number)
@@ -483,5 +485,5 @@ def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
             if record.error > 0 and str(record.error) not in tolerated.split(","):
                 if call_name == "execve":
                     number = errno.EACCES if errno.EACCES in execs else record.error
-                    raise RuntimeFailed(exec_failure((spec["process"].get("args") or [""])[0], number))
+                    raise RuntimeFailed(exec_failure((spec["process"].get("args") or [""])[0], number, found=True))
                 raise RuntimeFailed(sentence(title, call_name, record.error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Proof, Slot, Step
+from pycontainer.core.wire import REPORTS
 from pycontainer.errors import UsageError
 from pycontainer.light import cache, lru_cache
 from pycontainer.plan import mounts
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 CHILD = Slot("init's child")
 STARTER = Slot("starter")  # who has connected to START
-STATUS_FD = 4  # wire.h: where the performer reports to
+STATUS_FD = 4  # wire.h: where the performer reports to, until REPORTS says another place
 LAST_FD = 0xFFFFFFFF
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # A directory of PATH that lacks the program, or holds something of that name that can't be executed
@@ -119,15 +120,20 @@ def wait_for_hooks() -> tuple[Step, ...]:
 
 
 def keep_descriptors(count: int) -> tuple[Step, ...]:
-    """Those from 3 on that the caller wants the program to have (``--preserve-fds``)."""
+    """Those from 3 on that the caller wants the program to have (``--preserve-fds``).
+
+    One may be where a failing execve is to be told of, so that moves out of their way: to the first number behind them
+    that is free, since a high one may be beyond the process's limit (RLIMIT_NOFILE).
+    """
     if not count:
         return ()
+    out_of_the_way = (calls.duplicate(STATUS_FD, 3 + count, out=REPORTS),) if 3 + count > STATUS_FD else ()
     return (
         Step(
             "Leave some descriptors open",
             "The caller asked for it: a service may be handed the sockets that it is to listen at",
             INIT,
-            tuple(calls.dup3(kept(number), number) for number in range(3, 3 + count)),
+            (*out_of_the_way, *(calls.dup3(kept(number), number) for number in range(3, 3 + count))),
             "dup(2)",
         ),
     )

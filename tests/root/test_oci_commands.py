@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import pytest
 
-from tests.support.engines import RUNTIME, wait_until
+from tests.support.engines import RUNTIME, Done, wait_until
 from tests.support.host import cgroup_version
 from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
-    it = Oci(str(tmp_path_factory.mktemp("oci")))
-    yield it
-    it.clean()
 
 
 def test_run_is_the_program_with_its_streams_and_exit_code(oci: Oci) -> None:
@@ -247,6 +241,75 @@ def test_descriptors_are_kept_when_asked_and_closed_when_not(oci: Oci) -> None:
     assert done.stdout.split() == ["0", "1", "2", "3", "4"]  # 4 is the directory that ls reads
     os.close(reader)
     assert oci.run(oci.spec("ls", "/proc/self/fd")).out.split() == ["0", "1", "2", "3"]
+
+
+def handing_over(oci: Oci, given: Sequence[int], *words: str) -> Done:
+    """``pyc-oci WORDS`` of a caller whose descriptors from 3 on are ``given``."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 200) for fd in given]
+
+    def shuffle() -> None:
+        for number, fd in enumerate(moved, 3):
+            os.dup2(fd, number)
+
+    argv = [RUNTIME, "--root", oci.root, *words]
+    done = subprocess.run(
+        argv, close_fds=False, preexec_fn=shuffle, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20
+    )
+    for fd in moved:
+        os.close(fd)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_several_descriptors_are_kept_each_at_its_number(oci: Oci) -> None:
+    pipes = [os.pipe() for _ in range(3)]
+    bundle = oci.bundle(oci.spec("sh", "-c", "for n in 3 4 5; do echo $n >&$n; done; ls /proc/self/fd"))
+    done = handing_over(oci, [pipe[1] for pipe in pipes], "run", "--bundle", bundle, "--preserve-fds", "3", "test")
+    assert done.out.split() == ["0", "1", "2", "3", "4", "5", "6"], done.err  # the last is the directory that ls reads
+    for number, (reader, writer) in enumerate(pipes, 3):
+        os.close(writer)
+        assert os.read(reader, 64) == b"%d\n" % number
+        os.close(reader)
+
+
+def test_as_many_as_a_service_manager_hands_over_are_kept(oci: Oci) -> None:
+    given = os.open("/etc/passwd", os.O_RDONLY)
+    bundle = oci.bundle(oci.spec("ls", "/proc/self/fd"))
+    try:
+        done = handing_over(oci, [given] * 100, "run", "--bundle", bundle, "--preserve-fds", "100", "test")
+        refused = handing_over(oci, [given], "run", "--bundle", bundle, "--preserve-fds", "1000", "test")
+    finally:
+        os.close(given)
+    assert len(done.out.split()) == 104, done.err
+    assert (refused.code, refused.err) == (1, "pyc-oci: --preserve-fds 1000: at most 128\n")
+
+
+@pytest.mark.parametrize("gains_nothing", [True, False])
+def test_what_fails_at_the_last_moment_is_told_to_us_and_not_into_a_kept_descriptor(
+    oci: Oci, gains_nothing: bool
+) -> None:
+    with open(f"{oci.rootfs}/bin/script", "w") as file:
+        file.write("#!/no/such/interpreter\n")
+    os.chmod(f"{oci.rootfs}/bin/script", 0o755)
+    spec, sleeper = oci.spec("script"), oci.spec("sleep", "100")
+    for each in (spec, sleeper):
+        each["process"]["noNewPrivileges"] = gains_nothing
+    oci.create(sleeper, name="sleeper")
+    assert oci("start", "sleeper").code == 0
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        run = ("run", "--bundle", oci.bundle(spec), "--preserve-fds", "3", "test")
+        entered = ("exec", "--preserve-fds", "3", "sleeper", "/bin/script")
+        for words, code in ((run, 1), (entered, 255)):  # as runc's
+            done = handing_over(oci, [theirs.fileno()] * 3, *words)
+            assert done.code == code and done.err.startswith("pyc-oci: exec") and "no such file" in done.err, done
+        theirs.close()
+        assert ours.recv(64) == b""
+
+
+def test_too_few_descriptors_are_an_error_of_their_limit(oci: Oci) -> None:
+    spec = oci.spec("true")
+    spec["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 3}]
+    assert "process.rlimits: RLIMIT_NOFILE is too low" in oci.run(spec).err
 
 
 def test_nothing_of_ours_stays_with_a_detached_container(oci: Oci) -> None:

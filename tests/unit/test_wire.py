@@ -92,7 +92,7 @@ def test_a_process_that_lives_on_never_runs_out_of_slots() -> None:
     wire.encode(closing(*(f"earlier {number}" for number in range(wire.MAX_SLOTS - len(wire._numbers)))), ())
     assert len(wire._numbers) == wire.MAX_SLOTS
     image = wire.encode(closing("later"), (Slot("given"),))
-    assert wire._numbers == {Slot("given"): 0, Slot("later"): 1}
+    assert wire._numbers == {wire.REPORTS: 0, Slot("given"): 1, Slot("later"): 2}
     assert image == wire.encode(closing("later"), (Slot("given"),))
 
 
@@ -156,7 +156,7 @@ def test_the_loader_survives_and_refuses_damage(loader: Path, tmp_path: Path) ->
         (4, 2**31),  # size of the image
         (12, 2**20),  # calls
         (16, 2**20),  # slots
-        (20, 17),  # given
+        (20, wire.MAX_GIVEN + 1),  # given
         (24, 9999),  # slot of a given one
         (wire.HEADER.size, 8),  # size of a call
         (wire.HEADER.size, 2**20),
