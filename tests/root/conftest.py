@@ -12,6 +12,7 @@ import pytest
 from tests.support.cli import Pyc, Result
 from tests.support.host import missing_command
 from tests.support.hosts import HostedPyc, Namespace, World
+from tests.support.oci import Oci
 
 
 class Run(Protocol):
@@ -26,6 +27,14 @@ def run(stocked: Pyc, image: str) -> Run:
         return stocked("run", "--rm", *options, image, *command, stdin=stdin)
 
     return do
+
+
+@pytest.fixture
+def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
+    """``pyc-oci`` with a state and a root filesystem of its own; its containers are deleted, however the test ended."""
+    command = Oci(str(tmp_path_factory.mktemp("oci")))
+    yield command
+    command.clean()
 
 
 # --- networks, on a host of the test's own ----------------------------------------------------------------------------

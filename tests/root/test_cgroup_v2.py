@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,10 @@ OWN = "/sys/fs/cgroup"  # what a container sees there is its own cgroup
 
 
 @pytest.fixture
-def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
-    made = Oci(str(tmp_path_factory.mktemp("oci")))
+def oci(oci: Oci) -> Oci:
     for name in ("head", "tail", "wc"):
-        os.symlink("busybox", f"{made.rootfs}/bin/{name}")
-    yield made
-    made.clean()
+        os.symlink("busybox", f"{oci.rootfs}/bin/{name}")
+    return oci
 
 
 def counters(text: str) -> dict[str, int]:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from tests.support.oci import Oci
 pytestmark = pytest.mark.root
 
 COUNT = "i=0; while true; do echo $i > /tmp/n; i=$((i+1)); sleep 0.05; done"
-
-
-@pytest.fixture
-def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
-    it = Oci(str(tmp_path_factory.mktemp("oci")))
-    yield it
-    it.clean()
 
 
 @pytest.fixture(scope="module")

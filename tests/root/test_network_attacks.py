@@ -11,11 +11,21 @@ import sys
 import pytest
 
 from tests.support.cli import sh
-from tests.support.hosts import HERE, SERVE, THERE, HostedPyc, Namespace, address_of, nothing_is_left, served, taken
+from tests.support.hosts import (
+    HERE,
+    SERVE,
+    SLEEP,
+    THERE,
+    HostedPyc,
+    Namespace,
+    address_of,
+    nothing_is_left,
+    served,
+    taken,
+)
 
 pytestmark = pytest.mark.root
 
-SLEEP = ("busybox", "sleep", "60")
 
 NAMES = ["../up", "a/b", ".", "..", "-x", "a\nb", "a b", "ä", "x", "a" * 129, "con:tainer", "\x1b[31m"]
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import Result, sh
+from tests.support.cli import sh
 from tests.support.hosts import (
     HERE,
     SERVE,
+    SLEEP,
     THERE,
     HostedPyc,
     Namespace,
@@ -23,23 +24,19 @@ from tests.support.hosts import (
     fetch,
     inspected,
     nothing_is_left,
+    ping,
     served,
     taken,
 )
 
 pytestmark = pytest.mark.root
 
-SLEEP = ("busybox", "sleep", "60")
 GET = f"printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {HERE} 8080"
 
 
 def document(net: HostedPyc, name: str, *options: str) -> dict[str, Any]:
     shown: dict[str, Any] = json.loads(net("network", "inspect", *options, name).ok().stdout)[0]
     return shown
-
-
-def ping(net: HostedPyc, name: str, to: str) -> Result:
-    return net("exec", name, "ping", "-c1", "-W1", to)
 
 
 @contextlib.contextmanager

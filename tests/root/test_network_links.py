@@ -10,19 +10,20 @@ from tests.support.cli import sh
 from tests.support.hosts import (
     HERE,
     SERVE,
+    SLEEP,
     THERE,
     HostedPyc,
     Namespace,
     address_of,
     inspected,
     nothing_is_left,
+    ping,
     served,
     taken,
 )
 
 pytestmark = pytest.mark.root
 
-SLEEP = ("busybox", "sleep", "60")
 LAN = ("--subnet", "203.0.113.0/24", "--gateway", THERE, "--ip-range", "203.0.113.128/25", "-o", "parent=up0")
 
 
@@ -40,7 +41,7 @@ def _able(host: Namespace) -> None:
 
 
 def reaches(net: HostedPyc, name: str, to: str) -> bool:
-    return net("exec", name, "ping", "-c1", "-W1", to).code == 0
+    return ping(net, name, to).code == 0
 
 
 def test_a_macvlan_is_a_machine_of_its_own_on_the_cable(net: HostedPyc, host: Namespace, outside: Namespace) -> None:

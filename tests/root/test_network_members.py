@@ -10,13 +10,11 @@ from pycontainer.engine.network.endpoints import named
 from pycontainer.engine.options import Roots
 from pycontainer.network import store
 from pycontainer.oci.grammar.networks import Endpoint
-from tests.support.cli import Pyc, Result
-from tests.support.hosts import HostedPyc, inspected
+from tests.support.cli import Pyc
+from tests.support.hosts import SLEEP, HostedPyc, inspected, ping
 from tests.support.states import inspect
 
 pytestmark = pytest.mark.root
-
-SLEEP = ("busybox", "sleep", "60")
 
 
 @pytest.fixture
@@ -27,24 +25,20 @@ def lan(net: HostedPyc) -> HostedPyc:
     return net
 
 
-def ping(net: HostedPyc, to: str) -> Result:
-    return net("exec", "peer", "ping", "-c1", "-W1", to)
-
-
 def test_a_renamed_container_is_known_by_its_new_name(lan: HostedPyc) -> None:
     lan("run", "-d", "--name", "box", "--network", "lan", "--network-alias", "also", *SLEEP).ok()
-    ping(lan, "box").ok()
+    ping(lan, "peer", "box").ok()
     lan("rename", "box", "bag").ok()
-    assert ping(lan, "box").code == 1
+    assert ping(lan, "peer", "box").code == 1
     for name in ("bag", "also"):
-        ping(lan, name).ok()
+        ping(lan, "peer", name).ok()
     assert inspected(lan, "bag")["Networks"]["lan"]["DNSNames"][:2] == ["bag", "also"]
     killed = lan("rename", "bag", "bin", env={"PYC_FP": "record.written"})
     assert killed.code == -9
     lan("ps").ok()  # repairs
-    ping(lan, "bag").ok()
+    ping(lan, "peer", "bag").ok()
     lan("rename", "bag", "bin").ok()
-    ping(lan, "bin").ok()
+    ping(lan, "peer", "bin").ok()
 
 
 def test_who_has_left_all_networks_may_come_back(lan: HostedPyc) -> None:
@@ -56,7 +50,7 @@ def test_who_has_left_all_networks_may_come_back(lan: HostedPyc) -> None:
             lan("restart", "-t", "0", "box").ok()
             assert "eth" not in lan("exec", "box", "ip", "link").ok().stdout
         lan("network", "connect", "lan", "box").ok()
-        ping(lan, "box").ok()
+        ping(lan, "peer", "box").ok()
     lan("run", "-d", "--name", "hermit", "--network", "none", *SLEEP).ok()
     assert "was made with --network none" in lan("network", "connect", "lan", "hermit").stderr
 
@@ -64,7 +58,7 @@ def test_who_has_left_all_networks_may_come_back(lan: HostedPyc) -> None:
 def test_a_network_may_be_called_by_its_id(lan: HostedPyc) -> None:
     network = json.loads(lan("network", "inspect", "lan").ok().stdout)[0]["Id"]
     lan("run", "-d", "--name", "box", "--network", network[:12], *SLEEP).ok()
-    ping(lan, "box").ok()
+    ping(lan, "peer", "box").ok()
     assert list(inspected(lan, "box")["Networks"]) == ["lan"]
     assert "already" in lan("network", "connect", "lan", "box").stderr
     assert lan("ps", "-f", "network=lan", "--format", "{{.Names}}").ok().lines == ["box", "peer"]

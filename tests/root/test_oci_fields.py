@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,13 +21,6 @@ MAPS = {
     "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
     "gidMappings": [{"containerID": 0, "hostID": 200000, "size": 65536}],
 }
-
-
-@pytest.fixture
-def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
-    it = Oci(str(tmp_path_factory.mktemp("oci")))
-    yield it
-    it.clean()
 
 
 def told(path: str) -> str:

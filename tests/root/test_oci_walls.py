@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,13 +10,6 @@ from tests.support.engines import wait_until
 from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def oci(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oci]:
-    it = Oci(str(tmp_path_factory.mktemp("oci")))
-    yield it
-    it.clean()
 
 
 def descriptors(pid: int) -> dict[int, str]:

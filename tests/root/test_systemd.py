@@ -134,8 +134,7 @@ def test_what_a_service_has_started_goes_on_without_it(stocked: Pyc, image: str)
         stocked("rm", "-f", "box").ok()
 
 
-def test_another_engine_gets_its_scope(tmp_path_factory: pytest.TempPathFactory) -> None:
-    oci = Oci(str(tmp_path_factory.mktemp("oci")))
+def test_another_engine_gets_its_scope(oci: Oci) -> None:
     spec = oci.spec("sleep", "1000")
     spec["linux"]["cgroupsPath"] = "system.slice:pyctest:one"
     spec["linux"]["resources"] = {"pids": {"limit": 30}}

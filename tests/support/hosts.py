@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from tests.support.cli import Pyc
+from tests.support.cli import Pyc, Result
 from tests.support.host import PATIENCE
 
 HERE, THERE = "203.0.113.1", "203.0.113.2"  # of the cable: the host's address, and that of outside (RFC 5737)
@@ -88,6 +88,9 @@ class HostedPyc(Pyc):
         return clean
 
 
+SLEEP = ("busybox", "sleep", "60")
+
+
 # --- what a test looks at ---------------------------------------------------------------------------------------------
 
 # An HTTP server in busybox that answers with the address of its client, and says when it listens.
@@ -123,6 +126,11 @@ def served(where: Namespace, address: str, port: int) -> list[str]:
 def inspected(pyc: Pyc, name: str) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(pyc("inspect", name).ok().stdout)[0]["NetworkSettings"]
     return settings
+
+
+def ping(pyc: Pyc, name: str, to: str) -> Result:
+    """A container looks for another, or for an address."""
+    return pyc("exec", name, "ping", "-c1", "-W1", to)
 
 
 def address_of(pyc: Pyc, name: str, network: str = "bridge") -> str:
