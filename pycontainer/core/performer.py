@@ -10,7 +10,7 @@ from fcntl import fcntl
 from pycontainer.core import kernel
 from pycontainer.core.constants import AT_EMPTY_PATH, CLONE_INTO_CGROUP, SIGCHLD, SIGKILL
 from pycontainer.core.step import INIT, MONITOR, ROLES, Call, Plan, Proof, Slot, Step, Strings
-from pycontainer.core.wire import RECORD_BYTES, REFUSED, Outcome, calls_of, encode, outcomes
+from pycontainer.core.wire import RECORD_BYTES, REFUSED, Outcome, Score, calls_of, encode, outcomes
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
 
@@ -103,26 +103,35 @@ class Performance:
     """
 
     def __init__(
-        self, plan: Plan, given: dict[Slot, int], *, name: str, observer: Observer | None = None, cgroup: int = -1
+        self,
+        plan: Plan,
+        given: dict[Slot, int],
+        *,
+        name: str,
+        observer: Observer | None = None,
+        cgroup: int = -1,
+        score: Score | None = None,
     ) -> None:
         """Start a performer on ``plan`` with the descriptors ``given``, which stay open here too.
 
-        ``name`` is what ps(1) shows; ``cgroup`` where it is born, as for :func:`pycontainer.core.kernel.spawn`.
-        Raises OSError when no process can be made.
+        ``name`` is what ps(1) shows; ``cgroup`` where it is born, as for :func:`pycontainer.core.kernel.spawn`;
+        ``score`` is the plan encoded, if it is already. Raises OSError when no process can be made.
         """
-        self.calls = calls_of(plan)
+        if score is None:
+            watched = observer is not None
+            score = Score(calls_of(plan), encode(plan, tuple(given), gated=watched, report_all=watched))
+        self.calls = score.calls
         self.results: dict[int, Outcome] = {}
         self._observer = observer
         self._pids: dict[str, int] = {}
         self._gates: dict[str, int] = {}
         self._announced = -1
         reap_those_left()
-        image = encode(plan, tuple(given), gated=observer is not None, report_all=observer is not None)
         plan_fd = os.memfd_create("pyc-plan", os.MFD_CLOEXEC)
         self.status, status = kernel.socketpair(kernel.SOCK_STREAM)
         handed_over = [plan_fd, status]
         try:
-            os.write(plan_fd, image)
+            os.write(plan_fd, score.image)
             for role in ROLES:
                 gate, self._gates[role] = os.pipe2(os.O_CLOEXEC) if observer else (status, -1)
                 handed_over.append(gate)

@@ -62,6 +62,20 @@ def calls_of(plan: Plan) -> list[tuple[Step, Call]]:
 
 
 REPORTS = Slot("reports")  # where the performer's go: a call whose result it is moves them there
+
+
+class Score(Record):
+    """A plan as it is performed.
+
+    Attributes:
+        calls: each with its step, at its index.
+        image: what the performer reads.
+    """
+
+    calls: list[tuple[Step, Call]]
+    image: bytes
+
+
 # A slot has the same number in every plan of this process, so that encodings can be kept; the first is wire.h's.
 _numbers: dict[Slot, int] = {REPORTS: 0}
 _encoding = allocate_lock()  # threads may start containers at the same time

@@ -15,17 +15,17 @@ from pycontainer.engine import callback, containers, events, files, life, policy
 from pycontainer.engine.attach import TOLD, connection
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.options import Roots
+from pycontainer.engine.planned import Planned
 from pycontainer.errors import HostLacks, StoreError
 from pycontainer.light import ExitStack, IdentityCache, suppress
 from pycontainer.plan import namespaces, slots
-from pycontainer.plan.container import Networking, Setting, container
+from pycontainer.plan.container import NO_NETWORK, Networking, Setting, container
 from pycontainer.plan.host import kernel_version, kind_of
 from pycontainer.plan.monitor import Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
 from pycontainer.record import Record
 
-NO_NETWORK = Networking()
 _NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
 """What clone3 says where a process can't be born in a cgroup."""
 
@@ -69,23 +69,31 @@ def plan_for(
     memory: str = "",
 ) -> Plan:
     """Every step from here to execve, and to the container's end."""
-    where = roots.container(bundle.container.id)
-    return container(
-        bundle.spec,
-        Setting(
-            container=bundle.container.id,
-            rootfs=bundle.rootfs,
-            mount_point=where,
-            group=group,
-            kernel=kernel_version(),
-            kind_of=kind_of,
-            filter=filter_for(roots, bundle),
-            given=given,
-            init=bundle.init,
-            watch=watch(roots, bundle),
-            network=network,
-            memory=memory,
-        ),
+    return container(bundle.spec, setting(roots, bundle, group, given, network, memory))
+
+
+def setting(
+    roots: Roots,
+    bundle: Bundle,
+    group: cgroups.Group,
+    given: frozenset[Slot],
+    network: Networking,
+    memory: str,
+) -> Setting:
+    """What its plan depends on beside the spec."""
+    return Setting(
+        container=bundle.container.id,
+        rootfs=bundle.rootfs,
+        mount_point=roots.container(bundle.container.id),
+        group=group,
+        kernel=kernel_version(),
+        kind_of=kind_of,
+        filter=filter_for(roots, bundle),
+        given=given,
+        init=bundle.init,
+        watch=watch(roots, bundle),
+        network=network,
+        memory=memory,
     )
 
 
@@ -170,7 +178,7 @@ def _start(
     host = cgroups.detect()
     group = group_for(bundle, host)
     filled = given_slots(stdio, tty=tty).union(owners.given)
-    plan = plan_for(roots, bundle, group, filled, _network(roots, bundle), memory)
+    planned = Planned(bundle.spec, setting(roots, bundle, group, filled, _network(roots, bundle), memory))
     hit("start.planned")
     scope = ScopeRequest(group)
     try:
@@ -178,7 +186,8 @@ def _start(
             given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
             hit("start.opened")
-            performance = perform(plan, given | scope.given | owners.given, bundle.container.name, host, observer)
+            given = given | scope.given | owners.given
+            performance = perform(planned, given, bundle.container.name, host, observer)
     except OSError as error:
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
@@ -198,7 +207,7 @@ def _start(
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
-            return _start_again(roots, bundle, stdio, observer, error)
+            return _start_again(roots, bundle, stdio, observer, planned.own(error))
         if isinstance(error, OSError):
             raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
         raise
@@ -233,19 +242,20 @@ def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer 
 
 
 def perform(
-    plan: Plan, given: dict[Slot, int], name: str, host: cgroups.Cgroups, observer: Observer | None
+    planned: Planned, given: dict[Slot, int], name: str, host: cgroups.Cgroups, observer: Observer | None
 ) -> Performance:
     """Start a monitor in the cgroup of monitors, where there is one. Raises OSError when no process can be made."""
+    score = None if observer else planned.score(tuple(given))
     cgroup = host.home_of_monitors()
     if cgroup >= 0:
         try:
-            return Performance(plan, given, name=name, observer=observer, cgroup=cgroup)
+            return Performance(planned.plan, given, name=name, observer=observer, cgroup=cgroup, score=score)
         except OSError as error:
             if observer is not None or error.errno not in _NO_PLACE:
                 raise
         finally:
             os.close(cgroup)
-    return Performance(plan, given, name=name, observer=observer)
+    return Performance(planned.plan, given, name=name, observer=observer, score=score)
 
 
 def _network(roots: Roots, bundle: Bundle) -> Networking:

@@ -54,6 +54,9 @@ class Networking(Record):
     give_back: tuple[Step, ...] = ()
 
 
+NO_NETWORK = Networking()
+
+
 class Setting(Record):
     """What a plan depends on beside the spec.
 
@@ -90,7 +93,7 @@ class Setting(Record):
     kept: int = 0
     pivot: bool = True
     keyring: bool = True
-    network: Networking = Networking()
+    network: Networking = NO_NETWORK
     memory: str = ""
 
 

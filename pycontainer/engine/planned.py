@@ -1,0 +1,113 @@
+"""Plans that serve again: the containers of one program mostly differ in nothing but their IDs.
+
+To make a plan and encode it takes a sixth of a start inside Python. So a process keeps those of its last containers.
+Where everything that a plan depends on is the same but for the ID, in paths and in texts, the performer gets a copy of
+what is kept, with one ID in the place of the other. They are of the same length; and they are random, so that an ID
+is found in a plan only where it was put as that.
+"""
+
+from __future__ import annotations
+
+from pycontainer.core.performer import PlanFailed
+from pycontainer.core.wire import Score, calls_of, encode
+from pycontainer.plan.container import NO_NETWORK, Setting, container
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pycontainer.core.step import Plan, Slot
+    from pycontainer.oci.spec import Spec
+
+SHORT = 12
+"""The digits of an ID that are the host name of a container for which none was asked."""
+MOST = 16
+
+
+class _Kept(Record):
+    """A plan, the container that it was made for, and its encodings by what the performer is given."""
+
+    container: str
+    plan: Plan
+    scores: dict[tuple[Slot, ...], Score]
+
+
+_kept: dict[bytes, _Kept] = {}
+_starts = 0
+
+
+class Planned:
+    """The plan of one container.
+
+    Attributes:
+        plan: as it was made for this container, or for another.
+    """
+
+    def __init__(self, spec: Spec, setting: Setting) -> None:
+        """Make it or find it. Raises UsageError where the spec asks for something that can't be done."""
+        self._spec, self._setting = spec, setting
+        self._kept = _find(spec, setting)
+        self.plan = self._kept.plan
+
+    def score(self, given: tuple[Slot, ...]) -> Score:
+        """What the performer reads. ``given`` are the slots of the descriptors that it is started with."""
+        found, container_id = self._kept, self._setting.container
+        score = found.scores.get(given)
+        if score is None:
+            score = found.scores[given] = Score(calls_of(found.plan), encode(found.plan, given))
+        if found.container == container_id:
+            return score
+        return score._replace(image=_renamed(score.image, found.container, container_id))
+
+    def own(self, failed: PlanFailed) -> PlanFailed:
+        """A failure with the step and the call as they are in the plan of this very container."""
+        step, call = calls_of(container(self._spec, self._setting))[failed.record.index]
+        return PlanFailed(step, call, failed.record, failed.earlier)
+
+
+def _renamed(raw: bytes, old: str, new: str) -> bytes:
+    return raw.replace(old.encode(), new.encode()).replace(old[:SHORT].encode(), new[:SHORT].encode())
+
+
+def _find(spec: Spec, setting: Setting) -> _Kept:
+    global _starts
+    _starts += 1
+    key = _key(spec, setting) if _starts > 1 else b""  # a process that starts one container keeps nothing
+    found = _kept.get(key)
+    if found is None:
+        found = _Kept(setting.container, container(spec, setting), {})
+        if key:
+            if len(_kept) >= MOST:
+                _kept.clear()
+            _kept[key] = found
+    return found
+
+
+def _key(spec: Spec, setting: Setting) -> bytes:
+    """All that the plan depends on, without the ID; b"" for one that nobody else can have.
+
+    Who is in networks has addresses and devices of its own.
+    """
+    if setting.network is not NO_NETWORK:
+        return b""
+    import marshal
+
+    linux = spec["linux"]
+    looked_at = [mount["source"] for mount in spec.get("mounts") or () if mount.get("type") == "bind"]
+    kinds = [setting.kind_of(path) for path in (*looked_at, *(linux.get("maskedPaths") or ()))]
+    plain = {**spec, "linux": {**linux, "seccomp": None}}  # of that, the plan has what is compiled
+    rest = tuple([value for value in setting if value is not setting.kind_of])
+    depends = (plain, kinds, _plain(rest))
+    return _renamed(marshal.dumps(depends, 0), setting.container, "0" * len(setting.container))
+
+
+_LEAVES = frozenset((str, int, bytes, bool, float, type(None)))
+
+
+def _plain(record: Any) -> Any:
+    """Records and sets as tuples, all the way down: as marshal takes them."""
+    if isinstance(record, frozenset):
+        return _plain(tuple(sorted(record)))
+    if not isinstance(record, tuple):
+        return record
+    return tuple([value if type(value) in _LEAVES else _plain(value) for value in record])
