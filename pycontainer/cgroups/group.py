@@ -59,6 +59,7 @@ class Tree(Record):
         limits: what is written to its files, in order.
         above: v1 only: (directory, limit) for files that must be filled in above first.
         rules: for devices.
+        delegated: v2 only: the directory from which on they are ours, if not from the top. Its user has been given it.
     """
 
     hierarchy: Hierarchy
@@ -67,6 +68,7 @@ class Tree(Record):
     limits: tuple[Limit, ...] = ()
     above: tuple[tuple[str, Limit], ...] = ()
     rules: tuple[devices.Rule, ...] = ()
+    delegated: str = ""
 
     @property
     def directory(self) -> str:
@@ -266,6 +268,8 @@ def _create_v2(tree: Tree) -> list[Step]:
     chain = [tree.hierarchy.mount, *tree.parents, tree.directory]
     if tree.scope:
         chain = chain[-2:]  # down to the scope, systemd hands them
+    elif tree.delegated:
+        chain = chain[chain.index(tree.delegated) :]
     enabled = " ".join(f"+{name}" for name in tree.controllers if name in tree.hierarchy.controllers)
     made: list[Call] = []
     for above, directory in pairwise(chain):
@@ -349,7 +353,8 @@ def plan(
     """The group for ``resources``, with a directory in each hierarchy that has something to do, and no other.
 
     Memory is always counted where it can be. ``defaults`` are the keys that nobody asked for ("pids.limit"): where the
-    host can't keep them they are skipped. ``also`` are v1 controllers to have a directory for, limits or not.
+    host can't keep them they are skipped. ``also`` are v1 controllers to have a directory for, limits or not; v2 has
+    one anyway.
 
     Raises:
         HostLacks: a controller or a file that was asked for is not here.
@@ -372,6 +377,8 @@ class _Planner:
             home = self.hierarchies.v1.get(controller)
             if home and home.writable:
                 self._add(home, controller)
+        if (v2_alone := self.hierarchies.v2) and also and not self.hierarchies.v1 and v2_alone.writable:
+            self.trees.setdefault(v2_alone.mount, Tree(v2_alone, below(v2_alone, self.path, self.look)))
         for controller in v1.LIMITS:
             home = self.hierarchies.home(controller)
             table = v2.LIMITS if home and home.version == 2 else v1.LIMITS

@@ -6,7 +6,7 @@ import os
 
 from pycontainer.errors import PycError, UsageError
 from pycontainer.oci import log
-from pycontainer.oci.operations import asked_of, show
+from pycontainer.oci.operations import asked_of, owner_of, show
 from pycontainer.oci.state import VERSION, Home
 from pycontainer.record import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def list_(home: Home, options: Options, words: list[str]) -> int:
                 "bundle": state.bundle,
                 "rootfs": state.rootfs,
                 "created": state.created,
-                "owner": "root",
+                "owner": owner_of(home.directory(state.id)),
             }
         )
     if options.get("format", "table") == "json":

@@ -16,7 +16,7 @@ from pycontainer.core import kernel
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
-from pycontainer.oci import control, failures, fields, runtime
+from pycontainer.oci import cgroup, control, failures, fields, runtime
 from pycontainer.oci.state import Home, State, start_time
 from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
@@ -58,7 +58,7 @@ def checkpoint(home: Home, name: str, options: Options) -> None:
     streams = _streams(state.pid)
     with open(f"{images}/{STREAMS}", "w") as file:
         file.write(jsontext.dump(streams))
-    group = runtime.group_of(state.cgroup, spec)
+    group = cgroup.group_of(state.cgroup, spec)
     argv = (_program(options), *dump_arguments(spec, state, options, streams), *_only(group), "-D", images, "-W", work)
     try:
         _perform(criu.become(argv, {}), {}, name, "checkpoint", f"{work}/dump.log")
@@ -170,9 +170,9 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
     where = home.reserve(name)
     group, begun = None, False
     try:
-        path = runtime.cgroup_of(name, spec, systemd=asked.systemd)
-        group = runtime.group_of(path, spec)
-        runtime.make_room(group)
+        path = cgroup.cgroup_of(name, spec, systemd=asked.systemd)
+        group = cgroup.group_of(path, spec)
+        cgroup.make_room(group)
         with open(f"{where}/config.json", "w") as file:
             file.write(jsontext.dump(spec) if "null" in document else document)
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 
+NO_CGROUP = "container {} has no cgroup, since it was made without root: nothing can hold or limit it"
+
+
 def kill(home: Home, name: str, signal: int, *, everybody: bool = False) -> None:
     """Send a signal to the first process, or to all."""
     state = home.read(name)
@@ -54,7 +57,23 @@ def pids(state: State) -> list[int]:
         for place, _, _ in os.walk(directory):
             with suppress(OSError), open(f"{place}/cgroup.procs") as file:
                 found |= {int(line) for line in file if int(line)}
-    return sorted(found)
+    return sorted(found if state.cgroups else _in_its_namespace(state))
+
+
+def _in_its_namespace(state: State) -> set[int]:
+    """Who shares its PID namespace, where it has no cgroup; only itself where that is ours."""
+    with suppress(OSError):
+        own, its = (os.stat(f"/proc/{pid}/ns/pid").st_ino for pid in ("self", state.pid))
+        if is_alive(state.pid, state.began) and own != its:
+            return {pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _namespace(pid) == its}
+    return {state.pid} if is_alive(state.pid, state.began) else set()
+
+
+def _namespace(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino
+    except OSError:
+        return 0  # it has ended, or is somebody else's
 
 
 def delete(home: Home, name: str, *, force: bool = False) -> None:
@@ -98,5 +117,7 @@ def pause(home: Home, name: str, *, frozen: bool) -> None:
     status = home.status(state)
     if status != ("running" if frozen else "paused") and not (frozen and status == "created"):
         raise Conflict(f"container {name} is {status}, not {'running' if frozen else 'paused'}")
+    if not state.cgroups:
+        raise HostLacks(NO_CGROUP.format(name))
     if not any(freezer.switch(directory, frozen=frozen) for directory in state.cgroups):
         raise HostLacks("this host has no cgroup freezer")

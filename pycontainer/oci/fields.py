@@ -51,6 +51,15 @@ def check(spec: Spec, bundle: str) -> None:
     if (spec["linux"].get("resources") or {}).get("memory", {}).get("useHierarchy") is False:
         raise Unsupported("linux.resources.memory.useHierarchy: false is not possible since Linux 5.11")
     _check_namespaces(spec)
+    if has_users(spec):
+        from pycontainer.oci import users
+
+        users.check(spec)
+    elif os.geteuid():
+        raise UsageError(
+            "linux.namespaces: without root a container needs a user namespace of its own",
+            hint="pyc-oci spec --rootless writes an example",
+        )
     only_granted(spec["process"], users=has_users(spec))
     if asked := spec["linux"].get("sysctl"):
         from pycontainer.oci import sysctl

@@ -145,7 +145,9 @@ def _call(name: str, command: Command, words: list[str], chosen: Options) -> int
 
 def default_root() -> str:
     """Where states are kept unless --root says."""
-    if os.geteuid() == 0:
+    from pycontainer.oci.caller import is_rootless
+
+    if not is_rootless():
         return "/run/pycontainer/oci"
     return os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}") + "/pycontainer/oci"
 

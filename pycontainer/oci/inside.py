@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 
-from pycontainer import cgroups
-from pycontainer.cgroups.group import EVERYWHERE
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Slot
-from pycontainer.errors import Conflict, NotFound, PycError
+from pycontainer.errors import Conflict, HostLacks, NotFound, PycError
 from pycontainer.light import ExitStack, suppress
-from pycontainer.oci import hooks
+from pycontainer.oci import cgroup, hooks
 from pycontainer.oci.failures import failure
 from pycontainer.oci.granted import only_granted
-from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
+from pycontainer.oci.runtime import Asked, filter_of, keeps_groups, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
@@ -52,7 +50,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     spec = home.spec(name)
     only_granted(process, users=has_users(spec))
     entered: Spec = {**spec, "process": process}
-    group = cgroups.detect().group(state.cgroup, spec["linux"].get("resources") or {}, also=EVERYWHERE)
+    group = cgroup.existing(state.cgroup, spec, state.cgroups)
     with ExitStack() as ours:
         given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
         given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
@@ -63,6 +61,8 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
             filter=filter_of(spec),
             given=frozenset(given),
             kept=wanted.asked.preserve_fds,
+            keeps_groups=keeps_groups(spec),
+            unprivileged=os.geteuid() != 0,
         )
         pid = _perform(enter(entered, entry), given, f"{name} exec", entered, state)
     write_pid_file(wanted.asked.pid_file, pid)
@@ -86,7 +86,16 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
         ours.callback(os.close, stdin)
         given = {slots.STDIN: stdin, slots.STDOUT: output, slots.STDERR: output}
         given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
-        entry = Entry(state.id, kinds, None, filter_of(spec), frozenset(given), path=path, confined=confined)
+        entry = Entry(
+            container=state.id,
+            kinds=kinds,
+            filter=filter_of(spec),
+            given=frozenset(given),
+            path=path,
+            confined=confined,
+            keeps_groups=keeps_groups(spec),
+            unprivileged=os.geteuid() != 0,
+        )
         try:
             entered: Spec = {**spec, "process": process}
             pid = _perform(enter(entered, entry), given, f"{kind} hook", entered, state)
@@ -103,6 +112,8 @@ def _container(state: State, ours: ExitStack) -> tuple[int, int, tuple[str, ...]
         root = root_of(state.pid, pidfd)
         ours.callback(os.close, root)
         kinds = tuple(kind for kind, file in FILES.items() if _is_apart(state.pid, file))
+    except PermissionError:
+        raise HostLacks("without root nobody may enter while its first process, another user's, waits") from None
     except OSError:
         raise NotFound("container not running") from None
     if state.began and not is_alive(state.pid, state.began):  # or it might be another process of that number

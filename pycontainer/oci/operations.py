@@ -50,10 +50,12 @@ def _start_or_delete(home: Home, name: str) -> None:
 
 def asked_of(options: Options) -> Asked:
     """The options of create, run and exec, as the runtime takes them."""
+    from pycontainer.oci.caller import is_rootless
     from pycontainer.oci.runtime import Asked
 
     return Asked(
         systemd=bool(options["global"].get("systemd-cgroup")),
+        rootless=is_rootless(options["global"].get("rootless", "auto")),
         bundle=options.get("bundle") or ".",
         pid_file=options.get("pid-file", ""),
         console_socket=options.get("console-socket", ""),
@@ -76,10 +78,22 @@ def state(home: Home, options: Options, words: list[str]) -> int:
     from pycontainer.oci.state import shown
 
     state = home.read(words[0])
-    told = shown(state, home.status(state)) | {"rootfs": state.rootfs, "created": state.created, "owner": ""}
+    told = shown(state, home.status(state)) | {"rootfs": state.rootfs, "created": state.created}
+    told["owner"] = owner_of(home.directory(state.id))
     told.setdefault("pid", 0)
     show(told)
     return 0
+
+
+def owner_of(directory: str) -> str:
+    """Whose container it is: a name, or the number where it has none."""
+    from pwd import getpwuid
+
+    uid = os.stat(directory).st_uid
+    try:
+        return getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def show(value: Any) -> None:

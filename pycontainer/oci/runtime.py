@@ -13,23 +13,21 @@ import stat
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # the package `socket` takes 2 ms to load
 
-from pycontainer import cgroups, jsontext
-from pycontainer.cgroups import scope
-from pycontainer.cgroups.group import EVERYWHERE
+from pycontainer import jsontext
 from pycontainer.cgroups.request import ScopeRequest
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
-from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
+from pycontainer.errors import Conflict, UsageError
 from pycontainer.light import ExitStack, closing, contextmanager, suppress
-from pycontainer.oci import fields, shape
+from pycontainer.oci import cgroup, fields, shape
+from pycontainer.oci.caller import in_user_namespace, may_not_change_groups
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
 from pycontainer.oci.state import Home, State, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
-from pycontainer.plan.devices import DEFAULT
 from pycontainer.plan.seccomp import LISTENER, Filter
 from pycontainer.plan.seccomp import load as load_filter
 from pycontainer.record import TYPE_CHECKING, Record
@@ -38,7 +36,7 @@ from pycontainer.rootfs.overlay import Directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pycontainer.cgroups.resources import DeviceRule
+    from pycontainer.cgroups import Group
     from pycontainer.oci.spec import IDMapping, Process, Spec
 
 FILTERS = "/run/pycontainer/seccomp"  # compiled once: the engines pass the same few profiles again and again
@@ -55,6 +53,7 @@ class Asked(Record):
         preserve_fds: how many descriptors from 3 on the program gets.
         no_pivot, no_new_keyring: as they say.
         systemd: the container's cgroup is a scope of systemd's.
+        rootless: do without cgroups where they may not be made.
     """
 
     bundle: str = "."
@@ -64,6 +63,7 @@ class Asked(Record):
     no_pivot: bool = False
     no_new_keyring: bool = False
     systemd: bool = False
+    rootless: bool = False
 
 
 # --- create -----------------------------------------------------------------------------------------------------------
@@ -79,13 +79,13 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
     fields.check(spec, bundle)
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
-    path = cgroup_of(name, spec, systemd=asked.systemd)
+    path = cgroup.cgroup_of(name, spec, systemd=asked.systemd)
     where = home.reserve(name)
-    group: cgroups.Group | None = None
+    group: Group | None = None
     starting: _Starting | None = None
     try:
-        group = group_of(path, spec)
-        make_room(group)
+        group = cgroup.group_of(path, spec, rootless=asked.rootless)
+        cgroup.make_room(group)
         with open(f"{where}/config.json", "w") as file:
             file.write(jsontext.dump(spec) if "null" in document else document)  # once checked, it has no null
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
@@ -104,6 +104,9 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
                 kept=asked.preserve_fds,
                 pivot=not asked.no_pivot,
                 keyring=not asked.no_new_keyring,
+                keeps_groups=keeps_groups(spec),
+                in_users=in_user_namespace(),
+                unprivileged=os.geteuid() != 0,
             )
             plan = container(spec, setting)
             inner, outer = kernel.socketpair(kernel.SOCK_STREAM)
@@ -165,57 +168,13 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
     return document, spec
 
 
-def cgroup_of(name: str, spec: Spec, *, systemd: bool) -> str:
-    """The path of the container's cgroup. Raises UsageError where it is written for the other kind of runtime."""
-    path = spec["linux"].get("cgroupsPath") or ""
-    if systemd:
-        from pycontainer.cgroups.systemd import require
+def keeps_groups(spec: Spec) -> bool:
+    """Whether nobody in the container may change groups, because its user namespace is an ordinary user's."""
+    if not mounts.has_users(spec):
+        return may_not_change_groups()
+    from pycontainer.oci.users import groups_are_kept
 
-        try:
-            require()
-        except PycError as error:
-            raise HostLacks(
-                error.message, hint="without --systemd-cgroup the cgroup is made by pyc-oci itself"
-            ) from None
-        if path and not scope.is_for_systemd(path):
-            raise UsageError(f"linux.cgroupsPath: with --systemd-cgroup it is SLICE:PREFIX:NAME, not {path!r}")
-        return scope.of_spec(path, name)
-    if scope.is_for_systemd(path):
-        raise UsageError(f"linux.cgroupsPath: {path!r} is for systemd, which takes --systemd-cgroup")
-    return path or f"/pyc/{name}"
-
-
-def group_of(path: str, spec: Spec) -> cgroups.Group:
-    """The container's cgroup, with a directory wherever an engine might look for the container."""
-    resources = spec["linux"].get("resources") or {}
-    if resources.get("devices"):
-        resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
-    with by_its_field():
-        return cgroups.detect().group(path, resources, also=EVERYWHERE)
-
-
-def make_room(group: cgroups.Group) -> None:
-    """Remove an empty cgroup that is in the way. Raises Conflict where somebody is in it: it is another container's."""
-    for directory in group.directories:
-        try:
-            os.rmdir(directory)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            raise Conflict(f"linux.cgroupsPath: {directory} is in use, by another container perhaps") from None
-
-
-# Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes
-# may be made, since it is opening one that counts.
-ALWAYS_ALLOWED: list[DeviceRule] = [
-    {"allow": True, "type": "c", "access": "m"},
-    {"allow": True, "type": "b", "access": "m"},
-    *(
-        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}  # type: ignore[list-item]
-        for _, major, minor in (*DEFAULT, ("console", 5, 1), ("ptmx", 5, 2))
-    ),
-    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
-]
+    return groups_are_kept(spec["linux"].get("gidMappings") or [])
 
 
 def filter_of(spec: Spec) -> Filter | None:
@@ -382,7 +341,10 @@ def _check_program(process: Process, pid: int) -> None:
     args = process.get("args") or []
     if not args:
         raise UsageError("process.args must not be empty")
-    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    try:
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    except PermissionError:
+        return  # only root may look into a process that hides; others hear of it at the start
     found = errno.ENOENT
     try:
         for path in program.candidates(args[0], tuple(process.get("env") or ())):
@@ -485,5 +447,6 @@ def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
             if record.error > 0 and str(record.error) not in tolerated.split(","):
                 if call_name == "execve":
                     number = errno.EACCES if errno.EACCES in execs else record.error
-                    raise RuntimeFailed(exec_failure((spec["process"].get("args") or [""])[0], number, found=True))
+                    name, found = (spec["process"].get("args") or [""])[0], os.geteuid() == 0  # _check_program
+                    raise RuntimeFailed(exec_failure(name, number, found=found))
                 raise RuntimeFailed(sentence(title, call_name, record.error))

@@ -9,6 +9,7 @@ from pycontainer.cgroups.adjust import adjust
 from pycontainer.errors import HostLacks, NotFound, UsageError
 from pycontainer.light import suppress
 from pycontainer.oci import shape, stats
+from pycontainer.oci.control import NO_CGROUP
 from pycontainer.oci.failures import by_its_field
 from pycontainer.record import TYPE_CHECKING
 
@@ -79,6 +80,8 @@ def update(home: Home, name: str, resources: Resources) -> None:
     state = home.read(name)
     if home.status(state) == "stopped":
         raise NotFound("container not running")
+    if not state.cgroups:
+        raise HostLacks(NO_CGROUP.format(name))
     wanted: Resources = {**resources}
     wanted.pop("devices", None)  # engines send all they know; rules for devices do not change in a life
     with by_its_field():

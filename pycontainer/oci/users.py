@@ -14,29 +14,92 @@ from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Slot, Step
 from pycontainer.errors import HostLacks, UsageError
 from pycontainer.light import contextmanager
+from pycontainer.oci.caller import may_not_change_groups
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pycontainer.oci.spec import IDMapping
+    from pycontainer.oci.spec import IDMapping, Spec
+
+
+GROUPS = "additionalGids"
+
+
+def check(spec: Spec) -> None:
+    """Refuse what can't be in a user namespace of its own, before it is made. Raises UsageError or HostLacks."""
+    uids, gids = spec["linux"].get("uidMappings") or [], spec["linux"].get("gidMappings") or []
+    if not uids or not gids:
+        raise UsageError("linux.uidMappings and linux.gidMappings must not be empty where there is a user namespace")
+    user = spec["process"]["user"]
+    groups = user.get("additionalGids") or []
+    for field, ids, maps in (
+        ("uid", [user.get("uid", 0)], uids),
+        ("gid", [user.get("gid", 0)], gids),
+        (GROUPS, groups, gids),
+    ):
+        for number in ids:
+            if not any(0 <= number - part["containerID"] < part["size"] for part in maps):
+                raise UsageError(
+                    f"process.user.{field}: {number} is none of the ids that the container's mappings have"
+                )
+    if groups and groups_are_kept(gids):
+        raise HostLacks(f"process.user.{GROUPS}: without root no process of this user namespace may change its groups")
 
 
 def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
     """Say which ids of the host the ids in the user namespace of ``pid`` are. Raises UsageError or HostLacks."""
-    if not uids or not gids:
-        raise UsageError("linux.uidMappings and linux.gidMappings must not be empty where there is a user namespace")
-    for file, maps in (("gid_map", gids), ("uid_map", uids)):
+    if os.geteuid() and not (is_alone(uids) and is_alone(gids)):
+        _write_by_helpers(pid, uids, gids)
+        return
+    if is_alone(gids):
+        _deny_setgroups(pid)
+    for kind, maps in (("gid", gids), ("uid", uids)):
         lines = [f"{part['containerID']} {part['hostID']} {part['size']}\n" for part in maps]
         try:
-            fd = os.open(f"/proc/{pid}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            fd = os.open(f"/proc/{pid}/{kind}_map", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(fd, "".join(lines).encode())  # all in one write, or the kernel takes none
             finally:
                 os.close(fd)
         except OSError as error:
             shown = "; ".join(line.strip() for line in lines)
-            raise HostLacks(f"writing {file} ({shown}): {os.strerror(error.errno or 0).lower()}") from None
+            raise HostLacks(
+                f"linux.{kind}Mappings: writing {kind}_map ({shown}): {os.strerror(error.errno or 0).lower()}"
+            ) from None
+
+
+def is_alone(maps: list[IDMapping]) -> bool:
+    """Whether a user may write this map: one id, which can only be that user's own."""
+    return bool(os.geteuid()) and len(maps) == 1 and maps[0]["size"] == 1
+
+
+def groups_are_kept(gids: list[IDMapping]) -> bool:
+    """Whether in a user namespace with this map, made from here, no process may change its groups."""
+    return is_alone(gids) or may_not_change_groups()
+
+
+def _deny_setgroups(pid: int) -> None:
+    """What a user has to do before the map of groups: else who is kept out of a file by a group could leave it."""
+    with open(f"/proc/{pid}/setgroups", "w") as file:
+        file.write("deny")
+
+
+def _write_by_helpers(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
+    """More ids than one's own are given by /etc/subuid and /etc/subgid, which newuidmap(1) and newgidmap(1) keep to."""
+    import subprocess  # +8 ms
+
+    for program, field, maps in (("newgidmap", "gidMappings", gids), ("newuidmap", "uidMappings", uids)):
+        numbers = [str(part[key]) for part in maps for key in ("containerID", "hostID", "size")]
+        try:
+            done = subprocess.run([program, str(pid), *numbers], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise HostLacks(
+                f"linux.{field}: more than one's own id takes {program}, which is not installed",
+                hint="apt install uidmap",
+            ) from None
+        if done.returncode:
+            raise HostLacks(f"linux.{field}: {done.stderr.strip().lower() or f'{program} failed'}")
 
 
 @contextmanager

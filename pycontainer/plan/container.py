@@ -76,6 +76,9 @@ class Setting(Record):
         pivot: change the root by pivot_root; if not, by covering it.
         keyring: give it a session keyring of its own.
         network: how it gets into its networks.
+        in_users: we are in a user namespace ourselves, where nobody makes device nodes.
+        keeps_groups: nobody may change groups in its user namespace.
+        unprivileged: we have no power over the host's mounts; the container's first process has in its user namespace.
         memory: the mount namespace of the container whose /dev/shm it shares, or "".
     """
 
@@ -94,6 +97,9 @@ class Setting(Record):
     pivot: bool = True
     keyring: bool = True
     network: Networking = NO_NETWORK
+    in_users: bool = False
+    keeps_groups: bool = False
+    unprivileged: bool = False
     memory: str = ""
 
 
@@ -108,26 +114,33 @@ def container(spec: Spec, setting: Setting) -> Plan:
 def _taken(spec: Spec, setting: Setting) -> Iterator[Slot]:
     """What the monitor has opened for init alone."""
     yield from setting.group.entrances
-    yield from mounts.taken(spec)
-    if mounts.has_users(spec):
+    if outside := _outside(spec, setting):
         yield from (USERS, ROOT)
+    yield from mounts.taken(spec, users=outside)
+
+
+def _outside(spec: Spec, setting: Setting) -> bool:
+    """Whether the monitor makes what a process in the container's user namespace may not."""
+    return mounts.has_users(spec) and not setting.unprivileged
 
 
 def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     tty, given, held = terminal.wanted(spec), setting.given, setting.held
-    outside = mounts.has_users(spec)
+    outside, bound = _outside(spec, setting), setting.in_users or mounts.has_users(spec)
+    pty = tty and not setting.unprivileged
 
     # The monitor, in the host's namespaces
     yield from setting.group.create()
-    yield from terminal.open_pty(spec, given)
-    yield from terminal.hand_over(spec, given)
+    if pty:
+        yield from terminal.open_pty(spec, given)
+        yield from terminal.hand_over(spec, given)
     yield from terminal.own_pipes(spec, given, inherited=held)
     if not held:
         yield from users.for_mounts(spec, given)
     if outside:
         owner = terminal.host_id(0, spec["linux"].get("uidMappings") or [])
         yield from root.take(setting.rootfs, setting.mount_point, setting.kernel, owner=owner)
-    yield from mounts.take_outside(spec)
+    yield from mounts.take_outside(spec, users=outside)
     yield from shared_memory.take(setting.memory)
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
@@ -151,18 +164,19 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from namespaces.hide_cgroup(spec)
     yield from limits.oom_score(spec)
     yield from labels.open_attributes(spec)
-    yield from identity.hide()  # its own files of /proc are root's from here on
+    if not (setting.unprivileged and mounts.has_users(spec)):  # then only its own container may look, and its user
+        yield from identity.hide()  # its own files of /proc are root's from here on
 
     # The root filesystem, and everything mounted in it
     yield from root.leave_propagation()
     yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel, taken=outside)
     yield from identity.root_of_the_namespace(spec)
-    yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=tty)
+    yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=pty, users=outside)
     yield from shared_memory.attach(setting.memory)
-    yield from devices.nodes(spec)
+    yield from devices.nodes(spec, bound=bound)
     yield from sysctls.write_all(spec)
     yield from setting.network.trust_nobody
-    yield from terminal.session(spec, given, inherited=held)
+    yield from terminal.session(spec, given, inherited=held, pty=pty)
     if held and spec.get("hooks"):
         yield from program.wait_for_hooks()
     yield from root.pivot() if setting.pivot else root.move()
@@ -187,7 +201,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
         yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
-    yield from identity.become(spec, tied=not held)
+    yield from identity.become(spec, tied=not held, keeps_groups=setting.keeps_groups)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
         yield from program.wait_for_start(count=setting.kept, labels=labels.slots(spec))
     yield from labels.apply(spec)

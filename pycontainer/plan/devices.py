@@ -26,11 +26,10 @@ LINKS = (
 _KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
 
 
-def nodes(spec: Spec) -> tuple[Step, ...]:
-    """Make the nodes in the container's own /dev."""
+def nodes(spec: Spec, *, bound: bool) -> tuple[Step, ...]:
+    """Make the nodes in the container's own /dev; ``bound``: where nobody may, show the host's."""
     if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts") or ()):
         return _found(spec)  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
-    bound = mounts.has_users(spec)
     return _always_there(bound), *(_asked_for(device, bound=bound) for device in spec["linux"].get("devices") or ())
 
 

@@ -6,7 +6,8 @@ in there can see, enters the container's namespaces, gives birth, and comes back
 
 Out of a user namespace there is no way back; there the process joins the namespaces itself, and nobody in that user
 namespace may look at a process whose memory belongs to the one above. So does a process that gets a label of a security
-module, since it needs the host's /proc for that.
+module, since it needs the host's /proc for that. A monitor without power over the host does go into the user
+namespace, where it has power over the other ones, and does not come back.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from pycontainer.plan import (
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.slots import (
     CALLER,
-    CONSOLE,
     CONTAINER,
     INIT_END,
     INIT_PID,
@@ -66,6 +66,8 @@ class Entry(Record):
         kept: how many descriptors of the caller's from 3 on the program gets.
         path: the program's path where argv[0] does not lead to it.
         confined: behind the container's whole wall; if not, only in its namespaces, for a hook that the engine trusts.
+        keeps_groups: nobody may change groups in its user namespace.
+        unprivileged: only as root of its user namespace may we enter the others.
         watched: the monitor stays, carries the process's input and output, and knows how it ends; if not, the process
             is the child of whoever started the performer.
     """
@@ -78,6 +80,8 @@ class Entry(Record):
     kept: int = 0
     path: str = ""
     confined: bool = True
+    keeps_groups: bool = False
+    unprivileged: bool = False
     watched: bool = False
 
 
@@ -88,7 +92,7 @@ def enter(spec: Spec, entry: Entry) -> Plan:
 
 def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     group, watched = entry.group, entry.watched
-    inside = "user" not in entry.kinds and not labels.wanted(spec)
+    inside = ("user" not in entry.kinds or entry.unprivileged) and not labels.wanted(spec)
     if group:
         yield from group.open()
     yield from terminal.own_pipes(spec, entry.given, inherited=not watched)
@@ -131,7 +135,7 @@ def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from identity.bound(spec)
     if not spec["process"].get("noNewPrivileges"):
         yield from seccomp.install(entry.filter, taken=INIT_END)
-    yield from identity.become(spec, tied=entry.watched)
+    yield from identity.become(spec, tied=entry.watched, keeps_groups=entry.keeps_groups)
     yield from labels.apply(spec)
 
 
@@ -266,26 +270,8 @@ def _affinity(spec: Spec, when: str) -> tuple[Step, ...]:
 
 
 def _open_terminal(spec: Spec, entry: Entry) -> tuple[Step, ...]:
-    """A terminal of the container's own devpts, found without following anything that the container has put there."""
-    if not terminal.wanted(spec):
-        return ()
-    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
-    flags = k.O_RDWR | k.O_NOCTTY | (k.O_NONBLOCK if entry.watched else 0)
-    sent = (calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),) if CONSOLE in entry.given else ()
-    opened = Step(
-        "Open a terminal",
-        "It is one of the container's own devpts, whose name programs in there can find",
-        INIT,
-        (
-            calls.openat2(ROOT, "dev/pts/ptmx", flags, resolve=resolve, out=MASTER),
-            calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
-            *terminal.resize(spec),
-            calls.ioctl(MASTER, k.TIOCGPTPEER, k.O_RDWR | k.O_NOCTTY | k.O_CLOEXEC, out=TTY),
-            *sent,
-        ),
-        "pty(7)",
-    )
-    return (opened, *_pass_on_the_master()) if entry.watched else (opened,)
+    opened = terminal.open_inside(spec, entry.given, blocking=not entry.watched)
+    return (*opened, *_pass_on_the_master()) if opened and entry.watched else opened
 
 
 _SHOWN = 0  # where the monitor finds the master among the process's descriptors; it becomes stdin right after
@@ -326,7 +312,8 @@ def _session(spec: Spec, entry: Entry) -> Step:
     given, uid = entry.given, spec["process"]["user"].get("uid", 0)
     if terminal.wanted(spec):
         stdio = [TTY, TTY, TTY]
-        taken: tuple[Call, ...] = (calls.ioctl(TTY, k.TIOCSCTTY, 0),)
+        peer = calls.ioctl(MASTER, k.TIOCGPTPEER, k.O_RDWR | k.O_NOCTTY | k.O_CLOEXEC, out=TTY)
+        taken: tuple[Call, ...] = (peer, calls.ioctl(TTY, k.TIOCSCTTY, 0))
     else:
         stdio = [slot for slot in (STDIN, STDOUT, STDERR) if slot in given]
         taken = ()

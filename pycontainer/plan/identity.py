@@ -81,30 +81,30 @@ def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def become(spec: Spec, *, tied: bool = True) -> tuple[Step, ...]:
+def become(spec: Spec, *, tied: bool = True, keeps_groups: bool = False) -> tuple[Step, ...]:
     """Groups, then group, then user, then capabilities: each step needs what the next gives up.
 
-    ``tied``: the process dies with its parent.
+    ``tied``: the process dies with its parent. ``keeps_groups``: nobody may change groups in the user namespace, since
+    one may be there to keep somebody out; then the caller's stay, unless some are asked for.
     """
     user = spec["process"]["user"]
+    groups, umask = tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)
     sets = [_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable", "ambient")]
     return (
-        _take_ids(
-            user.get("uid", 0), user.get("gid", 0), tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)
-        ),
+        _take_ids(user.get("uid", 0), user.get("gid", 0), None if keeps_groups and not groups else groups, umask),
         _give_up(*sets, tied),
     )
 
 
 @lru_cache(maxsize=64)
-def _take_ids(uid: int, gid: int, groups: tuple[int, ...], umask: int) -> Step:
+def _take_ids(uid: int, gid: int, groups: tuple[int, ...] | None, umask: int) -> Step:
     return Step(
         "Become the user",
         "Groups first: once the user id is gone, so is the right to change them",
         INIT,
         (
             calls.umask(umask),
-            calls.setgroups(groups),
+            *((calls.setgroups(groups),) if groups is not None else ()),
             calls.setresgid(gid),
             *((calls.prctl(k.PR_SET_KEEPCAPS, 1),) if uid else ()),
             calls.setresuid(uid),

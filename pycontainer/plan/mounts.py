@@ -115,14 +115,15 @@ def mount_all(
     kind_of: Callable[[str], str],
     cgroups: tuple[View, ...],
     pty: bool,
+    users: bool,
 ) -> tuple[Step, ...]:
     """One step per mount of the spec, in its order.
 
     ``kind_of`` tells a directory of the host from a file; ``cgroups`` are the hierarchies that the container has a
-    place in; with ``pty`` the monitor has made the devpts already.
+    place in; with ``pty`` the monitor has made the devpts already; with ``users`` what :func:`take_outside` took for
+    a user namespace.
     """
     steps: list[Step] = []
-    users = has_users(spec)
     of_its_own = any(namespace["type"] == "cgroup" for namespace in spec["linux"].get("namespaces") or ())
     views = tuple(view._replace(directory="") for view in cgroups) if of_its_own else cgroups
     for asked in spec.get("mounts") or ():
@@ -158,14 +159,13 @@ def is_bind(mount: Mount) -> bool:
 # --- what is taken from outside -----------------------------------------------------------------------------------
 
 
-def take_outside(spec: Spec) -> tuple[Step, ...]:
+def take_outside(spec: Spec, *, users: bool) -> tuple[Step, ...]:
     """Clone what a process in the new namespaces could not: the monitor does, and hands the descriptor on.
 
     From a mount namespace of its own, no clone spreads to the host any more. From a user namespace of its own, not
     every path can be reached, and the flags of mounts are locked. And ids are mapped by whoever owns the filesystem.
     A disk is none of the devices that the container may open, and a server is reached through the host's network.
     """
-    users = has_users(spec)
     taken = [mount for mount in spec.get("mounts") or () if _is_outside(mount, users=users)]
     return tuple(
         Step(
@@ -179,9 +179,8 @@ def take_outside(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def taken(spec: Spec) -> Iterator[Slot]:
+def taken(spec: Spec, *, users: bool) -> Iterator[Slot]:
     """The descriptors of these mounts, and of the user namespaces that map their owners."""
-    users = has_users(spec)
     for mount in spec.get("mounts") or ():
         if _is_outside(mount, users=users):
             yield _taken(mount)

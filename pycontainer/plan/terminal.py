@@ -8,7 +8,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, Call, Proof, Slot, Step
 from pycontainer.plan import devices, mounts
-from pycontainer.plan.slots import CONSOLE, DEV, MASTER, PTS, STDERR, STDIN, STDOUT, TTY
+from pycontainer.plan.slots import CONSOLE, DEV, MASTER, PTS, ROOT, STDERR, STDIN, STDOUT, TTY
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,6 +41,32 @@ def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ..
                 calls.openat2(PTS, "ptmx", k.O_RDWR | k.O_NOCTTY | blocking, out=MASTER),
                 calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
                 *resize(spec),
+            ),
+            "pty(7)",
+        ),
+    )
+
+
+def open_inside(spec: Spec, given: frozenset[Slot], *, blocking: bool = True) -> tuple[Step, ...]:
+    """A terminal of the container's own devpts, found without following anything that the container has put there.
+
+    Where a console socket is given, the master goes there.
+    """
+    if not wanted(spec):
+        return ()
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
+    flags = k.O_RDWR | k.O_NOCTTY | (0 if blocking else k.O_NONBLOCK)
+    sent = (calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),) if CONSOLE in given else ()
+    return (
+        Step(
+            "Open a terminal",
+            "It is one of the container's own devpts, whose name programs in there can find",
+            INIT,
+            (
+                calls.openat2(ROOT, "dev/pts/ptmx", flags, resolve=resolve, out=MASTER),
+                calls.ioctl(MASTER, k.TIOCSPTLCK, bytes(4)),
+                *resize(spec),
+                *sent,
             ),
             "pty(7)",
         ),
@@ -105,11 +131,13 @@ def own_pipes(spec: Spec, given: frozenset[Slot], *, inherited: bool) -> tuple[S
     )
 
 
-def session(spec: Spec, given: frozenset[Slot], *, inherited: bool = False) -> tuple[Step, ...]:
+def session(spec: Spec, given: frozenset[Slot], *, inherited: bool, pty: bool) -> tuple[Step, ...]:
     """A session of its own, so that no terminal of the host's is its controlling terminal.
 
-    ``inherited``: the streams are the caller's, and so are their owners.
+    ``inherited``: the streams are the caller's, and so are their owners. ``pty``: the monitor has opened the
+    terminal, since it was to hold it.
     """
+    before = () if pty else open_inside(spec, given)
     uid = spec["process"]["user"].get("uid", 0)
     stdio: tuple[Slot, ...]
     if wanted(spec):
@@ -130,6 +158,7 @@ def session(spec: Spec, given: frozenset[Slot], *, inherited: bool = False) -> t
     given_away = inherited or mounts.has_users(spec)
     owned = dict.fromkeys(slot for slot in stdio if slot is TTY or (slot in given and not given_away)) if uid else {}
     return (
+        *before,
         Step(
             "Start a session",
             "Without a session of its own it could type into the terminal that started it",

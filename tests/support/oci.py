@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from pycontainer.oci.example import example
@@ -17,9 +18,13 @@ PROGRAMS = (
 
 
 class Oci:
-    """A ``--root`` of its own, and the bundles beside it."""
+    """A ``--root`` of its own, and the bundles beside it.
 
-    def __init__(self, where: str) -> None:
+    ``above`` are the words of a command that runs it, as another user perhaps.
+    """
+
+    def __init__(self, where: str, above: Sequence[str] = ()) -> None:
+        self.above = tuple(above)
         self.where, self.root = where, f"{where}/state"
         self.rootfs = f"{where}/rootfs"
         os.makedirs(f"{self.rootfs}/bin", exist_ok=True)
@@ -41,12 +46,13 @@ class Oci:
         """Write it, and return the directory."""
         directory = f"{self.where}/{name}"
         os.makedirs(directory, exist_ok=True)
+        os.chown(directory, os.stat(self.where).st_uid, -1)
         with open(f"{directory}/config.json", "w") as file:
             json.dump(spec, file)
         return directory
 
     def __call__(self, *words: str, stdin: bytes = b"", **more: Any) -> Done:
-        argv = [RUNTIME, "--root", self.root, *words]
+        argv = [*self.above, RUNTIME, "--root", self.root, *words]
         done = subprocess.run(argv, input=stdin, capture_output=True, timeout=60, **more)
         return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
@@ -63,7 +69,7 @@ class Oci:
     def create(self, spec: dict[str, Any], *options: str, name: str = "test", **more: Any) -> int:
         """`create` as an engine does it, with its streams in a file; returns the pid."""
         bundle = self.bundle(spec, name)
-        argv = [RUNTIME, "--root", self.root, "create", "--bundle", bundle, "--pid-file", f"{bundle}/pid"]
+        argv = [*self.above, RUNTIME, "--root", self.root, "create", "--bundle", bundle, "--pid-file", f"{bundle}/pid"]
         with open(f"{bundle}/out", "wb") as out:
             done = subprocess.run([*argv, *options, name], stdin=subprocess.DEVNULL, stdout=out, stderr=out, **more)
         assert done.returncode == 0, self.said(name)

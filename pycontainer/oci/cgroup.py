@@ -1,0 +1,136 @@
+"""Where a container is among the cgroups: in which, and for a caller who may make none perhaps in none (cgroups(7))."""
+
+from __future__ import annotations
+
+import os
+
+from pycontainer import cgroups
+from pycontainer.cgroups import scope
+from pycontainer.cgroups.group import EVERYWHERE, Group, Tree
+from pycontainer.cgroups.hierarchy import own_cgroup
+from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
+from pycontainer.oci.failures import by_its_field
+from pycontainer.plan.devices import DEFAULT
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.cgroups.resources import DeviceRule
+    from pycontainer.oci.spec import Spec
+
+
+def cgroup_of(name: str, spec: Spec, *, systemd: bool) -> str:
+    """The path of the container's cgroup. Raises UsageError where it is written for the other kind of runtime."""
+    path = spec["linux"].get("cgroupsPath") or ""
+    if systemd:
+        from pycontainer.cgroups.systemd import require
+
+        try:
+            require()
+        except PycError as error:
+            raise HostLacks(
+                error.message, hint="without --systemd-cgroup the cgroup is made by pyc-oci itself"
+            ) from None
+        if path and not scope.is_for_systemd(path):
+            raise UsageError(f"linux.cgroupsPath: with --systemd-cgroup it is SLICE:PREFIX:NAME, not {path!r}")
+        return scope.of_spec(path, name)
+    if scope.is_for_systemd(path):
+        raise UsageError(f"linux.cgroupsPath: {path!r} is for systemd, which takes --systemd-cgroup")
+    return path or _delegated(name) or f"/pyc/{name}"
+
+
+def _delegated(name: str) -> str:
+    """Where a user of cgroup v2 may make cgroups: beside the one that this process is in. "" where that is not so.
+
+    Not below it: a cgroup that has processes hands no controllers down.
+    """
+    hierarchies = cgroups.detect().hierarchies
+    if os.geteuid() == 0 or hierarchies.v1 or not hierarchies.v2:
+        return ""
+    beside = os.path.dirname(own_cgroup(hierarchies.v2))
+    return f"{beside}/pyc-{name}" if beside and _may_make(f"{hierarchies.v2.mount}{beside}/new") else ""
+
+
+def group_of(path: str, spec: Spec, *, rootless: bool = False) -> Group:
+    """The container's cgroup, with a directory wherever an engine might look for the container.
+
+    ``rootless``: where it may not be made it is not, if nobody asked for it. Raises HostLacks where a limit needs it.
+    """
+    resources = spec["linux"].get("resources") or {}
+    if resources.get("devices"):
+        resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
+    with by_its_field():
+        group = cgroups.detect().group(path, resources, also=EVERYWHERE)
+    if rootless and not spec["linux"].get("cgroupsPath"):
+        group = Group(tuple(found for tree in group.trees if (found := _permitted(tree))))
+    return group
+
+
+def _permitted(tree: Tree) -> Tree | None:
+    """What of it this user may make, or None. Raises HostLacks for a limit that can't be kept."""
+    rules, limits = tree.rules, tree.limits
+    if not _may_make(tree.directory):
+        made, why = None, f"{os.path.dirname(tree.directory)}: permission denied"
+    elif tree.hierarchy.version == 1:
+        return tree
+    else:
+        above = os.path.dirname(tree.directory)
+        offered, handed_down = (_words(f"{above}/cgroup.{file}") for file in ("controllers", "subtree_control"))
+        able = offered if limits else handed_down
+        controllers = tuple(name for name in tree.controllers if name in able)
+        limits = tuple(limit for limit in limits if limit.file.split(".")[0] not in (*controllers, "cgroup"))
+        made = tree._replace(controllers=controllers, rules=(), delegated=above)
+        why = f"{above}/cgroup.controllers does not have it"
+    if limits:
+        raise HostLacks(
+            f"linux.resources.{limits[0].key}: no cgroup for it can be made without root: {why}",
+            hint="as root, or with cgroup v2 and a delegated cgroup, limits are kept",
+        )
+    if rules:
+        from pycontainer.oci import log
+
+        log.warning("linux.resources.devices: rules are not kept without root: the files' permissions decide")
+    return made
+
+
+def _may_make(directory: str) -> bool:
+    """Whether this process may make a cgroup there, and in v2 move a process from its own into it."""
+    above = os.path.dirname(directory)
+    while not os.path.isdir(above):
+        above = os.path.dirname(above)
+    members = f"{above}/cgroup.procs"
+    return os.access(above, os.W_OK | os.X_OK, effective_ids=True) and os.access(members, os.W_OK, effective_ids=True)
+
+
+def _words(path: str) -> list[str]:
+    with open(path) as file:
+        return file.read().split()
+
+
+def existing(path: str, spec: Spec, directories: tuple[str, ...]) -> Group:
+    """The group of a container that is there: what was made of it."""
+    group = cgroups.detect().group(path, spec["linux"].get("resources") or {}, also=EVERYWHERE)
+    return Group(tuple(tree for tree in group.trees if tree.directory in directories))
+
+
+def make_room(group: Group) -> None:
+    """Remove an empty cgroup that is in the way. Raises Conflict where somebody is in it: it is another container's."""
+    for directory in group.directories:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            raise Conflict(f"linux.cgroupsPath: {directory} is in use, by another container perhaps") from None
+
+
+# Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes
+# may be made, since it is opening one that counts.
+ALWAYS_ALLOWED: list[DeviceRule] = [
+    {"allow": True, "type": "c", "access": "m"},
+    {"allow": True, "type": "b", "access": "m"},
+    *(
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}  # type: ignore[list-item]
+        for _, major, minor in (*DEFAULT, ("console", 5, 1), ("ptmx", 5, 2))
+    ),
+    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
+]
