@@ -2,36 +2,63 @@
 
 The annotations of functions, and the line of ``__future__`` that turns them into text, are a tenth of what a start
 would read, and carry out for each ``def``. Those of classes stay, since records are made of them; so do docstrings, of
-which help is made, asserts, and the numbers of lines.
+which help is made, asserts, and the numbers of lines. What is below ``if TYPE_CHECKING`` goes, and so does each ``from
+... import`` at the top, which is told as data: who loads the module does what it says.
 """
 
 from __future__ import annotations
 
-from _ast import AST, FunctionDef, Import, ImportFrom, arg  # `ast` itself takes 6 ms to load
+from _ast import AST, FunctionDef, If, Import, ImportFrom, Name, arg  # `ast` itself takes 6 ms to load
 
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _ast import Module
+    from _ast import Module, stmt
     from collections.abc import Iterator
     from types import CodeType
+
+    from pycontainer.modules import Imports
 
 ONLY_TREE, ANNOTATIONS_ARE_TEXT = 0x400, 0x1000000  # PyCF_ONLY_AST; CO_FUTURE_ANNOTATIONS, for those that stay
 
 
-def compiled(path: str) -> tuple[CodeType, tuple[str, ...]]:
-    """The code of a source, and the names of ours that it may import when it runs, in this order."""
+def compiled(path: str) -> tuple[CodeType, Imports]:
+    """The code of a source, and what it imports before it runs."""
     with open(path, "rb") as file:
-        tree = compile(file.read(), path, "exec", ONLY_TREE, dont_inherit=True)
-    future = [node for node in tree.body if isinstance(node, ImportFrom) and node.module == "__future__"]
-    tree.body = [node for node in tree.body if node not in future]
+        tree: Module = compile(file.read(), path, "exec", ONLY_TREE, dont_inherit=True)
+    body = list(_for_the_interpreter(tree.body))
+    tree.body = [node for node in body if not _is_told(node)]
     for node in _nodes(tree):
         if isinstance(node, FunctionDef):
             node.returns = None
         elif isinstance(node, arg):
             node.annotation = None
-    code = compile(tree, path, "exec", ANNOTATIONS_ARE_TEXT if future else 0, dont_inherit=True)
-    return code, tuple(_imported(tree))
+    is_text = any(isinstance(node, ImportFrom) and node.module == "__future__" for node in body)
+    code = compile(tree, path, "exec", ANNOTATIONS_ARE_TEXT if is_text else 0, dont_inherit=True)
+    return code, tuple(_imports(body))
+
+
+def _for_the_interpreter(body: list[stmt]) -> Iterator[stmt]:
+    """Without what is there for type checkers."""
+    for node in body:
+        if isinstance(node, If) and isinstance(node.test, Name) and node.test.id == "TYPE_CHECKING":
+            yield from node.orelse
+        else:
+            yield node
+
+
+def _is_told(node: stmt) -> bool:
+    """Whether it is left to who loads the module."""
+    return isinstance(node, ImportFrom) and node.names[0].name != "*"
+
+
+def _imports(body: list[stmt]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The modules to be loaded, with the names to be taken from each: there, and here."""
+    for node in body:
+        if isinstance(node, ImportFrom) and node.module and node.module != "__future__":
+            yield node.module, tuple((alias.name, alias.asname or alias.name) for alias in node.names)
+        elif isinstance(node, Import):  # it stays, and finds them there
+            yield from ((alias.name, ()) for alias in node.names if alias.name.startswith("pycontainer."))
 
 
 def _nodes(node: AST) -> Iterator[AST]:
@@ -41,15 +68,3 @@ def _nodes(node: AST) -> Iterator[AST]:
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, AST):
                 yield from _nodes(part)
-
-
-def _imported(tree: Module) -> dict[str, None]:
-    """What is imported at the top: a module, and what is taken from it, for that may be a module as well."""
-    found: dict[str, None] = {}
-    for node in tree.body:
-        if isinstance(node, Import):
-            found |= dict.fromkeys(alias.name for alias in node.names)
-        elif isinstance(node, ImportFrom) and node.module:
-            found[node.module] = None
-            found |= dict.fromkeys(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name: None for name in found if name.startswith("pycontainer.")}

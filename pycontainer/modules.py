@@ -5,9 +5,9 @@ start that takes 5 ms. Here all are behind one index. As with ``__pycache__``, n
 taken while its source has the time and size that it had when it was compiled, and a command that had to import in the
 usual way adds what it imported. Only commands do so; who imports the package from Python imports as ever.
 
-The index also says what each module imports at its top. That is brought before the module's own code runs, so that its
-import statements find all of it there: searching, locking and describing, one module at a time, takes importlib longer
-than running their code.
+With a module's code is what it imports at its top. That is done here, before the code runs: searching, locking and
+describing, one module at a time, takes importlib longer than running their code, and ``from`` a module that is there
+longer than looking its names up.
 """
 
 import marshal
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
-    Part = tuple[str, int, int, tuple[str, ...], CodeType]
+    Imports = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    Part = tuple[str, int, int, Imports, CodeType]
 else:
     ModuleSpec, ModuleType = type(__spec__), type(sys)  # whose own modules would load half of importlib
 
 HERE = os.path.dirname(__file__)
 FILE = f"{HERE}/modules.{sys.implementation.cache_tag}"
-FORMAT, HEADER = 3, 24
+FORMAT, HEADER = 4, 24
 """The file: numbers of 8 bytes, the size of the index, that of the whole file, and FORMAT; the index; a part for each.
 The index: name -> offset of its part and its length. A part: source, its time in nanoseconds and its size; what the
-module imports at its top; its code."""
+module imports at its top, as (module, (name there, name here) pairs) pairs; its code."""
 
 
 class Modules:
@@ -89,34 +90,52 @@ class Modules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its code, with all there that it imports."""
-        source, _, _, imported, code = self.found.pop(module.__name__)
+        source, _, _, imports, code = self.found.pop(module.__name__)
         module.__file__ = f"{HERE}/{source}"
-        if not other_threads() and "importtime" not in sys._xoptions:  # a thread may not find what is half loaded
-            self._bring(imported)
+        if other_threads() or "importtime" in sys._xoptions:  # a thread may not find what is half loaded
+            _import(module.__dict__, imports)
+        else:
+            self._bring(module.__dict__, imports)
         exec(code, module.__dict__)
 
-    def _bring(self, names: tuple[str, ...]) -> None:
-        """Load modules that are imported next, and before each of them what it imports."""
-        for name in names:
-            part = None if name in sys.modules else self._part(name)
-            if part is None:
-                continue
-            parent, _, last = name.rpartition(".")
-            self._bring((parent,))
-            if parent not in sys.modules:
-                continue  # it has to be looked for, and so has this one
-            module = sys.modules[name] = ModuleType(name)
-            module.__file__ = f"{HERE}/{part[0]}"
-            module.__package__ = parent
-            if part[0].endswith("/__init__.py"):
-                module.__package__, module.__path__ = name, [os.path.dirname(module.__file__)]
-            try:
-                self._bring(part[3])
-                exec(part[4], module.__dict__)
-            except BaseException:
-                del sys.modules[name]
-                raise
-            setattr(sys.modules[parent], last, module)
+    def _bring(self, space: dict[str, object], imports: "Imports") -> None:
+        """Put what a module imports into its namespace, and load what is not there yet."""
+        for source, names in imports:
+            module = sys.modules.get(source) or self._load(source)
+            there = module.__dict__
+            for name, here in names:
+                space[here] = there[name] if name in there else self._made(source, name)
+
+    def _load(self, name: str) -> ModuleType:
+        """Load a module, and before it what it imports."""
+        part = self._part(name)
+        if part is None:
+            __import__(name)
+            return sys.modules[name]
+        parent, _, last = name.rpartition(".")
+        package = sys.modules.get(parent) or self._load(parent)
+        module = sys.modules[name] = ModuleType(name)
+        module.__file__ = f"{HERE}/{part[0]}"
+        module.__package__ = parent
+        if part[0].endswith("/__init__.py"):
+            module.__package__, module.__path__ = name, [os.path.dirname(module.__file__)]
+        try:
+            self._bring(module.__dict__, part[3])
+            exec(part[4], module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        setattr(package, last, module)
+        return module
+
+    def _made(self, source: str, name: str) -> object:
+        """What a module does not have: it is a module below it, or made when it is asked for."""
+        below = f"{source}.{name}"
+        if below in sys.modules or below in self.index:
+            return sys.modules.get(below) or self._load(below)
+        space: dict[str, object] = {}
+        _import(space, ((source, ((name, name),)),))
+        return space[name]
 
     def keep(self) -> None:
         """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
@@ -142,6 +161,16 @@ class Modules:
                 os.unlink(fresh)
 
 
+def _import(space: dict[str, object], imports: "Imports") -> None:
+    """Do what import statements do."""
+    for source, names in imports:
+        module = __import__(source, None, None, [name for name, _ in names])
+        for name, here in names:
+            if not hasattr(module, name):
+                raise ImportError(f"cannot import name {name!r} from {source!r}")
+            space[here] = getattr(module, name)
+
+
 def _open_high(path: str) -> int:
     """Above the numbers that a caller may have opened for a container, and believe to have."""
     low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -165,8 +194,8 @@ def _compiled(name: str) -> "Part | None":
 
     path = sys.modules[name].__file__ or ""
     seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
-    code, imported = compiled(path)
-    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imported, code
+    code, imports = compiled(path)
+    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imports, code
 
 
 _used: list[Modules] = []

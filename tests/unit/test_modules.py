@@ -97,6 +97,34 @@ def test_what_a_module_imports_is_brought_before_it_runs(package):
         assert int(shown(package, alone)[0]) > 5
 
 
+def test_names_are_what_import_statements_would_make_of_them(package):
+    (package / "inner").mkdir()
+    (package / "inner/__init__.py").write_text("from os import path as where\nfrom pycontainer.inner import leaf\n")
+    (package / "inner/leaf.py").write_text("import os\nfrom pycontainer import inner, __version__ as of\n")
+    (package / "inner/lost.py").write_text("from pycontainer.inner.leaf import nothing\n")
+    code = """
+from pycontainer import modules
+modules.use()
+from pycontainer.inner import leaf, where
+print(leaf.inner.leaf is leaf, leaf.of, where.__name__, sorted(vars(leaf)).index("__builtins__"))
+try:
+    import pycontainer.inner.lost
+except ImportError as error:
+    print(str(error).split(" (")[0].replace(" ", "_"))
+modules.keep()
+"""
+    usual = shown(package, code)
+    assert usual == [
+        "True",
+        pycontainer.__version__,
+        "posixpath",
+        "0",
+        "cannot_import_name_'nothing'_from_'pycontainer.inner.leaf'",
+    ]
+    assert shown(package, code) == usual
+    assert shown(package, "import pycontainer.containers\n" + code) == usual
+
+
 def test_a_thread_finds_no_module_that_is_half_loaded(package):
     shown(package, EVERY)
     code = f"import threading, time\nthreading.Thread(target=time.sleep, args=(99,), daemon=True).start()\n{EVERY}"
