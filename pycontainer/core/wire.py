@@ -28,7 +28,7 @@ ARG_INT, ARG_SLOT, ARG_DATA = 0, 1, 2
 PATCH_POINTER, PATCH_SLOT = 0, 1
 OWN = {"supervise": -1, "reap": -2}
 ROLE = {name: number for number, name in enumerate(ROLES)}
-U64 = 0xFFFFFFFFFFFFFFFF
+TWO_TO_64 = 1 << 64
 
 
 class Outcome(Record):
@@ -96,31 +96,34 @@ def _number(slot: Slot) -> int:
 def _encode_call(where: int, call: Call) -> bytes:
     """The record of one call, its patches and its data. A start waits for this, so types are compared by identity."""
     name, given, out, tolerate, expect, report, child, patient = call
-    args: list[Any] = [_flat(arg) if type(arg) in _POINTING else arg for arg in given]
-    n_patches = sum([len(arg.pointers) + len(arg.slots) for arg in args if type(arg) is _Flat])
-    at = CALL.size + n_patches * PATCH.size
+    args: tuple[Any, ...] | list[Any] = given
+    at, n_patches = CALL.size, 0
+    if not _PLAIN.issuperset(map(type, given)):
+        args = [_flat(arg) if type(arg) in _POINTING else arg for arg in given]
+        n_patches = sum([len(arg.pointers) + len(arg.slots) for arg in args if type(arg) is _Flat])
+        at += n_patches * PATCH.size
     values: list[int] = []
     patches = data = b""
     for arg in args:
         kind = type(arg)
         if kind is int:
-            values += (ARG_INT, arg & U64)
+            values += ARG_INT, arg if arg >= 0 else arg + TWO_TO_64
         elif kind is Slot:
-            values += (ARG_SLOT, _number(arg))
+            values += ARG_SLOT, _number(arg)
         else:
-            values += (ARG_DATA, at)
+            values += ARG_DATA, at
             if kind is _Flat:
                 patches += _patches(arg, at)
                 raw = arg.data
             else:
-                raw = _aligned(_c_string(arg) if kind is str else arg)
+                raw = _text(arg)
             data += raw
             at += len(raw)
     record = CALL.pack(
         at,
-        OWN.get(name) or _system_call(name),
+        _system_call(name),
         where,
-        (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0) | (CALL_PATIENT if patient else 0),
+        _flags(expect, report, patient) if report or patient or expect is not None else 0,
         NO_SLOT if out is None else _number(out),
         ROLE[child] if child else 0,
         len(args),
@@ -136,8 +139,14 @@ def _encode_call(where: int, call: Call) -> bytes:
     return record + patches + data
 
 
-_POINTING = (Struct, Strings)
+_PLAIN, _POINTING = {int, str, bytes, Slot}, (Struct, Strings)
 _ZEROS = [(0,) * n for n in range(13)]
+
+
+def _flags(expect: int | None, report: bool, patient: bool) -> int:
+    return (
+        (CALL_REPORT if report else 0) | (CALL_EXPECT if expect is not None else 0) | (CALL_PATIENT if patient else 0)
+    )
 
 
 class _Flat(Record):
@@ -158,7 +167,7 @@ class _Flat(Record):
 def _flat(struct: Struct | Strings) -> _Flat:
     if isinstance(struct, Strings):
         struct = _array(struct)
-    data, pointers, slots = bytearray(_aligned(struct.data)), [], [*struct.slots]
+    data, pointers, slots = bytearray(_text(struct.data)), [], [*struct.slots]
     for at, target in struct.pointers:
         pointers.append((at, len(data)))
         if isinstance(target, Struct):
@@ -167,7 +176,7 @@ def _flat(struct: Struct | Strings) -> _Flat:
             slots += [(len(data) + place, slot) for place, slot in below.slots]
             data += below.data
         else:
-            data += _aligned(target)
+            data += _text(target)
     return _Flat(bytes(data), tuple(pointers), tuple(slots))
 
 
@@ -179,25 +188,26 @@ def _patches(struct: _Flat, at: int) -> bytes:
     )
 
 
-def _aligned(raw: bytes) -> bytes:
+@lru_cache(maxsize=1024)
+def _text(text: str | bytes) -> bytes:
     """With a NUL behind it at least, and up to a multiple of 8."""
+    raw = _encoded(text) if isinstance(text, str) else text
     return raw + bytes(8 - len(raw) % 8)
 
 
 @cache
 def _system_call(name: str) -> int:
-    return int(getattr(_core.lib, "SYS_" + name))
+    return OWN.get(name) or int(getattr(_core.lib, "SYS_" + name))
 
 
-def _c_string(text: str) -> bytes:
-    raw = text.encode("utf-8", "surrogateescape")
-    if b"\0" in raw:
+def _encoded(text: str) -> bytes:
+    if "\0" in text:
         raise ValueError(f"a NUL byte in {text!r}")
-    return raw + b"\0"
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _array(strings: Strings) -> Struct:
-    pointers = tuple([(8 * i, _c_string(item)) for i, item in enumerate(strings.items)])
+    pointers = tuple([(8 * i, _encoded(item)) for i, item in enumerate(strings.items)])
     return Struct(bytes(8 * (len(strings.items) + 1)), pointers)
 
 
