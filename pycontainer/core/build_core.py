@@ -18,6 +18,8 @@ ffibuilder.cdef(
     static int pyc_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
     static int pyc_pidfd_send_signal(int pidfd, int signal);
     static int pyc_socketpair(int kind, int *ends);
+    static int pyc_listen(const char *path);
+    static int pyc_connect(const char *path);
     static int pyc_fsopen(const char *type);
     static int pyc_fsconfig(int fs, unsigned command, const char *key, const char *value);
     static int pyc_fsmount(int fs, unsigned attributes);

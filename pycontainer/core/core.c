@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int pyc_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
@@ -32,6 +33,27 @@ static int pyc_pidfd_send_signal(int pidfd, int signal) {
 static int pyc_socketpair(int kind, int *ends) {
   return socketpair(AF_UNIX, kind | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
 }
+
+/* A socket of AF_UNIX for `path`: one that somebody may connect to, or one that is connected. */
+static int at_path(const char *path, int (*use)(int, const struct sockaddr *, socklen_t)) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int fd, error = 0;
+  if (strlen(path) >= sizeof address.sun_path)
+    return -ENAMETOOLONG;
+  strcpy(address.sun_path, path);
+  fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return -errno;
+  if (use(fd, (struct sockaddr *)&address, sizeof address) < 0 || (use == bind && listen(fd, 1) < 0))
+    error = errno;
+  if (error)
+    close(fd);
+  return error ? -error : fd;
+}
+
+static int pyc_listen(const char *path) { return at_path(path, bind); }
+
+static int pyc_connect(const char *path) { return at_path(path, connect); }
 
 static int pyc_fsopen(const char *type) {
   long fd = syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);

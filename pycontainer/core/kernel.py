@@ -19,9 +19,11 @@ __all__ = [
     "RESOLVE_NO_MAGICLINKS",
     "RESOLVE_NO_SYMLINKS",
     "RESOLVE_NO_XDEV",
+    "connect",
     "fsconfig",
     "fsmount",
     "fsopen",
+    "listen",
     "make_files_as",
     "openat2",
     "pidfd_send_signal",
@@ -61,6 +63,16 @@ def socketpair(kind: int) -> tuple[int, int]:
     ends = _core.ffi.new("int[2]")
     _checked(_core.lib.pyc_socketpair(kind, ends))
     return int(ends[0]), int(ends[1])
+
+
+def listen(path: str) -> int:
+    """A new socket of the family AF_UNIX at ``path``, for one to connect at a time. Source: unix(7)."""
+    return _checked(_core.lib.pyc_listen(os.fsencode(path)), path)
+
+
+def connect(path: str) -> int:
+    """A socket that is connected to the one at ``path``. Source: unix(7)."""
+    return _checked(_core.lib.pyc_connect(os.fsencode(path)), path)
 
 
 def fsopen(type: str) -> int:

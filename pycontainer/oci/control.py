@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pycontainer import jsontext
+from pycontainer.cgroups.removal import remove
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.errors import Conflict, HostLacks, NotFound
@@ -95,8 +96,6 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
 
 def forget(home: Home, state: State, spec: Spec | None = None) -> None:
     """The same for one that is known to have ended."""
-    from pycontainer.cgroups.removal import remove
-
     left = remove(state.cgroups, kill=True, timeout=10)
     if left:
         raise HostLacks(f"container {state.id}: cgroups that are still in use: {', '.join(left)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import _socket
 import os
 from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, signal  # `signal` itself: +2 ms
 
+from pycontainer.core import kernel
 from pycontainer.core.constants import TIOCSWINSZ
-from pycontainer.light import contextmanager, suppress
-from pycontainer.oci import control, runtime
+from pycontainer.light import closing, contextmanager, suppress
+from pycontainer.oci import runtime
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,23 +31,31 @@ def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
         ended = False
         try:
             runtime.begin(home, state, spec)
-            code = wait(state.pid, ours)
+            _load_what_follows()
+            code = wait(state.pid, ours if spec["process"].get("terminal") else -1)
             ended = True
             return code
         finally:
+            from pycontainer.oci import control
+
             if not keep and ended:
                 control.forget(home, state, spec)
             elif not keep:
                 control.delete(home, name, force=True)
 
 
+def _load_what_follows() -> None:
+    """While the program runs, nobody waits for us."""
+    from pycontainer.oci import control  # noqa: F401
+
+
 def restore(home: Home, name: str, asked: Asked, options: dict[str, Any]) -> int:
     """The same for a container that is made from files."""
-    from pycontainer.oci import checkpoint
+    from pycontainer.oci import checkpoint, control
 
     state = checkpoint.restore(home, name, asked, options)
     try:
-        return wait(state.pid, None)
+        return wait(state.pid, -1)
     finally:
         control.delete(home, name, force=True)
 
@@ -62,30 +70,24 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted) -> int:
 
 
 @contextmanager
-def _console(elsewhere: str) -> Iterator[tuple[int, _socket.socket | None]]:
+def _console(elsewhere: str) -> Iterator[tuple[int, int]]:
     """Two ends of a socket: a terminal is sent through it, unless it goes elsewhere."""
     if elsewhere:
-        yield -1, None
+        yield -1, -1
         return
-    ends = [_socket.socket(fileno=fd) for fd in _pair()]
+    ends = kernel.socketpair(kernel.SOCK_STREAM)
     try:
-        yield ends[0].fileno(), ends[1]
+        yield ends
     finally:
         for end in ends:
-            end.close()
+            os.close(end)
 
 
-def _pair() -> tuple[int, int]:
-    from pycontainer.core import kernel
-
-    return kernel.socketpair(kernel.SOCK_STREAM)
-
-
-def wait(pid: int, console: _socket.socket | None) -> int:
+def wait(pid: int, console: int) -> int:
     """The exit code of our child, 128 + N if signal N ended it."""
     for number in _PASSED_ON:
         signal(number, lambda number, _: _pass_on(pid, number))
-    master = _receive(console) if console else -1
+    master = _receive(console) if console >= 0 else -1
     if master >= 0:
         with _raw(master):
             _carry(master)
@@ -102,13 +104,16 @@ def _pass_on(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def _receive(console: _socket.socket) -> int:
+def _receive(console: int) -> int:
     """The terminal that was sent, or -1: there was none to send."""
-    console.setblocking(False)
-    try:
-        _, ancillary, _, _ = console.recvmsg(64, _socket.CMSG_SPACE(4))
-    except BlockingIOError:
-        return -1
+    import _socket  # +0.3 ms
+
+    with closing(_socket.socket(fileno=os.dup(console))) as end:
+        end.setblocking(False)
+        try:
+            _, ancillary, _, _ = end.recvmsg(64, _socket.CMSG_SPACE(4))
+        except BlockingIOError:
+            return -1
     return next((int.from_bytes(data[:4], "little") for _, kind, data in ancillary if kind == _socket.SCM_RIGHTS), -1)
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from _socket import AF_UNIX, SOCK_STREAM
-from _socket import socket as Socket  # the package `socket` takes 2 ms to load
 
 from pycontainer import jsontext
 from pycontainer.cgroups.request import ScopeRequest
@@ -21,7 +19,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Call, Slot, Step
 from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, UsageError
-from pycontainer.light import ExitStack, closing, contextmanager, suppress
+from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
 from pycontainer.oci.caller import in_user_namespace, may_not_change_groups
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
@@ -86,8 +84,6 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
     try:
         group = cgroup.group_of(path, spec, rootless=asked.rootless)
         cgroup.make_room(group)
-        with open(f"{where}/config.json", "w") as file:
-            file.write(jsontext.dump(spec) if "null" in document else document)  # once checked, it has no null
         rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
@@ -116,9 +112,12 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
                 starting = _Starting(Performance(plan, given, name=name), outer)
             os.close(inner)
             scoped.fulfil(starting.performance.monitor)
+            # Processes of the performer's are at work now, and what we do while they are takes no time.
+            with open(f"{where}/config.json", "w") as file:
+                file.write(jsontext.dump(spec) if "null" in document else document)  # once checked, it has no null
             state = State(
                 id=name,
-                pid=starting.pid(),
+                pid=0,
                 began=0,
                 bundle=bundle,
                 rootfs=rootfs,
@@ -128,10 +127,12 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
                 annotations=spec.get("annotations") or {},
                 calls=_later_calls(plan),
             )
+            state = state._replace(pid=starting.pid())
             starting.prepare(spec, state)
+            state = state._replace(began=start_time(state.pid))
+            home.write(state)
+            starting.wait()
             _check_program(spec["process"], state.pid)
-        state = state._replace(began=start_time(state.pid))
-        home.write(state)
         write_pid_file(asked.pid_file, state.pid)
         return state, spec
     except BaseException as error:
@@ -204,12 +205,10 @@ def write_pid_file(path: str, pid: int) -> None:
 
 def _given(spec: Spec, asked: Asked, where: str, console: int, ours: ExitStack) -> dict[Slot, int]:
     """The descriptors that the performer is started with, beside init's end of the handshake."""
-    waiting = Socket(AF_UNIX, SOCK_STREAM)
-    ours.callback(waiting.close)
     with _reachable(where) as directory:
-        waiting.bind(f"{directory}/start")
-    waiting.listen(1)
-    given = {slots.START: waiting.fileno()}
+        waiting = kernel.listen(f"{directory}/start")
+    ours.callback(os.close, waiting)
+    given = {slots.START: waiting}
     given |= stdio_of(spec["process"], asked, console, ours, spec["linux"].get("uidMappings"))
     for mount in spec.get("mounts") or ():
         if mounts.is_mapped(mount) and mounts.users_of(mount) not in given:
@@ -242,14 +241,12 @@ def stdio_of(
     given = {}
     if process.get("terminal"):
         if console < 0:
-            engine = Socket(AF_UNIX, SOCK_STREAM)
-            ours.callback(engine.close)
             try:
                 with _reachable(os.path.dirname(asked.console_socket) or ".") as directory:
-                    engine.connect(f"{directory}/{os.path.basename(asked.console_socket)}")
+                    console = kernel.connect(f"{directory}/{os.path.basename(asked.console_socket)}")
             except OSError as error:
                 raise UsageError(f"--console-socket {asked.console_socket}: {error.strerror}") from None
-            console = engine.fileno()
+            ours.callback(os.close, console)
         given[slots.CONSOLE] = console
     else:
         uid = process["user"].get("uid", 0)
@@ -298,6 +295,9 @@ class _Starting:
             self.performance.wait_for(_says(b"h"))
             self._hooks(spec, state)
             os.write(self.outer, b"g")
+
+    def wait(self) -> None:
+        """Return when all is made, and only the program is missing. Raises PlanFailed."""
         self.performance.wait_for(_says(b"r"))
 
     def _hooks(self, spec: Spec, state: State) -> None:
@@ -421,24 +421,26 @@ def begin(home: Home, state: State, spec: Spec) -> None:
 def _go_on(home: Home, spec: Spec, state: State) -> None:
     """Tell the first process to, and see it become the program."""
     where = home.directory(state.id)
-    with closing(Socket(AF_UNIX, SOCK_STREAM)) as starter:
-        with _reachable(where) as directory:
-            starter.connect(f"{directory}/start")
+    with _reachable(where) as directory:
+        starter = kernel.connect(f"{directory}/start")
+    try:
         os.unlink(f"{where}/start")
         _until_execve(starter, spec, state)
+    finally:
+        os.close(starter)
 
 
-def _until_execve(starter: Socket, spec: Spec, state: State) -> None:
+def _until_execve(starter: int, spec: Spec, state: State) -> None:
     """Read what the first process says of its last steps; at a successful execve the socket closes."""
     execs: list[int] = []
-    while data := starter.recv(RECORD_BYTES * 128):
+    while data := os.read(starter, RECORD_BYTES * 128):
         for record in outcomes(data):
             what = state.calls.get(str(record.index), "")
             if what == LISTENS and not record.error:
                 from pycontainer.oci.listener import hand_over
 
                 hand_over(spec, state, state.pid, record.value)
-                starter.send(b"t")
+                os.write(starter, b"t")
                 continue
             title, _, call = what.partition(": ")
             call_name, _, tolerated = call.partition(":")
