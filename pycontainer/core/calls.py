@@ -91,6 +91,11 @@ def dup3(fd: Fd, number: int, flags: int = 0) -> Call:
     return Call("dup3", (fd, number, flags))
 
 
+def lseek(fd: Slot, offset: int, *, expect: int) -> Call:
+    """lseek(2) from the beginning, with the position that must come of it."""
+    return Call("lseek", (fd, offset, 0), expect=expect)
+
+
 def duplicate(fd: int, least: int, *, out: Slot) -> Call:
     """fcntl(2), F_DUPFD_CLOEXEC: a copy with the first free number from ``least`` on."""
     return Call("fcntl", (fd, k.F_DUPFD_CLOEXEC, least), out)

@@ -72,6 +72,7 @@ FORMATS: dict[str, tuple[Param, ...]] = {
     "read": (_FD, Param("buf", buffer), Param("count", plain)),
     "close": (_FD,),
     "dup3": (_FD, Param("newfd", plain), Param("flags", flags("O_"))),
+    "lseek": (_FD, Param("offset", plain), Param("whence", plain)),
     "fcntl": (_FD, Param("cmd", one_of("F_")), Param("arg", plain)),
     "close_range": (Param("first", plain), Param("last", plain), Param("flags", flags("CLOSE_RANGE_"))),
     "ioctl": (_FD, Param("request", one_of("TIOC", "SIOC")), Param("argument", pointer)),

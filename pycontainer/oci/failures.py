@@ -26,6 +26,8 @@ def failure(failed: PlanFailed, process: Process, group: Group | None = None) ->
     """The error of a plan in one line; ``group`` knows which field each of its files is written for."""
     if failed.call.name in ("dup3", "fcntl") and failed.record.error in (errno.EBADF, errno.EMFILE, errno.EINVAL):
         return RuntimeFailed("process.rlimits: RLIMIT_NOFILE is too low for the descriptors that a start takes")
+    if failed.call.name == "lseek":
+        return RuntimeFailed("linux.maskedPaths: they can't be covered: what is there as /dev/null is another file")
     if failed.call.name == "execve":
         tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
         return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
@@ -119,6 +121,8 @@ _TITLES = (
     ("Set kernel parameters", "linux.sysctl"),
     ("Go to the working directory", "process.cwd"),
     ("Mask ", "linux.maskedPaths"),
+    ("See that its /dev/null", "linux.maskedPaths"),
+    ("Find /dev", "root.path"),
     ("Protect ", "linux.readonlyPaths"),
     ("Say how soon to kill it", "process.oomScoreAdj"),
     ("Become the user", "process.user"),

@@ -27,18 +27,30 @@ _KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
 
 
 def nodes(spec: Spec, *, bound: bool) -> tuple[Step, ...]:
-    """Make the nodes in the container's own /dev; ``bound``: where nobody may, show the host's."""
-    if not any(m["destination"] == "/dev" and m.get("type") == "tmpfs" for m in spec.get("mounts") or ()):
-        return _found(spec)  # it has somebody else's /dev, the host's perhaps: not ours to make nodes in
-    return _always_there(bound), *(_asked_for(device, bound=bound) for device in spec["linux"].get("devices") or ())
+    """Make the nodes in the container's own /dev; ``bound``: where nobody may, show the host's.
+
+    It is a new filesystem, or where the spec has none for it the root's own directory. What is there already stays as
+    it is: a name that the image gave to something of its own is no device (config-linux.md, Default Devices).
+    """
+    mounted = [mount for mount in spec.get("mounts") or () if mount["destination"] == "/dev"]
+    if mounted and (mounts.is_bind(mounted[-1]) or mounted[-1].get("type") == "devtmpfs"):
+        return _theirs(spec)  # the host's perhaps: not ours to make nodes in
+    ours = mounts.has_dev(spec)
+    asked = [_asked_for(device, bound=bound) for device in spec["linux"].get("devices") or ()]
+    made = (_always_there(bound=bound, new=ours), *asked)
+    return made if ours else (*_found(made=not mounted), *made, *_proven(spec))
 
 
 @cache
-def _always_there(bound: bool) -> Step:
-    made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, major, minor) for name, major, minor in DEFAULT]
+def _always_there(*, bound: bool, new: bool) -> Step:
+    there = () if new else (mounts.EEXIST,)
     if bound:
-        made = [call for name, _, _ in DEFAULT for call in _bound(f"/dev/{name}", DEV, name)]
-    links = [calls.symlinkat(target, DEV, name) for name, target in LINKS]
+        made = [call for name, _, _ in DEFAULT for call in _bound(f"/dev/{name}", DEV, name, there)]
+    else:
+        made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, *numbers, tolerate=there) for name, *numbers in DEFAULT]
+    if not new:  # one that leads elsewhere would be a way to terminals of others
+        made.append(calls.unlinkat(DEV, "ptmx", tolerate=(mounts.ENOENT,)))
+    links = [calls.symlinkat(target, DEV, name, tolerate=there) for name, target in LINKS]
     return Step(
         "Make the devices",
         "A device node is a number that the kernel looks up: these few, and none that reaches a disk",
@@ -49,27 +61,55 @@ def _always_there(bound: bool) -> Step:
     )
 
 
-def _found(spec: Spec) -> tuple[Step, ...]:
-    """The /dev that is there: its null is what covers files."""
-    if not spec["linux"].get("maskedPaths"):
-        return ()
+def _found(*, made: bool = False) -> tuple[Step, ...]:
+    """The /dev that is there, ``made`` if it is not."""
     resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS
     return (
         Step(
             "Find /dev",
-            "What may not be read is covered by /dev/null, so there must be one",
+            "No new filesystem is mounted there, so this directory is where devices are looked for",
             INIT,
-            (calls.openat2(ROOT, "dev", k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=DEV),),
+            (
+                *((calls.mkdirat(ROOT, "dev", 0o755, tolerate=(mounts.EEXIST,)),) if made else ()),
+                calls.openat2(ROOT, "dev", k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=DEV),
+            ),
             "openat2(2)",
         ),
     )
 
 
-def _bound(source: str, directory: Slot, name: str) -> tuple[Call, ...]:
+def _theirs(spec: Spec) -> tuple[Step, ...]:
+    """The /dev of others: its null is what covers files, and its console is where a terminal goes."""
+    if not spec["linux"].get("maskedPaths") and not spec["process"].get("terminal"):
+        return ()
+    return (*_found(), *_proven(spec))
+
+
+def _proven(spec: Spec) -> tuple[Step, ...]:
+    """Whoever made that directory could have put any file there as ``null`` (CVE-2025-31133)."""
+    if not spec["linux"].get("maskedPaths"):
+        return ()
+    null = Slot("its null")
+    return (
+        Step(
+            "See that its /dev/null is the device",
+            "It covers what may not be read; a file has places to seek to, and this device has none but 0",
+            INIT,
+            (
+                calls.openat2(DEV, "null", k.O_RDONLY | k.O_NOFOLLOW | k.O_NONBLOCK, out=null),
+                calls.lseek(null, 1, expect=0),
+                calls.close(null),
+            ),
+            "null(4)",
+        ),
+    )
+
+
+def _bound(source: str, directory: Slot, name: str, there: tuple[int, ...] = ()) -> tuple[Call, ...]:
     """A device of the host at its place: in a user namespace nobody may make nodes."""
     clone = Slot("device")
     return (
-        calls.mknodat(directory, name, k.S_IFREG | 0o666, 0, 0),
+        calls.mknodat(directory, name, k.S_IFREG | 0o666, 0, 0, tolerate=there),
         calls.openat2(directory, name, k.O_PATH | k.O_NOFOLLOW, out=mounts.TARGET),
         calls.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE, out=clone),
         calls.move_mount(clone, mounts.TARGET),
@@ -98,7 +138,7 @@ def console(tty: Slot) -> tuple[Call, ...]:
     """/dev/console is the terminal, bound by its descriptor: no path could be swapped in between."""
     clone = Slot("console")
     return (
-        calls.mknodat(DEV, "console", k.S_IFREG | 0o600, 0, 0),
+        calls.mknodat(DEV, "console", k.S_IFREG | 0o600, 0, 0, tolerate=(mounts.EEXIST,)),
         calls.openat2(DEV, "console", k.O_PATH | k.O_NOFOLLOW, out=mounts.TARGET),
         calls.open_tree(tty, "", k.OPEN_TREE_CLONE | k.AT_EMPTY_PATH, out=clone),
         calls.move_mount(clone, mounts.TARGET),

@@ -124,6 +124,7 @@ def mount_all(
     a user namespace.
     """
     steps: list[Step] = []
+    dev = has_dev(spec)
     of_its_own = any(namespace["type"] == "cgroup" for namespace in spec["linux"].get("namespaces") or ())
     views = tuple(view._replace(directory="") for view in cgroups) if of_its_own else cgroups
     for asked in spec.get("mounts") or ():
@@ -132,14 +133,19 @@ def mount_all(
         if mount.get("type") in ("cgroup", "cgroup2") and not is_bind(mount):
             steps += _cgroup(destination, options, views, _below(spec, destination))
         elif mount.get("type") == "devpts" and pty:
-            steps.append(_attach_devpts(destination))
+            steps.append(_attach_devpts(destination, dev=dev))
         else:
             taken = _taken(mount) if _is_outside(mount, users=users) else None
             if is_bind(mount):
-                steps.append(_bound(destination, mount["source"], options, kind_of, taken))
+                steps.append(_bound(destination, mount["source"], options, kind_of, taken, dev=dev))
             else:
-                steps.append(_mounted(destination, mount["type"], mount.get("source", ""), options, taken))
+                steps.append(_mounted(destination, mount["type"], mount.get("source", ""), options, taken, dev=dev))
     return tuple(steps)
+
+
+def has_dev(spec: Spec) -> bool:
+    """Whether /dev is a new filesystem, in which there is nothing but what we make."""
+    return any(mount["destination"] == "/dev" and mount.get("type") == "tmpfs" for mount in spec.get("mounts") or ())
 
 
 def labelled(spec: Spec, mount: Mount) -> Mount:
@@ -235,12 +241,12 @@ def _map_ids(mount: Mount) -> tuple[Call, ...]:
     return (calls.mount_setattr(slot, recursive, set=k.MOUNT_ATTR_IDMAP, userns=users_of(mount)),)
 
 
-def _attach_devpts(destination: str) -> Step:
+def _attach_devpts(destination: str, *, dev: bool) -> Step:
     return Step(
         f"Mount {destination}",
         "The filesystem that the terminal was opened in, before there was a container",
         INIT,
-        (*_target(destination), calls.move_mount(PTS, TARGET)),
+        (*_target(destination, dev=dev), calls.move_mount(PTS, TARGET)),
         "devpts(5)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
     )
@@ -296,7 +302,13 @@ _FRAME = Slot("cgroup frame")
 
 
 def _bound(
-    destination: str, source: str, options: tuple[str, ...], kind_of: Callable[[str], str], taken: Slot | None
+    destination: str,
+    source: str,
+    options: tuple[str, ...],
+    kind_of: Callable[[str], str],
+    taken: Slot | None,
+    *,
+    dev: bool,
 ) -> Step:
     a = attributes(options)
     fresh = taken or _slot_for(destination)
@@ -305,30 +317,32 @@ def _bound(
         f"Bind {source} to {destination}",
         "The same directory at a second place: a mount, not a copy",
         INIT,
-        (*(() if taken else bind(source, a, out=fresh)), *_attached(destination, fresh, kind_of(shown))),
+        (*(() if taken else bind(source, a, out=fresh)), *_attached(destination, fresh, kind_of(shown), dev=dev)),
         "mount(8)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
     )
 
 
 @lru_cache(maxsize=256)  # the same for most containers of a process
-def _attached(destination: str, mount: Slot, kind: str) -> tuple[Call, ...]:
-    target = _target(destination) if kind == "directory" else target_file(destination)
+def _attached(destination: str, mount: Slot, kind: str, *, dev: bool) -> tuple[Call, ...]:
+    target = _target(destination, dev=dev) if kind == "directory" else target_file(destination)
     return *target, calls.move_mount(mount, TARGET)
 
 
 @lru_cache(maxsize=256)
-def _mounted(destination: str, fstype: str, source: str, options: tuple[str, ...], taken: Slot | None) -> Step:
+def _mounted(
+    destination: str, fstype: str, source: str, options: tuple[str, ...], taken: Slot | None, *, dev: bool
+) -> Step:
     a = attributes(options)
     fresh = taken or _slot_for(destination)
     made = () if taken else filesystem(fstype, a, source=source, out=fresh)
     if a.subpath:
-        made = (*made, *_target(destination), calls.move_mount(fresh, TARGET), *_part(fresh, a))
+        made = (*made, *_target(destination, dev=dev), calls.move_mount(fresh, TARGET), *_part(fresh, a))
     return Step(
         f"Mount {destination}",
         _WHY.get(fstype, "A filesystem of the container's own"),
         INIT,
-        (*made, *_target(destination), calls.move_mount(fresh, TARGET)),
+        (*made, *_target(destination, dev=dev), calls.move_mount(fresh, TARGET)),
         "mount(8)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
     )
@@ -411,10 +425,10 @@ def _clearable(clear: int, set: int) -> int:
     return clear | k.MOUNT_ATTR__ATIME if set & k.MOUNT_ATTR__ATIME else clear
 
 
-def _target(destination: str) -> tuple[Call, ...]:
-    """A directory to mount on; those directly in our own /dev are the common case."""
+def _target(destination: str, *, dev: bool) -> tuple[Call, ...]:
+    """A directory to mount on; those directly in our own /dev are the common case, if there is one (``dev``)."""
     parent, _, name = destination.rpartition("/")
-    return target_below(DEV, name) if parent == "/dev" else target_directory(destination)
+    return target_below(DEV, name) if dev and parent == "/dev" else target_directory(destination)
 
 
 # --- mount points -------------------------------------------------------------------------------------------------

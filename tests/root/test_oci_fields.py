@@ -109,6 +109,61 @@ def test_a_user_namespace_has_its_maps_devices_and_terminal(oci: Oci) -> None:
     assert os.stat(f"{oci.rootfs}/tmp/mine").st_uid == 100000
 
 
+NODES = ["full", "null", "random", "tty", "urandom", "zero"]
+
+
+@pytest.mark.parametrize("users", [True, False])
+def test_a_root_without_a_dev_of_its_own_gets_the_default_devices_and_keeps_its_files(oci: Oci, users: bool) -> None:
+    look = f"for f in {' '.join(NODES)}; do test -c /dev/$f || echo $f; done"
+    spec = oci.spec("sh", "-c", f"{look}; cat /dev/stdin; readlink /dev/fd; readlink /dev/ptmx; ls /dev/pts")
+    spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] in ("/proc", "/dev/pts")]
+    spec["linux"]["devices"] = [] if users else [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3}]
+    os.mkdir(f"{oci.rootfs}/dev")
+    for name in ("stdin", "ptmx"):
+        with open(f"{oci.rootfs}/dev/{name}", "w") as file:
+            file.write("an image's\n")
+    if users:
+        spec["linux"]["namespaces"].append({"type": "user"})
+        spec["linux"] |= MAPS
+        for place in (oci.rootfs, f"{oci.rootfs}/dev"):
+            os.chown(place, 100000, 200000)
+    assert oci.output(spec) == "an image's\n/proc/self/fd\npts/ptmx\nptmx\n"
+    assert {*NODES, *([] if users else ["mine"])} < set(os.listdir(f"{oci.rootfs}/dev"))
+
+
+def test_a_file_that_poses_as_dev_null_covers_nothing(oci: Oci) -> None:
+    """CVE-2025-31133: bound over a masked file it would be that file's content, and perhaps the host's."""
+    spec = oci.spec("cat", "/proc/keys")
+    spec["mounts"] = [mount for mount in spec["mounts"] if not mount["destination"].startswith("/dev")]
+    os.mkdir(f"{oci.rootfs}/dev")
+    for target in ("", "/proc/self/environ"):
+        if target:
+            os.symlink(target, f"{oci.rootfs}/dev/null")
+        else:
+            os.mknod(f"{oci.rootfs}/dev/null")
+        done = oci.run(spec)
+        assert done.code == 1 and done.err.startswith("pyc-oci: linux.maskedPaths: "), done
+        os.unlink(f"{oci.rootfs}/dev/null")
+    assert oci.output(spec) == ""
+
+
+def test_mounts_below_a_dev_of_the_host_s_are_there(oci: Oci) -> None:
+    """With and without a user namespace, where the monitor takes the bind."""
+    os.mkdir(f"{oci.where}/dev")
+    with open(f"{oci.where}/dev/null", "w"):
+        pass
+    spec = oci.spec("sh", "-c", "grep -c /dev /proc/mounts; ls /dev")
+    others = [mount for mount in spec["mounts"] if mount["destination"] not in ("/dev", "/dev/mqueue")]
+    bind = {"destination": "/dev", "type": "bind", "source": f"{oci.where}/dev", "options": ["rbind"]}
+    spec["mounts"] = [bind, *others]
+    spec["linux"]["maskedPaths"] = []
+    assert oci.output(spec).split()[1:] == ["null", "pts", "shm"]
+    spec["linux"]["namespaces"].append({"type": "user"})
+    spec["linux"] |= MAPS
+    out = oci.output(spec).split()
+    assert (int(out[0]) >= 3, out[1:]) == (True, ["null", "pts", "shm"])
+
+
 @needs_kernel(5, 12, "id-mapped mounts")
 def test_an_id_mapped_mount_shows_other_owners(oci: Oci) -> None:
     os.mkdir(f"{oci.where}/data")

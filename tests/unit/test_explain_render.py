@@ -33,6 +33,7 @@ SAMPLES = {
     calls.read(FD, 1, expect=1): "read(<fd>, buf, 1)",
     calls.close(FD): "close(<fd>)",
     calls.dup3(FD, 2): "dup3(<fd>, 2, 0)",
+    calls.lseek(FD, 1, expect=0): "lseek(<fd>, 1, 0)",
     calls.duplicate(4, 6, out=FD): "fcntl(4, F_DUPFD_CLOEXEC, 6)",
     calls.close_range(3, 0xFFFFFFFF, k.CLOSE_RANGE_CLOEXEC): "close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)",
     calls.ioctl(FD, k.TIOCSPTLCK, bytes(4)): "ioctl(<fd>, TIOCSPTLCK, [0])",
