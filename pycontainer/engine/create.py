@@ -20,7 +20,7 @@ from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.profiles import seccomp_profile
 from pycontainer.oci.user import User, resolve_user
 from pycontainer.record import TYPE_CHECKING
-from pycontainer.rootfs.overlay import Overlay, make_skeleton, skeleton
+from pycontainer.rootfs.overlay import Overlay, are_together, make_skeleton, skeleton
 from pycontainer.rootfs.view import MergedView
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def describe(
     return Bundle(
         _container(image, options, asked, spec, container_id, name),
         spec,
-        _rootfs(roots, container_id, lowers, volatile=options.rm),
+        _rootfs(roots, container_id, lowers, volatile=options.rm, mapped=bool(seen.users)),
         asked.init,
         ("devices", "pids.limit") if asked.pids_limit == ContainerOptions().pids_limit else ("devices",),
         asked=asked,
@@ -271,12 +271,19 @@ def _filter(image: Image, asked: ContainerOptions, seen: Facts) -> Seccomp | Non
     return seccomp_profile(asked.seccomp, capabilities, cap_add=asked.cap_add, compat32=compat32)
 
 
-def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool) -> Overlay:
+def _rootfs(roots: Roots, container_id: str, lowers: tuple[str, ...], *, volatile: bool, mapped: bool) -> Overlay:
+    """``mapped``: its mounts map ids, and one such mount for all is less than one for each."""
     base = roots.root + "/layers"  # short names: many layers must fit into one page of mount options
     own = f"../containers/{container_id}"
     stack = (*lowers, skeleton(roots.root))
-    relative = tuple(os.path.relpath(lower, base) for lower in stack)
-    return Overlay(base, relative, f"{own}/upper", f"{own}/work", volatile)
+    together = mapped and are_together(roots.root, ("containers", *_relative(stack, roots.root)))
+    top = roots.root if together else ""
+    return Overlay(base, _relative(stack, base), f"{own}/upper", f"{own}/work", volatile, top)
+
+
+@lru_cache(maxsize=64)  # layers stay where they are
+def _relative(paths: tuple[str, ...], base: str) -> tuple[str, ...]:
+    return tuple([os.path.relpath(path, base) for path in paths])
 
 
 def write_files(roots: Roots, container_id: str, hostname: str, asked: ContainerOptions) -> Mapping[str, str]:

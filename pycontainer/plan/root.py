@@ -120,6 +120,7 @@ MAPPED_WHY = (
     "and what it writes is stored as root's: nothing on disk is changed for it"
 )
 _OWN, _UPPER, _WORK = Slot("its own directory"), Slot("upper"), Slot("work")
+_ALL, _LAYER = Slot("all layers"), Slot("layer")
 
 
 def _mapped(path: str, out: Slot) -> tuple[Call, ...]:
@@ -143,6 +144,24 @@ def _as_owner(owner: int, *made: Call) -> tuple[Call, ...]:
 
 
 def _mapped_overlay(rootfs: Overlay, owner: int) -> Step:
+    layers = _below_one_mount(rootfs) if rootfs.top else _of_many_mounts(rootfs)
+    made = _as_owner(owner, calls.fsconfig(_FS, k.FSCONFIG_CMD_CREATE))
+    steps = (*_stacked(rootfs, layers, made), calls.chdir("/"))
+    return Step(STACK, MAPPED_WHY, MONITOR, steps, "mount_setattr(2)", Proof("/proc/{pid}/fd"))
+
+
+def _below_one_mount(rootfs: Overlay) -> list[Call]:
+    """All are found below one mount, which maps ids: a mount for each takes longer, above all to be let go of."""
+    layers = [*_mapped(rootfs.top, _ALL)]
+    named = [("lowerdir+", lower) for lower in rootfs.lowers]
+    for key, path in (*named, ("upperdir", rootfs.upper), ("workdir", rootfs.work)):
+        below = os.path.normpath(f"{rootfs.base}/{path}").removeprefix(rootfs.top + "/")
+        layers.append(calls.openat(_ALL, below, k.O_RDONLY | k.O_DIRECTORY, out=_LAYER))
+        layers += (_by_descriptor(key, _LAYER), calls.close(_LAYER))
+    return layers
+
+
+def _of_many_mounts(rootfs: Overlay) -> list[Call]:
     layers: list[Call] = []
     for lower, layer in zip(rootfs.lowers, _layers(rootfs), strict=True):
         layers += (*_mapped(lower, layer), _by_descriptor("lowerdir+", layer))
@@ -150,13 +169,16 @@ def _mapped_overlay(rootfs: Overlay, owner: int) -> Step:
     for key, path, layer in (("upperdir", rootfs.upper, _UPPER), ("workdir", rootfs.work, _WORK)):
         layers.append(calls.openat(_OWN, os.path.basename(path), k.O_RDONLY | k.O_DIRECTORY, out=layer))
         layers.append(_by_descriptor(key, layer))
-    made = _as_owner(owner, calls.fsconfig(_FS, k.FSCONFIG_CMD_CREATE))
-    steps = (*_stacked(rootfs, layers, made), calls.chdir("/"))
-    return Step(STACK, MAPPED_WHY, MONITOR, steps, "mount_setattr(2)", Proof("/proc/{pid}/fd"))
+    return layers
 
 
 def _layers(rootfs: Overlay) -> list[Slot]:
     return [Slot(f"layer {number}") for number in range(len(rootfs.lowers))]
+
+
+def _opened(rootfs: Overlay) -> tuple[Slot, ...]:
+    """What is still open when the layers are stacked."""
+    return (_ALL,) if rootfs.top else (*_layers(rootfs), _UPPER, _WORK, _OWN)
 
 
 def leave_layers(rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...]:
@@ -176,7 +198,7 @@ def let_go_of_layers(rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...
 def _closed(title: str, why: str, where: str, rootfs: RootFS, kernel: tuple[int, int]) -> tuple[Step, ...]:
     if isinstance(rootfs, Directory) or kernel < DETACHED_LAYERS:
         return ()
-    closed = tuple(map(calls.close, (*_layers(rootfs), _UPPER, _WORK, _OWN)))
+    closed = tuple(map(calls.close, _opened(rootfs)))
     return (Step(title, why, where, closed, "open_tree(2)", Proof("/proc/{pid}/fd")),)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from _thread import get_native_id
 
-from pycontainer.record import Record
+from pycontainer.core.kernel import RESOLVE_BENEATH, RESOLVE_NO_XDEV, openat2
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Overlay(Record):
@@ -17,6 +21,7 @@ class Overlay(Record):
         upper: where changes go, or "" for a read-only tree of at least two layers.
         work: overlay's scratch directory, on the same filesystem as ``upper``.
         volatile: skip syncing at unmount; right where the container is removed when it ends.
+        top: a directory with all of these below it, on the mount that it is on itself; "" if there is none.
     """
 
     base: str
@@ -24,6 +29,7 @@ class Overlay(Record):
     upper: str
     work: str
     volatile: bool = False
+    top: str = ""
 
 
 class Directory(Record):
@@ -33,6 +39,22 @@ class Directory(Record):
 
 
 RootFS = Overlay | Directory
+
+
+def are_together(top: str, paths: Iterable[str]) -> bool:
+    """Whether all ``paths``, which are relative to ``top``, are below it and on the very mount that it is on."""
+    try:
+        directory = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        for path in paths:
+            os.close(openat2(directory, path, os.O_PATH, resolve=RESOLVE_BENEATH | RESOLVE_NO_XDEV))
+    except OSError:  # EXDEV: another mount; ENOENT: it can't be made, and whoever makes it says why
+        return False
+    finally:
+        os.close(directory)
+    return True
 
 
 _DIRECTORIES = ("proc", "sys", "dev", "etc")

@@ -323,6 +323,25 @@ def test_kernels_that_stack_only_what_is_attached(stocked: Pyc, image: str, tmp_
     assert str(tmp_path.parent) not in Path("/proc/self/mountinfo").read_text()
 
 
+def test_layers_on_a_mount_of_their_own(stocked: Pyc, image: str, tmp_path: Path) -> None:
+    """One mount that maps ids serves for all of a container's root, but only where all of it is on one mount."""
+    script = sh(f"cat {MAP}; touch /x; stat -c %u /x /bin")
+    moved = f"mv {stocked.root}/layers {tmp_path}/elsewhere && mkdir {stocked.root}/layers"
+    bound = f"mount --bind {tmp_path}/elsewhere {stocked.root}/layers"
+    back = f"rmdir {stocked.root}/layers; mv {tmp_path}/elsewhere {stocked.root}/layers"
+    argv = [*stocked.argv("run", "--rm", image, *script)]
+    for around in (
+        '"$@"',
+        f'{moved} && unshare -m sh -c \'{bound} && exec "$@"\' sh "$@"; code=$?; {back}; exit $code',
+    ):
+        done = subprocess.run(
+            ["sh", "-c", around, "sh", *argv], env=stocked.env(), capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert int(lines[0].split()[1]) >= users.FIRST and lines[1:] == ["0", "0"]
+
+
 # --- what root of a container can't do --------------------------------------------------------------------------------
 
 

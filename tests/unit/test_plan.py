@@ -8,7 +8,7 @@ import pytest
 
 from pycontainer.cgroups import Group
 from pycontainer.core import constants as k
-from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Plan, Struct
+from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Plan, Slot, Struct
 from pycontainer.errors import UsageError
 from pycontainer.plan import mounts, program, slots
 from pycontainer.plan.container import Setting, container
@@ -156,6 +156,30 @@ def test_a_hundred_and_twenty_layers_need_a_list_or_fit_into_a_page() -> None:
     old = plan_of(spec(), rootfs=rootfs, kernel=(6, 1))
     (overlay,) = [call for call in calls_named(old, "mount") if call.args[2] == "overlay"]
     assert len(str(overlay.args[4])) < 4096
+
+
+def test_layers_on_one_mount_are_mapped_by_one_mount() -> None:
+    document = spec()
+    document["linux"]["namespaces"].append({"type": "user"})
+    document["linux"]["uidMappings"] = document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 7, "size": 9}]
+    rootfs = Overlay("/x/layers", ("b/fs", "../skeleton"), "../containers/abc/upper", "../containers/abc/work")
+    for top, mounts_taken in (("/x", 1), ("", 3)):
+        plan = plan_of(document, rootfs=rootfs._replace(top=top))
+        (stacked,) = [step for step in plan if step.title == "Stack the layers"]
+        assert len([call for call in stacked.calls if call.name == "open_tree"]) == mounts_taken
+        given = [call.args[2] for call in stacked.calls if call.name == "fsconfig" and isinstance(call.args[4], Slot)]
+        assert [key for key in given if key in ("lowerdir+", "upperdir", "workdir")] == [
+            *["lowerdir+"] * 2,
+            "upperdir",
+            "workdir",
+        ]
+        opened = [call.out for call in stacked.calls if call.out]
+        closed = [call.args[0] for step in plan if step.where == INIT for call in step.calls if call.name == "close"]
+        shut = [call.args[0] for call in stacked.calls if call.name == "close"]
+        assert set(opened) - {slots.ROOT} <= {*closed, *shut}, "init keeps a way to the layers"
+        if top:
+            paths = [call.args[1] for call in stacked.calls if call.name == "openat"]
+            assert paths == ["layers/b/fs", "skeleton", "containers/abc/upper", "containers/abc/work"]
 
 
 def test_a_directory_can_be_the_root() -> None:
