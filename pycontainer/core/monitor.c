@@ -549,6 +549,15 @@ static void tell_end(struct supervision *s, int status) {
       SYS(sendto, clients[i].fd, message, sizeof message, MSG_DONTWAIT_ | MSG_NOSIGNAL_, 0, 0);
 }
 
+/* Who writes to a container that has closed its stdin gets a SIGPIPE, to say one. Let through, what came meanwhile
+ * would end the monitor before it has reported and cleared up. */
+static void forget_signals(void) {
+  const struct timespec at_once = {0, 0};
+
+  while (SYS(rt_sigtimedwait, &shielded, 0, &at_once, 8) > 0)
+    continue;
+}
+
 long supervise(struct supervision *s, const struct command *checker) {
   const uint64_t sigterm = SIGTERM_BIT;
   struct pollfd ended = {s->pidfd, POLLIN_, 0};
@@ -574,6 +583,7 @@ long supervise(struct supervision *s, const struct command *checker) {
   tell_end(s, status);
   SYS(wait4, s->pid, 0, 0, 0);
   SYS(close, terminated);
+  forget_signals();
   SYS(rt_sigprocmask, SIG_UNBLOCK_, &shielded, 0, 8);
   return status;
 }

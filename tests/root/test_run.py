@@ -37,6 +37,12 @@ def test_stdin_is_passed_with_i_and_empty_without(run: Run) -> None:
     assert run(command=("cat",), stdin="hello\n").stdout == ""
 
 
+def test_a_program_that_closes_its_stdin_ends_with_its_own_code(run: Run) -> None:
+    """Who wrote to it got a SIGPIPE, which ended the monitor as soon as it was let through: 137."""
+    data = "x" * (1 << 20)
+    assert run("-i", command=sh("exec <&-; sleep 0.1; exit 3"), stdin=data).code == 3
+
+
 def test_a_megabyte_passes_both_ways_unchanged(run: Run) -> None:
     data = os.urandom(1 << 16).hex() * 20
     assert run("-i", command=("cat",), stdin=data).stdout == data
