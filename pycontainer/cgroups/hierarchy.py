@@ -7,6 +7,8 @@ host in "hybrid" mode has both, and each controller lives in one of them. Readin
 from __future__ import annotations
 
 import os
+import select
+from _thread import allocate_lock
 
 from pycontainer.errors import HostLacks
 from pycontainer.light import lru_cache
@@ -57,10 +59,48 @@ class Hierarchies(Record):
 
 def detect() -> Hierarchies:
     """Read what is mounted here and now. Raises OSError without /proc."""
-    mountinfo = _read("/proc/self/mountinfo")
+    mountinfo = _mountinfo()
     v2 = next((mount for mount in _mounts(mountinfo, "cgroup2")), None)
     controllers = _read(f"{v2.mount}/cgroup.controllers") if v2 else ""
     return parse(mountinfo, controllers)
+
+
+class _Mounts(Record):
+    """What is mounted.
+
+    Attributes:
+        seen_by: the process, and the namespace that it was in.
+        file: /proc/self/mountinfo, in which poll(2) reports an event when something has been mounted or unmounted.
+        text: of it, from before that.
+    """
+
+    seen_by: tuple[int, int]
+    file: int
+    text: str
+
+
+_mounts_now = _Mounts((0, 0), -1, "")
+_looking = allocate_lock()
+
+
+def _mountinfo() -> str:
+    """The text of /proc/self/mountinfo; the kernel writes it anew only where it is not what it was at the last call."""
+    global _mounts_now
+    here = os.getpid(), os.stat("/proc/self/ns/mnt").st_ino
+    with _looking:
+        if _mounts_now.seen_by == here and not _has_changed(_mounts_now.file):
+            return _mounts_now.text
+        if _mounts_now.file >= 0:
+            os.close(_mounts_now.file)
+        file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        _mounts_now = _Mounts(here, file, _whole(file))
+        return _mounts_now.text
+
+
+def _has_changed(file: int) -> bool:
+    poll = select.poll()
+    poll.register(file, select.POLLPRI)
+    return bool(poll.poll(0))
 
 
 @lru_cache(maxsize=4)  # a program that starts many containers finds the same each time
@@ -137,5 +177,12 @@ def directory(above: str, name: str) -> int:
 
 
 def _read(path: str) -> str:
-    with open(path, "rb", buffering=0) as file:
-        return file.read().decode("utf-8", "surrogateescape")
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _whole(file)
+    finally:
+        os.close(file)
+
+
+def _whole(file: int) -> str:
+    return b"".join(iter(lambda: os.read(file, 65536), b"")).decode("utf-8", "surrogateescape")

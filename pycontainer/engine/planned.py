@@ -16,7 +16,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.core.step import Plan, Slot
+    from pycontainer.core.step import Call, Plan, Slot, Step
     from pycontainer.oci.spec import Spec
 
 SHORT = 12
@@ -29,7 +29,14 @@ class _Kept(Record):
 
     container: str
     plan: Plan
-    scores: dict[tuple[Slot, ...], Score]
+    scores: dict[tuple[Slot, ...], _Pieces]
+
+
+class _Pieces(Record):
+    """A score whose image is in pieces: the ID is between them, and in each its beginning is between smaller ones."""
+
+    calls: list[tuple[Step, Call]]
+    pieces: list[list[bytes]]
 
 
 _kept: dict[bytes, _Kept] = {}
@@ -51,13 +58,12 @@ class Planned:
 
     def score(self, given: tuple[Slot, ...]) -> Score:
         """What the performer reads. ``given`` are the slots of the descriptors that it is started with."""
-        found, container_id = self._kept, self._setting.container
+        found, container_id = self._kept, self._setting.container.encode()
         score = found.scores.get(given)
         if score is None:
-            score = found.scores[given] = Score(calls_of(found.plan), encode(found.plan, given))
-        if found.container == container_id:
-            return score
-        return score._replace(image=_renamed(score.image, found.container, container_id))
+            image = encode(found.plan, given)
+            score = found.scores[given] = _Pieces(calls_of(found.plan), _cut(image, found.container.encode()))
+        return Score(score.calls, _joined(score.pieces, container_id))
 
     def own(self, failed: PlanFailed) -> PlanFailed:
         """A failure with the step and the call as they are in the plan of this very container."""
@@ -65,8 +71,12 @@ class Planned:
         return PlanFailed(step, call, failed.record, failed.earlier)
 
 
-def _renamed(raw: bytes, old: str, new: str) -> bytes:
-    return raw.replace(old.encode(), new.encode()).replace(old[:SHORT].encode(), new[:SHORT].encode())
+def _cut(raw: bytes, container_id: bytes) -> list[list[bytes]]:
+    return [piece.split(container_id[:SHORT]) for piece in raw.split(container_id)]
+
+
+def _joined(pieces: list[list[bytes]], container_id: bytes) -> bytes:
+    return container_id.join([container_id[:SHORT].join(piece) for piece in pieces])
 
 
 def _find(spec: Spec, setting: Setting) -> _Kept:
@@ -98,7 +108,7 @@ def _key(spec: Spec, setting: Setting) -> bytes:
     plain = {**spec, "linux": {**linux, "seccomp": None}}  # of that, the plan has what is compiled
     rest = tuple([value for value in setting if value is not setting.kind_of])
     depends = (plain, kinds, _plain(rest))
-    return _renamed(marshal.dumps(depends, 0), setting.container, "0" * len(setting.container))
+    return _joined(_cut(marshal.dumps(depends, 0), setting.container.encode()), bytes(len(setting.container)))
 
 
 _LEAVES = frozenset((str, int, bytes, bool, float, type(None)))

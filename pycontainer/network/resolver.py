@@ -38,6 +38,6 @@ def reachable(text: str, *, internal: bool) -> str:
 def _read(path: str) -> str:
     try:
         with open(path, "rb", buffering=0) as file:
-            return file.read(1 << 20).decode(errors="replace")
+            return file.read(1 << 16).decode(errors="replace")  # for more, malloc would ask the kernel each time
     except OSError:
         return ""

@@ -30,6 +30,7 @@ def _kind(path: str) -> str:
 OLDEST = (5, 15)  # the kernel that has all calls which the plan can't do without
 
 
+@cache
 def kernel_version() -> tuple[int, int]:
     """(major, minor) of the running kernel.
 

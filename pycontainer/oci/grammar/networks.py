@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainer.errors import Unsupported, UsageError
+from pycontainer.light import lru_cache
 from pycontainer.oci.grammar.addresses import ip_address, ipv4_address, ipv6_address, mac_address
 from pycontainer.oci.grammar.numbers import integer
 from pycontainer.oci.grammar.words import csv_fields, host_name, is_name, key_value, plain
@@ -33,6 +34,7 @@ class Endpoint(Record):
     links: tuple[tuple[str, str], ...] = ()
 
 
+@lru_cache(maxsize=64)  # a program that starts many containers says the same each time
 def network(text: str) -> Endpoint:
     """``bridge``, ``none``, ``host``, ``container:X``, a network's name; or long: ``name=X,alias=a,ip=10.9.0.5``."""
     fields = csv_fields(text) if "=" in text else [f"name={text}"]
