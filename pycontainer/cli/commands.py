@@ -166,6 +166,8 @@ def start(session: Session, args: list[str]) -> int:
     Raises PycError, with the exit code that docker has: of all commands only ``run`` tells its own failures, 125, from
     those of the program.
     """
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     try:
         command, rest = find(args)
         status = command.call(session, rest) if command else None

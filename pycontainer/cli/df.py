@@ -8,7 +8,7 @@ from pycontainer.cli import Session, declare, human, listing
 from pycontainer.cli.declare import echo
 from pycontainer.cli.documents import to_json
 from pycontainer.cli.images import moment, names
-from pycontainer.cli.ps import status
+from pycontainer.cli.ps import shown_command, status
 from pycontainer.engine import disk_usage, volumes
 from pycontainer.engine.disk_usage import Usage
 from pycontainer.record import TYPE_CHECKING
@@ -47,7 +47,13 @@ _VERBOSE: dict[str, dict[str, str]] = {
 """The tables of ``-v``, by the names that docker's templates have for them, and their columns."""
 
 
-@declare.command("df", help="Show what takes how much space, and how much of it nobody needs.")
+HELP = """Show what takes how much space, and how much of it nobody needs.
+
+An image takes more than its files, which are the size that 'pyc images' shows: its layers as they were pulled,
+compressed, are kept for a push."""
+
+
+@declare.command("df", help=HELP)
 @declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
 @declare.option("-v", "--verbose", is_flag=True, help="Show each image, container and volume")
 @declare.pass_obj
@@ -128,7 +134,7 @@ def _containers(roots: Roots, found: Usage) -> list[Row]:
         {
             "ID": container.id[:12],
             "Image": container.image,
-            "Command": '"' + human.ellipsis(" ".join(container.command), 20) + '"',
+            "Command": shown_command(container),
             "LocalVolumes": str(sum(mount.type == "volume" for mount in volumes.recorded(container))),
             "Size": human.size(size),
             "RunningFor": human.ago(container.created),

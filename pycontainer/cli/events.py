@@ -7,7 +7,7 @@ from datetime import datetime
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
 from pycontainer.cli.documents import to_json
-from pycontainer.cli.listing import Filters, printable
+from pycontainer.cli.listing import Filters, of_filters, printable
 from pycontainer.cli.moments import stamp
 from pycontainer.cli.template import Template
 from pycontainer.engine.happened import Happening, read
@@ -18,7 +18,7 @@ FILTERS = frozenset(
 
 
 @declare.command("events", help="Show what happens, until Ctrl-C; or what has happened between two times.")
-@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=of_filters(FILTERS))
 @declare.option("--format", "form", default="", metavar="TEMPLATE", help="json or TEMPLATE")
 @declare.option("--since", default="", metavar="TIME", help="Begin there: a time, or how long ago (10m)")
 @declare.option("--until", default="", metavar="TIME", help="End there")

@@ -6,9 +6,9 @@ import os
 import sys
 
 from pycontainer.cli import Session
-from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
+from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch, too_few, with_help
 from pycontainer.cli.run_flags import explain, keys
-from pycontainer.errors import ImageError, PycError, UsageError
+from pycontainer.errors import ImageError, NotFound, PycError, UsageError
 from pycontainer.oci.grammar.numbers import integer
 from pycontainer.oci.grammar.words import no_nul
 from pycontainer.record import TYPE_CHECKING
@@ -25,7 +25,7 @@ The exit code is the command's own; 126 when it can't be executed, 127 when it d
 FLAGS = Flags(
     {
         "This command": (
-            switch("--help", "help", "Print this page"),
+            switch("-h, --help", "help", "Print this page"),
             switch("-d, --detach", "detach", "Leave it running, and its output to nobody"),
             Flag("--detach-keys", "string", "detach_keys", keys, "What to type to leave it (default ctrl-p,ctrl-q)"),
             Flag("--cidfile", "string", "cidfile", "words:no_nul", "Take the container's ID from a file"),
@@ -63,7 +63,7 @@ def start(session: Session, args: list[str]) -> int:
             return front.start(session, ["exec", "--help"])
         name, options = assemble(session, values, arguments)
     except UsageError as error:
-        raise UsageError(error.message, hint=error.hint or "see 'pyc exec --help'") from None
+        raise with_help(error, "exec") from None
     try:
         return _perform(session, name, options, values)
     except PycError as error:
@@ -98,8 +98,8 @@ def assemble(session: Session, values: dict[str, Any], arguments: list[str]) -> 
     from pycontainer.engine.exec import ExecOptions
 
     name, command = _container(session, values, list(arguments))
-    if not name or not command:
-        raise UsageError("'exec' requires at least 2 arguments", hint="pyc exec [OPTIONS] CONTAINER COMMAND [ARG...]")
+    if name is None or not command:
+        raise too_few("exec", 2, "[OPTIONS] CONTAINER COMMAND [ARG...]")
     values["command"] = [no_nul(word) for word in command]
     values["env"] = [entry for file in values.get("env_file", ()) for entry in file] + values.get("env", [])
     return name, ExecOptions(**chosen(values, ExecOptions._fields))
@@ -114,17 +114,19 @@ def _check_descriptors(count: int) -> None:
             raise UsageError(f"--preserve-fds {count}: descriptor {number} is not open") from None
 
 
-def _container(session: Session, values: dict[str, Any], arguments: list[str]) -> tuple[str, list[str]]:
-    """Which container, and the arguments that are left."""
+def _container(session: Session, values: dict[str, Any], arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Which container, None if that is not said, and the arguments that are left."""
     if values.get("latest"):
         from pycontainer.engine import containers
 
         newest = containers.listing(session.roots)[:1]
-        return (newest[0].id if newest else ""), arguments
+        if not newest:
+            raise NotFound("there is no container", hint="'pyc run' makes one")
+        return newest[0].id, arguments
     if path := values.get("cidfile"):
         try:
             with open(path) as file:
                 return file.read(256).strip(), arguments
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--cidfile {path}: {error}") from None
-    return (arguments[0] if arguments else ""), arguments[1:]
+    return (arguments[0] if arguments else None), arguments[1:]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pycontainer.cli import Session, exec
 from pycontainer.cli import ps as listed
-from pycontainer.cli.flags import Flags
+from pycontainer.cli.flags import Flags, with_help
 from pycontainer.cli.run import HELP, start
 from pycontainer.cli.run_flags import FLAGS
+from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ class FlagCommand:
 
     def call(self, session: Session, args: list[str]) -> int | None:
         """Do it, and return the exit code; None if its help is asked for. Raises PycError."""
-        return None if self.flags.parse(args)[0].get("help") else self.start(session, args)
+        try:
+            wants_help = self.flags.parse(args)[0].get("help")
+        except UsageError as error:
+            raise with_help(error, self.name) from None
+        return None if wants_help else self.start(session, args)
 
     def click(self) -> click.Command:
         """The same command as one of click's."""

@@ -79,6 +79,14 @@ class Flags:
         every = [*(flag for flags in sections.values() for flag in flags), *refused]
         self.by_name = {name: flag for flag in every for name in flag.names.split(", ")}
 
+    def without(self, *names: str) -> Flags:
+        """The same table without those flags."""
+        left_out = {id(self.by_name[name]) for name in names}
+        sections = {
+            title: [flag for flag in flags if id(flag) not in left_out] for title, flags in self.sections.items()
+        }
+        return Flags(sections, self.refused)
+
     def parse(self, args: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """Split ``args`` into the values of flags by field, and the rest.
 
@@ -125,8 +133,9 @@ class Flags:
     def _suggestion(self, name: str) -> str:
         import difflib  # +3 ms, and only after a mistake
 
-        close = difflib.get_close_matches(name, [n for n in self.by_name if n.startswith("--")], 1)
-        return f"did you mean {close[0]}?" if close else ""
+        # the dashes are no likeness
+        close = difflib.get_close_matches(name[2:], [n[2:] for n in self.by_name if n.startswith("--")], 1, 0.7)
+        return f"did you mean --{close[0]}?" if close else ""
 
     @staticmethod
     def _value(flag: Flag, name: str, rest: list[str]) -> str:
@@ -135,6 +144,17 @@ class Flags:
         if not rest:
             raise UsageError(f"flag needs an argument: {name}")
         return rest.pop(0)
+
+
+def too_few(command: str, least: int, usage: str) -> UsageError:
+    """That arguments are missing, in docker's words; ``usage`` shows all of them."""
+    plural = "s" if least > 1 else ""
+    return UsageError(f"'{command}' requires at least {least} argument{plural}", hint=f"pyc {command} {usage}")
+
+
+def with_help(error: UsageError, command: str) -> UsageError:
+    """The same error, which tells where help is if it has nothing better to say."""
+    return UsageError(error.message, hint=error.hint or f"see 'pyc {command} --help'")
 
 
 def parser(flag: Flag) -> Callable[[str], Any]:

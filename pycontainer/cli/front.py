@@ -8,7 +8,7 @@ import click
 
 from pycontainer.cli import GLOBAL, Session
 from pycontainer.cli.commands import ALIASES, COMMANDS, REFUSED
-from pycontainer.cli.flags import Flags
+from pycontainer.cli.flags import Flags, too_few
 from pycontainer.errors import PycError, Unsupported, UsageError
 from pycontainer.oci.grammar.words import boolean
 from pycontainer.record import TYPE_CHECKING
@@ -152,10 +152,19 @@ def start(session: Session, args: list[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
-        message = error.format_message()
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pyc"
-        raise UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see '{where} --help'") from None
+        raise _in_our_words(error) from None
     return status if isinstance(status, int) else 0
+
+
+def _in_our_words(error: click.ClickException) -> UsageError:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx and isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
+        least = sum(param.required for param in ctx.command.params if isinstance(param, click.Argument))
+        usage = " ".join(ctx.command.collect_usage_pieces(ctx))
+        return too_few(ctx.command_path.removeprefix("pyc "), least, usage)
+    message = error.format_message()
+    where = ctx.command_path if ctx else "pyc"
+    return UsageError(message[:1].lower() + message[1:].rstrip("."), hint=f"see '{where} --help'")
 
 
 def complete() -> None:

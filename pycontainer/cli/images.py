@@ -44,7 +44,7 @@ class Name(Record):
 @declare.command("images", help="List images.")
 @declare.option("-a", "--all", is_flag=True, expose_value=False, help="Show all (there are no hidden ones)")
 @declare.option("--digests", is_flag=True, help="Show digests")
-@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show only those that match")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=listing.of_filters(FILTERS))
 @declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
 @declare.option("--no-trunc", is_flag=True, help="Don't shorten")
 @declare.option("-q", "--quiet", is_flag=True, help="Show IDs only")

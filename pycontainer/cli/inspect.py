@@ -10,9 +10,10 @@ from pycontainer.cli.listing import for_each, for_stdout
 from pycontainer.engine import containers
 from pycontainer.engine.inspect import container_document, image_document
 from pycontainer.engine.options import Roots
-from pycontainer.errors import NotFound
+from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.store import Store
 from pycontainer.light import suppress
+from pycontainer.oci.grammar.words import choice
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -117,7 +118,18 @@ _PLATFORM = Parameter(("--platform",), {"default": "", "metavar": "OS/ARCH", "he
 _VERBOSE = Parameter(
     ("-v", "--verbose"), {"is_flag": True, "help": "And its links in the kernel: their state, and what has passed"}
 )
-_KIND = Parameter(("--type", "kind"), {"type": declare.Choice([*KINDS, ""]), "default": "", "help": "Look only there"})
+
+
+def _kind(text: str) -> str:
+    try:
+        return choice(*KINDS)(text) if text else ""
+    except UsageError as error:
+        raise UsageError(f"invalid type {text!r}: {error.message}") from None
+
+
+_KIND = Parameter(
+    ("--type", "kind"), {"type": _kind, "default": "", "metavar": "|".join(KINDS), "help": "Look only there"}
+)
 
 of_containers = _make("container", "Show all that is known about containers.", _SIZE)
 of_images = _make("image", "Show all that is known about images.", _PLATFORM)

@@ -81,6 +81,11 @@ def tabulate(rows: Collection[list[str]], *, narrowest: int = 10) -> list[str]:
     return ["".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows]
 
 
+def of_filters(known: Iterable[str]) -> str:
+    """The line about ``--filter`` in a list's help."""
+    return "Show only those that match: " + ", ".join(sorted(known))
+
+
 class Filters:
     """The ``--filter key=value`` of a list: values of one key are alternatives, keys add up."""
 

@@ -32,6 +32,7 @@ HEADERS = {
     "Label": lambda name: name,
 }
 DEFAULT = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+FILTERS = frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"])
 
 
 # --- create -----------------------------------------------------------------------------------------------------------
@@ -89,16 +90,14 @@ def _refuse(asked: dict[str, Any]) -> None:
 
 
 @declare.command("ls", help="List networks.")
-@declare.option(
-    "-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, id, label, ..."
-)
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=listing.of_filters(FILTERS))
 @declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
 @declare.option("--no-trunc", is_flag=True, help="Show whole IDs")
 @declare.option("-q", "--quiet", is_flag=True, help="Show IDs only")
 @declare.pass_obj
 def ls(session: Session, /, filters: tuple[str, ...], form: str, no_trunc: bool, quiet: bool) -> None:
     """List networks, those without a bridge too."""
-    chosen = listing.Filters(filters, frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"]))
+    chosen = listing.Filters(filters, FILTERS)
     found = [document for document in documents.documents(session.roots) if _passes(document, chosen)]
     rows = [_row(document, no_trunc) for document in found]
     listing.write(rows, HEADERS, DEFAULT, form or ("{{.ID}}" if quiet else ""))

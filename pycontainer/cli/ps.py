@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycontainer.cli import Session, human, listing
-from pycontainer.cli.flags import Flag, Flags, each, switch
+from pycontainer.cli.flags import Flag, Flags, each, switch, with_help
 from pycontainer.engine import containers, health, trash
 from pycontainer.engine.repair import repair
 from pycontainer.errors import NotFound, StoreError, UsageError
@@ -53,14 +53,14 @@ FLAGS = Flags(
     {
         "Options": (
             switch("-a, --all", "every", "Show all, not only those that run"),
-            each("-f, --filter", "filter", "filters", str, "Show only those that match KEY=VALUE"),
+            each("-f, --filter", "KEY=VALUE", "filters", str, listing.of_filters(FILTERS)),
             Flag("--format", "string", "form", str, "table, json, table TEMPLATE or TEMPLATE"),
             Flag("-n, --last", "int", "last", integer(-1, 2**31 - 1), "Show the N made last, in any state"),
             switch("-l, --latest", "latest", "Show the one made last, in any state"),
             switch("--no-trunc", "no_trunc", "Don't shorten"),
             switch("-q, --quiet", "quiet", "Show IDs only"),
             switch("-s, --size", "size", "Show how much each has written"),
-            switch("--help", "help", "Print this page"),
+            switch("-h, --help", "help", "Print this page"),
         ),
     }
 )
@@ -78,7 +78,7 @@ def start(session: Session, args: list[str]) -> int:
             raise UsageError(f"'ps' accepts no arguments: {rest[0]}", hint="pyc ps --filter name=NAME")
         filters = listing.Filters(values.get("filters", ()), FILTERS)
     except UsageError as error:
-        raise UsageError(error.message, hint=error.hint or "see 'pyc ps --help'") from None
+        raise with_help(error, "ps") from None
     roots, last = session.roots, values.get("last", -1)
     with suppress(OSError):  # on a read-only disk one may look nevertheless
         repair(roots)
@@ -184,11 +184,10 @@ def _created(everything: list[Container], name: str) -> float:
 
 def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[str, Any]:
     """One container as the fields of ``--format``."""
-    words = " ".join(f"'{word}'" if " " in word else word for word in container.command)
     return {
         "ID": container.id[:12] if short else container.id,
         "Image": container.image,
-        "Command": '"' + (human.ellipsis(words, 20) if short else words).replace('"', '\\"') + '"',
+        "Command": shown_command(container, short=short),
         "CreatedAt": human.date(container.created),
         "RunningFor": human.ago(container.created),
         "Status": status(roots, container),
@@ -202,6 +201,12 @@ def row(roots: Roots, container: Container, *, short: bool, size: bool) -> dict[
         "Networks": ",".join(_networks(container)),
         "Label": lambda name: container.labels.get(name, ""),
     }
+
+
+def shown_command(container: Container, *, short: bool = True) -> str:
+    """``"sh -c 'sleep 5'"``: what it runs, in quotes."""
+    words = " ".join(f"'{word}'" if " " in word else word for word in container.command)
+    return '"' + (human.ellipsis(words, 20) if short else words).replace('"', '\\"') + '"'
 
 
 def _networks(container: Container) -> list[str]:

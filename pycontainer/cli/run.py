@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from pycontainer.cli import Session
+from pycontainer.cli.flags import with_help
 from pycontainer.cli.run_flags import FLAGS, assemble
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
@@ -34,7 +35,7 @@ def start(session: Session, args: list[str]) -> int:
             return front.start(session, ["run", "--help"])
         options = session.placed(assemble(values, arguments))
     except UsageError as error:
-        raise UsageError(error.message, hint=error.hint or "see 'pyc run --help'") from None
+        raise with_help(error, "run") from None
     if options.dry_run:
         return _dry_run(session, options)
     warn_of_boots(options)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch
+from pycontainer.cli.flags import Flag, Flags, chosen, each, refused, switch, too_few
 from pycontainer.engine.options import RunOptions
 from pycontainer.errors import UsageError
 from pycontainer.oci import security
 from pycontainer.oci.grammar.networks import Endpoint, network
 from pycontainer.oci.grammar.numbers import INT64_MAX, integer
-from pycontainer.oci.grammar.words import choice, namespace, no_nul
+from pycontainer.oci.grammar.words import choice, container_name, namespace, no_nul
 from pycontainer.oci.options import ContainerOptions, check
 from pycontainer.record import TYPE_CHECKING
 
@@ -40,6 +40,11 @@ def explain(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    """A name, or "" for one that is made up, as scripts say it that may have none."""
+    return container_name(text) if text else ""
+
+
 def _platform(text: str) -> str:
     from pycontainer.image.platform import Platform  # only for --platform
 
@@ -48,7 +53,7 @@ def _platform(text: str) -> str:
 
 THIS_COMMAND = (
     switch("--help", "help", "Print this page"),
-    Flag("--name", "string", "name", "words:container_name", "The container's name"),
+    Flag("--name", "string", "name", _name, "The container's name"),
     switch("-d, --detach", "detach", "Leave it running and print its ID"),
     Flag("--detach-keys", "string", "detach_keys", keys, "What to type to leave it running (default ctrl-p,ctrl-q)"),
     switch("--rm", "rm", "Remove the container when it exits"),
@@ -75,7 +80,7 @@ PROCESS = (
     each("--group-add", "list", "group_add", "users:group", "One more group"),
     switch("--init", "init", "Run it under a small init that forwards signals and reaps zombies"),
     Flag("--stop-signal", "string", "stop_signal", "signals:signal_name", "How to ask it to stop"),
-    Flag("--stop-timeout", "int", "stop_timeout", integer(-1, 2**31 - 1), "Seconds to wait before it is killed"),
+    Flag("--stop-timeout", "int", "stop_timeout", integer(-1, 2**31 - 1), "Seconds until it is killed (default 10)"),
     each("--ulimit", "ulimit", "ulimits", "limits:ulimit", "A limit of setrlimit(2): name=soft[:hard]"),
     Flag(
         "--oom-score-adj", "int", "oom_score_adj", integer(-1000, 1000), "How soon the kernel kills it (-1000 to 1000)"
@@ -83,8 +88,20 @@ PROCESS = (
 )
 
 LIFE = (
-    Flag("--restart", "string", "restart", "life:restart_policy", "When it ends: no, on-failure[:N], always, ..."),
-    Flag("--log-driver", "string", "log_driver", _LOG_DRIVER, "json-file (a file, as the CRI's) or none"),
+    Flag(
+        "--restart",
+        "string",
+        "restart",
+        "life:restart_policy",
+        "When it ends: no (default), on-failure[:N], always, unless-stopped, or on-unhealthy",
+    ),
+    Flag(
+        "--log-driver",
+        "string",
+        "log_driver",
+        _LOG_DRIVER,
+        "json-file (default), k8s-file, local: all mean a file as the CRI's; or none",
+    ),
     each("--log-opt", "list", "log_opts", "life:log_option", "max-size=10m, max-file=3"),
     Flag("--health-cmd", "string", "health_cmd", "words:no_nul", "A command whose exit code says whether it is well"),
     Flag("--health-interval", "duration", "health_interval", "numbers:duration", "Time between checks (default 30s)"),
@@ -155,7 +172,7 @@ ISOLATION = (
     Flag("--ipc", "string", "ipc", _IPC, "IPC and /dev/shm: private (default), shareable, none, host, container:X"),
     Flag("--uts", "string", "uts", namespace("host"), "Host name: its own (default) or host"),
     Flag("--cgroupns", "string", "cgroupns", namespace("private", "host"), "Cgroups: private (default) or host"),
-    Flag("--userns", "string", "userns", namespace("host", "private"), "User ids: its own or host"),
+    Flag("--userns", "string", "userns", namespace("host", "private"), "User ids: private (default) or host"),
 )
 
 SECURITY = (
@@ -244,12 +261,12 @@ def run_options(args: list[str]) -> RunOptions:
     return assemble(*FLAGS.parse(args))
 
 
-def assemble(values: dict[str, Any], arguments: list[str]) -> RunOptions:
+def assemble(values: dict[str, Any], arguments: list[str], command: str = "run") -> RunOptions:
     """Make the options from the values of the flags and the arguments ``IMAGE [COMMAND] [ARG...]``."""
     if not arguments:
-        raise UsageError("'run' requires at least 1 argument", hint="pyc run [OPTIONS] IMAGE [COMMAND] [ARG...]")
-    image, *command = arguments
-    values["command"] = [no_nul(word) for word in command]
+        raise too_few(command, 1, "[OPTIONS] IMAGE [COMMAND] [ARG...]")
+    image, *words = arguments
+    values["command"] = [no_nul(word) for word in words]
     _join_repeated(values)
     _join_security(values)
     _join_network(values)

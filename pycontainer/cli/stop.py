@@ -17,7 +17,14 @@ def _make(title: str, help: str) -> declare.Command:
     @declare.option(
         "-s", "--signal", "sign", type=signal, default=None, help="How to ask (default: as it was made with)"
     )
-    @declare.option("-t", "--timeout", "--time", type=int, default=None, help="Seconds until it is killed; -1 for ever")
+    @declare.option(
+        "-t",
+        "--timeout",
+        "--time",
+        type=int,
+        default=None,
+        help="Seconds until it is killed, -1 for ever (default: as it was made with, 10 if it was not said)",
+    )
     @names
     @declare.pass_obj
     def command(session: Session, /, names: tuple[str, ...], sign: str | None, timeout: int | None) -> int:

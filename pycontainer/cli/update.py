@@ -6,11 +6,10 @@ from typing import Any
 
 from pycontainer.cli import Session
 from pycontainer.cli.flag_command import FlagCommand
-from pycontainer.cli.flags import Flags, chosen, refused, switch
+from pycontainer.cli.flags import Flags, chosen, refused, switch, too_few
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.run_flags import FLAGS as RUN
 from pycontainer.engine.update import FIELDS, update
-from pycontainer.errors import UsageError
 
 HELP = "Change the limits and the restart policy of containers, those that run included."
 
@@ -18,7 +17,7 @@ _WANTED = {"--" + field.replace("_", "-") for field in FIELDS} | {"--cpus"}
 _SAME = {flag.names: flag for name, flag in RUN.by_name.items() if name in _WANTED}
 
 FLAGS = Flags(
-    {"Options": (switch("--help", "help", "Print this page"), *_SAME.values())},
+    {"Options": (switch("-h, --help", "help", "Print this page"), *_SAME.values())},
     refused("the kernel dropped it in Linux 5.4", "--kernel-memory bytes"),
 )
 
@@ -34,7 +33,7 @@ def start(session: Session, args: list[str]) -> int:
         names += rest[:1]
         rest = rest[1:]
     if not names:
-        raise UsageError("'update' requires at least 1 argument", hint="pyc update [OPTIONS] CONTAINER [CONTAINER...]")
+        raise too_few("update", 1, "[OPTIONS] CONTAINER [CONTAINER...]")
     changes = chosen(values, FIELDS)
 
     def do(name: str) -> None:

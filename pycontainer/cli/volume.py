@@ -30,6 +30,7 @@ HEADERS = {
     "Label": lambda name: name,
 }
 DEFAULT = "{{.Driver}}\t{{.Name}}"
+FILTERS = frozenset(["dangling", "driver", "label", "name"])
 
 
 @declare.command("create", help="Make a volume.")
@@ -57,13 +58,13 @@ def create(
 
 
 @declare.command("ls", help="List volumes.")
-@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="dangling, driver, label, name")
+@declare.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help=listing.of_filters(FILTERS))
 @declare.option("--format", "form", default="", metavar="TEMPLATE", help="table, json, table TEMPLATE or TEMPLATE")
 @declare.option("-q", "--quiet", is_flag=True, help="Show names only")
 @declare.pass_obj
 def ls(session: Session, /, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List volumes."""
-    chosen = listing.Filters(filters, frozenset(["dangling", "driver", "label", "name"]))
+    chosen = listing.Filters(filters, FILTERS)
     users = volumes.users(session.roots) if form or "dangling" in chosen else {}
     rows = []
     for volume in volumes.listing(session.roots):

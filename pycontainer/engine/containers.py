@@ -227,7 +227,8 @@ def find(roots: Roots, name_or_id: str) -> Container:
     if len(matches) > 1:
         raise Conflict(f"{name_or_id} is the beginning of {len(matches)} container IDs", hint="give more of it")
     if not matches:
-        raise NotFound(f"no such container: {name_or_id}", hint="'pyc ps -a' lists them all")
+        shown = name_or_id or "''"
+        raise NotFound(f"no such container: {shown}", hint="'pyc ps -a' lists them all")
     return load(roots, matches[0])
 
 

@@ -94,7 +94,7 @@ def test_an_image_of_an_index_leaves_as_the_one_manifest_that_is_here(pyc: Pyc, 
         (["x@sha256:" + "0" * 64], "a digest follows from the content"),
         (["--platform", "linux/riscv64", "IMAGE"], "is for linux/amd64, not for linux/riscv64"),
         (["x/UPPER"], "invalid image name"),
-        ([], "missing argument"),
+        ([], "'push' requires at least 1 argument"),
     ],
 )
 def test_a_mistake_is_one_line(pyc: Pyc, image: str, arguments: list[str], words: str):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from importlib import import_module
 
 import click
 import pytest
@@ -67,6 +68,55 @@ def test_help_lists_every_command_with_its_summary(pyc):
         assert f"  {name} " in out and summary in out
 
 
+@pytest.mark.parametrize("flag", ["--dry-run", "--explain", "--step", "-d", "--sig-proxy", "--detach-keys"])
+def test_what_is_about_running_is_no_flag_of_create(pyc, flag):
+    assert pyc("create", flag, "image")[::2] == (
+        125,
+        f"pyc: unknown flag: {flag}\n  hint     see 'pyc create --help'\n",
+    )
+    assert flag not in pyc("create", "--help")[1].split()
+
+
+def test_help_is_a_command_too(pyc):
+    assert pyc("help") == pyc("--help")
+    assert pyc("help", "run") == pyc("run", "--help")
+    assert pyc("help", "volume", "ls") == pyc("volume", "ls", "--help")
+    assert pyc("help", "nope")[::2] == (125, "pyc: unknown command: pyc nope\n  hint     see 'pyc --help'\n")
+
+
+@pytest.mark.parametrize(
+    "command", [path for path in every_command() if path[-1] not in ("run", "create")], ids=" ".join
+)
+def test_h_is_help_where_it_is_no_host_name(pyc, command):
+    assert pyc(*command, "-h") == pyc(*command, "--help")
+
+
+@pytest.mark.parametrize("module", ["events", "images", "network", "ps", "volume"])
+def test_the_help_of_a_list_names_its_filters(pyc, module):
+    known = import_module(f"pycontainer.cli.{module}").FILTERS
+    helped = pyc(module, *(["ls"] if module in ("network", "volume") else []), "--help")[1]
+    assert f"Show only those that match: {', '.join(sorted(known))}" in " ".join(helped.split())
+
+
+def test_help_says_every_value_and_every_default(pyc):
+    helped = " ".join(pyc("run", "--help")[1].split())
+    for policy in ("no", "on-failure[:N]", "always", "unless-stopped", "on-unhealthy"):
+        assert policy in helped.partition("--restart string")[2].partition("--log-driver")[0]
+    for driver in ("json-file", "k8s-file", "local", "none"):
+        assert driver in helped.partition("--log-driver string")[2].partition("--log-opt")[0]
+    assert "User ids: private (default) or host" in helped
+    assert "Seconds until it is killed (default 10)" in helped
+    assert "10 if it was not said" in " ".join(pyc("stop", "--help")[1].split())
+
+
+def test_no_type_is_any_type(pyc):
+    assert "no such object: x" in pyc("inspect", "--type", "", "x")[2]
+
+
+def test_a_container_whose_name_is_empty_is_not_there(pyc):
+    assert pyc("exec", "", "ls")[2].startswith("pyc: no such container: ''\n")
+
+
 @pytest.mark.parametrize("path", [("container", "list"), ("container", "ps"), ("image", "list"), ("image", "remove")])
 def test_dockers_other_spellings_work(pyc, path):
     assert pyc(*path, "--help")[0] == 0
@@ -84,7 +134,14 @@ def test_the_version_is_told(pyc):
         (["image", "nope"], "pyc: unknown command: pyc image nope\n"),
         (["--nope"], "pyc: unknown flag: --nope\n"),
         (["ps", "--nope"], "pyc: unknown flag: --nope"),
-        (["rm"], "pyc: missing argument 'CONTAINER...'"),
+        (["rm"], "pyc: 'rm' requires at least 1 argument\n  hint     pyc rm [OPTIONS] CONTAINER...\n"),
+        (["tag", "a"], "pyc: 'tag' requires at least 2 arguments\n  hint     pyc tag [OPTIONS] SOURCE TARGET...\n"),
+        (["network", "rm"], "pyc: 'network rm' requires at least 1 argument\n"),
+        (["exec", "x"], "pyc: 'exec' requires at least 2 arguments\n  hint     pyc exec [OPTIONS] CONTAINER COMMAND"),
+        (["create"], "pyc: 'create' requires at least 1 argument\n  hint     pyc create [OPTIONS] IMAGE [COMMAND]"),
+        (["update"], "pyc: 'update' requires at least 1 argument\n"),
+        (["create", "--nope", "x"], "pyc: unknown flag: --nope\n  hint     see 'pyc create --help'\n"),
+        (["inspect", "--type", "disk", "x"], "pyc: invalid type 'disk': must be container, image, network or volume\n"),
         (["run", "--nope", "x"], "pyc: unknown flag: --nope\n"),
         (["run", "--gpus", "all", "x"], "pyc: --gpus is not supported: "),
         (["ps", "--format", "{{.Nope"], "pyc: template: unclosed action"),

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from pycontainer.cli import human, images, listing, ps
+from pycontainer.cli import df, human, images, listing, ps
 from pycontainer.engine.containers import Container
+from pycontainer.engine.disk_usage import ContainerUsage, Usage
 from pycontainer.engine.options import Roots
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.image.manifest import Descriptor, ImageConfig
@@ -226,6 +227,11 @@ def test_the_list_of_containers_has_dockers_columns(capsys):
         ["2" * 12, "me/app", '"true"', "5 minutes ago", "Exited (3) About a minute ago", "job"],
         ["3" * 12, "x", '"x"', "6 minutes ago", "Created", "new"],
     ]
+
+
+def test_a_command_looks_alike_in_every_list():
+    rows = df._containers(ROOTS, Usage((), tuple(ContainerUsage(one, 0) for one in EVERYTHING), 0, 0))
+    assert [row["Command"] for row in rows] == ['"sh -c \'sleep 100000…"', '"true"', '"x"']
 
 
 def lines(form: str, capsys) -> list[str]:

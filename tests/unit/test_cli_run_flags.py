@@ -117,6 +117,26 @@ def test_capabilities_have_their_full_names():
     assert (options.cap_add, options.cap_drop) == (("CAP_NET_ADMIN",), ("ALL",))
 
 
+def test_an_empty_name_is_none():
+    assert run_options(["--name", "", "image"]).name == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("--memroy", "--memory"), ("--hostnam", "--hostname"), ("--volumes", "--volume")]
+)
+def test_what_is_nearly_a_flag_is_taken_for_a_typing_error(typed, meant):
+    with pytest.raises(UsageError) as caught:
+        run_options([typed, "image"])
+    assert caught.value.hint == f"did you mean {meant}?"
+
+
+@pytest.mark.parametrize("typed", ["--nonsense", "--foo", "--gone"])
+def test_what_is_no_flag_by_far_is_not(typed):
+    with pytest.raises(UsageError) as caught:
+        run_options([typed, "image"])
+    assert caught.value.hint == ""
+
+
 def test_the_default_network_is_the_bridge():
     assert run_options(["image"]).container.network == "bridge"
 
