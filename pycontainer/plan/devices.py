@@ -6,7 +6,7 @@ from pycontainer.core import calls
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, Call, Proof, Slot, Step
 from pycontainer.errors import UsageError
-from pycontainer.light import cache
+from pycontainer.light import lru_cache
 from pycontainer.plan import mounts
 from pycontainer.plan.slots import DEV, ROOT
 from pycontainer.record import TYPE_CHECKING
@@ -23,6 +23,7 @@ LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 )
+_PLACES = frozenset(f"/dev/{name}" for name, *_ in (*DEFAULT, *LINKS))
 _KINDS = {"c": k.S_IFCHR, "u": k.S_IFCHR, "b": k.S_IFBLK, "p": k.S_IFIFO}
 
 
@@ -37,20 +38,26 @@ def nodes(spec: Spec, *, bound: bool) -> tuple[Step, ...]:
         return _theirs(spec)  # the host's perhaps: not ours to make nodes in
     ours = mounts.has_dev(spec)
     asked = [_asked_for(device, bound=bound) for device in spec["linux"].get("devices") or ()]
-    made = (_always_there(bound=bound, new=ours), *asked)
+    bind = frozenset(mount["destination"][5:] for mount in spec.get("mounts") or () if mount["destination"] in _PLACES)
+    made = (_always_there(bound=bound, new=ours, but=bind), *asked)
     return made if ours else (*_found(made=not mounted), *made, *_proven(spec))
 
 
-@cache
-def _always_there(*, bound: bool, new: bool) -> Step:
+@lru_cache(maxsize=16)
+def _always_there(*, bound: bool, new: bool, but: frozenset[str]) -> Step:
+    """All of them, ``but`` those that are mounted."""
     there = () if new else (mounts.EEXIST,)
     if bound:
-        made = [call for name, _, _ in DEFAULT for call in _bound(f"/dev/{name}", DEV, name, there)]
+        made = [call for name, _, _ in DEFAULT if name not in but for call in _bound(f"/dev/{name}", DEV, name, there)]
     else:
-        made = [calls.mknodat(DEV, name, k.S_IFCHR | 0o666, *numbers, tolerate=there) for name, *numbers in DEFAULT]
-    if not new:  # one that leads elsewhere would be a way to terminals of others
+        made = [
+            calls.mknodat(DEV, name, k.S_IFCHR | 0o666, *numbers, tolerate=there)
+            for name, *numbers in DEFAULT
+            if name not in but
+        ]
+    if not new and "ptmx" not in but:  # one that leads elsewhere would be a way to terminals of others
         made.append(calls.unlinkat(DEV, "ptmx", tolerate=(mounts.ENOENT,)))
-    links = [calls.symlinkat(target, DEV, name, tolerate=there) for name, target in LINKS]
+    links = [calls.symlinkat(target, DEV, name, tolerate=there) for name, target in LINKS if name not in but]
     return Step(
         "Make the devices",
         "A device node is a number that the kernel looks up: these few, and none that reaches a disk",

@@ -120,6 +120,16 @@ def test_a_healthcheck_runs_inside(podman: Engine) -> None:
     podman.ok("rm", "--force", "--time", "0", "checked")
 
 
+def test_a_checkpoint_is_restored_or_nobody_is_harmed(podman: Engine, sleeper: str) -> None:
+    made = podman("container", "checkpoint", sleeper)
+    if made.code:
+        assert "pyc-oci: CRIU " in made.err, made.err  # not installed, or it does not know this kernel
+    else:
+        assert podman.ok("inspect", "--format", "{{.State.Status}}", sleeper) == "exited"
+        podman.ok("container", "restore", sleeper)
+    assert podman.ok("exec", sleeper, "echo", "here") == "here"
+
+
 def test_a_hardened_container(podman: Engine, tmp_path: object) -> None:
     script = "id -u; grep -E 'CapEff|NoNewPrivs' /proc/self/status; touch /x || touch /t/x && cat /in/file"
     with open(f"{tmp_path}/file", "w") as file:

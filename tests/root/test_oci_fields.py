@@ -131,6 +131,15 @@ def test_a_root_without_a_dev_of_its_own_gets_the_default_devices_and_keeps_its_
     assert {*NODES, *([] if users else ["mine"])} < set(os.listdir(f"{oci.rootfs}/dev"))
 
 
+def test_a_default_device_that_is_mounted_is_that_mount(oci: Oci) -> None:
+    """As podman writes it for --privileged without root."""
+    spec = oci.spec("sh", "-c", "cat /dev/zero; test -c /dev/null && test -c /dev/full && echo others")
+    with open(f"{oci.where}/file", "w") as file:
+        file.write("bound\n")
+    spec["mounts"].append({"destination": "/dev/zero", "source": f"{oci.where}/file", "options": ["bind"]})
+    assert oci.output(spec) == "bound\nothers\n"
+
+
 def test_a_file_that_poses_as_dev_null_covers_nothing(oci: Oci) -> None:
     """CVE-2025-31133: bound over a masked file it would be that file's content, and perhaps the host's."""
     spec = oci.spec("cat", "/proc/keys")
