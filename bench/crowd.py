@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 from bench import peers
-from bench.measure import OURS, Case, Failed, Once, Table, at_once, available, command, turns
+from bench.measure import OURS, Case, Failed, Once, Table, at_once, available, command, last_words, turns
 from bench.peers import Engine
 from bench.processes import field, neighbours, pss, ticks
 from bench.stage import IMAGE, Stage
 from bench.starts import FLOOR, NONE, SLEEP, floor, inside
 
+STARTER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "starter.py")
 PROCESSORS = os.cpu_count() or 1
 AT_ONCE = 8
 BURST = 100
@@ -27,7 +31,7 @@ def measure(stage: Stage, rounds: int) -> Iterator[Table]:
     """All cases; the five hundred once, and only ours."""
     few = max(2, rounds // 4)
     columns = (OURS, "podman", "docker")
-    rates = [_inside(stage, few), *(_commands(stage, few, threads) for threads in (1, AT_ONCE))]
+    rates = [_inside(stage, few), _apart(stage, few), *(_commands(stage, few, threads) for threads in (1, AT_ONCE))]
     yield Table("rates", f"Starts per second, on {PROCESSORS} processors", (*columns, FLOOR), rates)
     yield Table("idle", f"{IDLE} idle containers: what stays with each", columns, _idle(stage))
     yield Table("alive", f"{ALIVE} containers alive", (OURS,), _alive(stage.engines[OURS]))
@@ -45,6 +49,48 @@ def _inside(stage: Stage, rounds: int) -> Case:
         }
     )
     return turns("starts inside Python", "per second", contestants, rounds, absent=absent, more=True)
+
+
+def _apart(stage: Stage, rounds: int) -> Case:
+    """By one process for each processor, as a test suite is that runs on all of them; none waits for another's GIL."""
+    contestants, absent = available(
+        {
+            OURS: lambda: _by_processes(stage.engines[OURS], BURST // PROCESSORS),
+            FLOOR: lambda: per_second(command(floor(stage)), BURST, PROCESSORS),
+        }
+    )
+    title = f"the same by {PROCESSORS} processes of one thread"
+    return turns(title, "per second", contestants, rounds, absent=absent, more=True)
+
+
+def _by_processes(engine: Engine, each: int) -> Once:
+    """How many starts are done in a second by processes that have loaded all that they need before."""
+    argv = [sys.executable, "-P", STARTER, engine.argv[2], engine.argv[4], IMAGE, str(each)]
+
+    def once() -> float:
+        with ExitStack() as stack:
+            starters = [stack.enter_context(_starter(argv)) for _ in range(PROCESSORS)]
+            for starter in starters:
+                _hear(starter, "ready")
+            began = time.perf_counter()
+            for starter in starters:
+                print("go", file=starter.stdin, flush=True)
+            for starter in starters:
+                _hear(starter, "done")
+            return each * PROCESSORS / (time.perf_counter() - began)
+
+    return once
+
+
+def _starter(argv: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _hear(starter: subprocess.Popen[str], word: str) -> None:
+    """Wait until it says so. Raises Failed with what it said instead."""
+    assert starter.stdout is not None and starter.stderr is not None
+    if starter.stdout.readline().strip() != word:
+        raise Failed(f"{STARTER}: {last_words(starter.stderr.read())}")
 
 
 def _commands(stage: Stage, rounds: int, threads: int) -> Case:

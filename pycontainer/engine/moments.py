@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from pycontainer.light import lru_cache
+
 NEVER = "0001-01-01T00:00:00Z"
 """How Go writes that something has not happened."""
 
@@ -19,4 +21,9 @@ def rfc3339(moment: float) -> str:
 
 
 def _text(seconds: int, nanoseconds: int) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
+    return f"{_second(seconds)}.{nanoseconds:09d}Z"
+
+
+@lru_cache(maxsize=4)  # in a second there are many moments
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
