@@ -93,15 +93,43 @@ def overlap(one: str, other: str) -> bool:
 def candidates(subnet: Subnet, after: str = "") -> Iterator[str]:
     """The addresses to try, in turn from the one after ``after``, so that one just freed rests for a while."""
     lowest, highest, size = bounds(subnet.ip_range or subnet.subnet)
-    first, last, _ = bounds(subnet.subnet)
-    ends = {first, last} if size == 4 and last - first > 1 else {first}  # network and broadcast address
-    never = ends | {int.from_bytes(pack(text), "big") for text in (subnet.gateway, *subnet.aux.values()) if text}
+    never = _ends(subnet) | {_number(text) for text in (subnet.gateway, *subnet.aux.values()) if text}
     start = lowest
-    if after and lowest <= (number := int.from_bytes(pack(after), "big")) < highest:
+    if after and lowest <= (number := _number(after)) < highest:
         start = number + 1
     for number in _around(lowest, start, min(highest, lowest + (1 << 20))):
         if number not in never:
             yield unpack(number.to_bytes(size, "big"))
+
+
+def check(asked: str, subnet: Subnet) -> str:
+    """The address that was asked for, as everybody writes it.
+
+    Raises:
+        UsageError: no container can have it in that subnet.
+        Conflict: somebody else has it for good.
+    """
+    address = unpack(pack(asked))
+    if not inside(address, subnet.subnet):
+        raise UsageError(f"address {address} is not inside of subnet {subnet.subnet}")
+    if _number(address) in _ends(subnet):
+        raise UsageError(f"address {address} means all of subnet {subnet.subnet}: no container can have it")
+    if address == subnet.gateway:
+        raise Conflict(f"address {address} is the gateway's")
+    for name, taken in subnet.aux.items():
+        if _number(address) == _number(taken):
+            raise Conflict(f"address {address} is kept for {name}: the network was made with --aux-address")
+    return address
+
+
+def _ends(subnet: Subnet) -> set[int]:
+    """The network's own address; with IPv4 that of the broadcast too."""
+    first, last, size = bounds(subnet.subnet)
+    return {first, last} if size == 4 and last - first > 1 else {first}
+
+
+def _number(address: str) -> int:
+    return int.from_bytes(pack(address), "big")
 
 
 def _around(lowest: int, start: int, highest: int) -> Iterator[int]:

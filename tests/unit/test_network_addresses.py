@@ -50,6 +50,27 @@ def test_an_address_of_somebody_alive_is_refused_and_one_of_a_dead_is_taken_over
     assert os.readlink(tmp_path / "10.1.0.4") == "b"
 
 
+@pytest.mark.parametrize(
+    ("asked", "error", "words"),
+    [
+        ("10.1.0.0", UsageError, "means all of subnet"),
+        ("10.1.0.7", UsageError, "means all of subnet"),
+        ("10.1.0.8", UsageError, "is not inside of subnet"),
+        ("10.1.0.1", Conflict, "is the gateway's"),
+        ("10.1.0.3", Conflict, "is kept for printer"),
+    ],
+)
+def test_an_address_that_is_never_given_away_can_not_be_asked_for_either(asked, error, words):
+    assert asked not in addresses.candidates(TINY)
+    with pytest.raises(error, match=words):
+        addresses.check(asked, TINY)
+
+
+def test_any_other_address_may_be_asked_for_however_it_is_written():
+    assert [addresses.check(one, TINY) for one in addresses.candidates(TINY)] == list(addresses.candidates(TINY))
+    assert addresses.check("fd00:0::2", Subnet("fd00::/64", "fd00::1")) == "fd00::2"
+
+
 @pytest.mark.parametrize("text", ["10.0.0.0", "10.0.0.0/33", "x/8", "fd00::/129", "10.0.0.0/", "10.0.0.0/-1"])
 def test_what_is_no_subnet_is_refused(text):
     with pytest.raises(UsageError):

@@ -188,11 +188,7 @@ def extend(
 
 def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: str) -> str:
     if asked:
-        asked = addresses.unpack(addresses.pack(asked))
-        if not addresses.inside(asked, subnet.subnet):
-            raise UsageError(f"address {asked} is not inside of subnet {subnet.subnet}")
-        if asked == subnet.gateway:
-            raise Conflict(f"address {asked} is the gateway's")
+        asked = addresses.check(asked, subnet)
     return addresses.take(where, subnet, container_id, asked, lambda owner: life.is_alive(roots, owner))
 
 
