@@ -143,7 +143,7 @@ FILES = (
     switch("--read-only", "read_only", "Make the root filesystem read-only"),
     Flag("--shm-size", "bytes", "shm_size", "numbers:size", "Size of /dev/shm (default 64m)"),
     each("--device", "list", "devices", "devices:device", "A device of the host: /dev/x[:/dev/y][:rwm]"),
-    each("--sysctl", "map", "sysctls", "words:key_value", "A kernel parameter of its own namespaces: name=value"),
+    each("--sysctl", "map", "sysctls", "words:assignment", "A kernel parameter of its own namespaces: name=value"),
 )
 
 NETWORK = (

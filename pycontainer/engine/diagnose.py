@@ -8,8 +8,9 @@ import stat
 
 from pycontainer.core.constants import SOCK_DGRAM
 from pycontainer.core.performer import PlanFailed
-from pycontainer.core.step import Call
+from pycontainer.core.step import Call, Slot
 from pycontainer.errors import CommandNotExecutable, CommandNotFound, Conflict, HostLacks, KernelError, PycError
+from pycontainer.plan.slots import PROC, ROOT
 from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs.view import MergedView
 
@@ -50,7 +51,7 @@ def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycErro
     from pycontainer.cgroups import refusal  # only for a failure
 
     number = failed.record.error
-    cause = refusal.cause(failed.step, failed.call, number) or _cause(failed.call, number, bundle)
+    cause = refusal.cause(failed.step, failed.call, number) or _cause(failed, bundle)
     if bundle.users and not cause:
         from pycontainer.engine import host_ids
 
@@ -141,9 +142,14 @@ def _elf_cause(program: str, head: bytes, view: View) -> str:
 # --- everything else ------------------------------------------------------------------------------------------------
 
 
-def _cause(call: Call, number: int, bundle: Bundle) -> str:
-    if number in (errno.EPERM, errno.EACCES) and not _may_administer():
+def _cause(failed: PlanFailed, bundle: Bundle) -> str:
+    call, number = failed.call, failed.record.error
+    if number in (errno.EPERM, errno.EACCES) and not _has("sys_admin"):
         return "this process does not have CAP_SYS_ADMIN"
+    if parameter := _parameter(failed):
+        return _parameter_cause(parameter, call, number)
+    if _goes_beyond(call, number):
+        return _beyond_cause(bundle)
     if number == errno.ENOSPC:
         return _no_space(bundle)
     if number == errno.EINVAL and call.name == "mount" and call.args[1] == "/" and not _is_root_mounted():
@@ -152,10 +158,43 @@ def _cause(call: Call, number: int, bundle: Bundle) -> str:
         return "the kernel did not take the message that was written before"
     if number == errno.ENODEV and call.name == "fsopen":
         return f"this kernel has no filesystem {call.args[0]!r}, nor a module for it"
-    if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and call.name == "openat2":
-        path = next((arg for arg in call.args if isinstance(arg, str)), "")
-        return _path_cause(path, number, bundle)
+    if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and call.name == "openat2" and call.args[0] == ROOT:
+        return _path_cause(str(call.args[1]), number, bundle)
     return ""
+
+
+def _parameter(failed: PlanFailed) -> str:
+    """The kernel parameter that the call is about, as ``net/ipv4/ip_forward``, or ""."""
+    opened = failed.call
+    if failed.call.name == "write":
+        before = failed.step.calls[: failed.step.calls.index(failed.call)]
+        opened = next((call for call in reversed(before) if call.out == failed.call.args[0]), opened)
+    path = opened.args[1] if opened.name == "openat2" and opened.args[0] == PROC else ""
+    return path.removeprefix("sys/") if isinstance(path, str) and path.startswith("sys/") else ""
+
+
+def _parameter_cause(name: str, call: Call, number: int) -> str:
+    if number == errno.ENOENT:
+        only = ", only the host has it" if os.path.exists(f"/proc/sys/{name}") else ""
+        return f"its namespaces have no kernel parameter {name}{only}"
+    if number in (errno.EACCES, errno.EPERM):
+        return f"its namespaces may read {name}, not set it"
+    if call.name == "write" and isinstance(call.args[1], bytes) and number in (errno.EINVAL, errno.ERANGE):
+        return f"{name} does not take the value {call.args[1].decode(errors='replace')!r}"
+    return ""
+
+
+def _goes_beyond(call: Call, number: int) -> bool:
+    """Whether it asks for what only CAP_SYS_RESOURCE may (setrlimit(2), proc_pid_oom_score_adj(5))."""
+    if call.name == "write" and call.args[0] == Slot("oom_score_adj"):
+        return number in (errno.EACCES, errno.EPERM)
+    return call.name == "prlimit64" and number == errno.EPERM
+
+
+def _beyond_cause(bundle: Bundle) -> str:
+    if not _has("sys_resource"):
+        return "this process does not have CAP_SYS_RESOURCE, which it takes to go beyond its own"
+    return "root of a user namespace may not go beyond the host's; --userns host may" if bundle.users else ""
 
 
 def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
@@ -182,10 +221,10 @@ def _bound(failed: PlanFailed) -> tuple[str, int]:
     return addresses.unpack(host), int.from_bytes(address[2:4], "big")
 
 
-def _may_administer() -> bool:
+def _has(capability: str) -> bool:
     import prctl  # +3 ms: only for a failure
 
-    return bool(prctl.cap_effective.sys_admin)
+    return bool(getattr(prctl.cap_effective, capability))
 
 
 def _is_root_mounted() -> bool:

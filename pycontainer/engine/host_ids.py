@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
+from pycontainer.core.constants import AT_RECURSIVE
 from pycontainer.core.step import INIT, KEEPER, MONITOR, Slot, Struct
 from pycontainer.light import suppress
 from pycontainer.oci import sysctl
@@ -63,7 +64,11 @@ def _no_map(step: Step, call: Call, number: int) -> str:
     attributes = call.args[3]
     if not isinstance(attributes, Struct) or number not in (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP):
         return ""
-    return f"a filesystem that can't map ids: {step.title.lower()}"
+    before = step.calls[: step.calls.index(call)]
+    path = next(arg for other in reversed(before) for arg in other.args if isinstance(arg, str) and arg[:1] == "/")
+    flags = call.args[2]
+    below = ", or of something mounted below it," if isinstance(flags, int) and flags & AT_RECURSIVE else ""
+    return f"the filesystem of {path}{below} can't map ids"
 
 
 def _not_within(step: Step, call: Call, number: int, mount_point: str) -> str:
@@ -133,10 +138,11 @@ def mount_again(rootfs: RootFS) -> None:
 def tell(roots: Roots, reason: str) -> None:
     """Say once for each reason, until the next boot, that a container shares the host's ids."""
     import sys
+    from binascii import crc32
 
-    name = f"{roots.runroot}/users/{reason.replace('/', ' ')[:200]}"
     with suppress(FileExistsError):
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        with open(f"{roots.runroot}/users/told.{crc32(reason.encode()):08x}", "x") as file:
+            file.write(reason + "\n")
         print(f"pyc: note: no user namespace of its own, so root in it is the host's: {reason}", file=sys.stderr)
 
 

@@ -92,11 +92,26 @@ def test_a_command_that_can_not_be_executed(run: Run, tmp_path: Path) -> None:
         (["--platform", "plan9/amd64"], ["plan9"]),
         (["--no-such-flag"], ["no-such-flag"]),
         (["--explain=json:/no/such/dir/x"], ["/no/such/dir"]),
+        (["--sysctl", "net.ipv4.nope=1"], ["because  its namespaces have no kernel parameter net/ipv4/nope"]),
+        (["--sysctl", "net.ipv4.ip_forward=junk"], ["because  net/ipv4/ip_forward does not take the value 'junk'"]),
+        (["--sysctl", "net.ipv4.ip_forward"], ["net.ipv4.ip_forward", "must be name=value"]),
+        (["--sysctl", "net.ipv4.ip_forward="], ["net.ipv4.ip_forward", "must be name=value"]),
+        (["--add-host", "foo"], ["must be NAME:ADDRESS"]),
+        (["-v", "/x:y:z"], ["the container's path, 'y': must be an absolute path"]),
+        (["-v", "n:/x"], ["at least two characters"]),
+        (["--network", "n"], ["at least two characters"]),
     ],
 )
 def test_options(run: Run, stocked: Pyc, options: list[str], words: list[str]) -> None:
     says(run(*options), 125, *words)
     clean(stocked)
+
+
+@pytest.mark.parametrize("options", [["--oom-score-adj", "-500"], ["--ulimit", "nofile=100000000"]])
+def test_who_may_not_go_beyond_limits_is_told_what_is_missing(stocked: Pyc, image: str, options: list[str]) -> None:
+    argv = ["setpriv", "--bounding-set", "-sys_resource", *stocked.argv("run", "--rm", *options, image, "true")]
+    done = subprocess.run(argv, env=stocked.env(), capture_output=True, text=True)
+    says(Result(tuple(argv), done.returncode, "", done.stderr), 125, "because  this process does not have CAP_SYS_RES")
 
 
 def test_a_missing_image_name(stocked: Pyc) -> None:

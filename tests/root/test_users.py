@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -248,6 +249,14 @@ def test_it_is_off_for_what_means_the_host_and_inspect_says_why(stocked: Pyc, im
         refused = stocked("run", "--rm", *options.split(), "--userns", "private", image, "true")
         assert refused.code == 125 and refused.stderr.count("\n") <= 2
         assert "--userns private" in refused.stderr or "needs the host's user namespace" in refused.stderr
+
+
+def test_a_mount_whose_filesystem_can_not_is_named_once(stocked: Pyc, image: str) -> None:
+    command = ("run", "--rm", "-v", "/proc:/x:ro", image, "true")
+    assert "the filesystem of /proc, or of something mounted below it, can't map ids" in stocked(*command).ok().stderr
+    assert stocked(*command).ok().stderr == ""
+    told = [name for name in os.listdir(f"{stocked.runroot}/users") if not name.isdigit()]
+    assert told and all(re.fullmatch("told[.][0-9a-f]{8}", name) for name in told)
 
 
 @pytest.mark.parametrize("options", ["", "--uts host", "--cgroupns host", "--cap-add NET_RAW", "--cap-add NET_ADMIN",

@@ -209,7 +209,7 @@ BAD = [
     (variables.environment, "=x", "no variable name"),
     (variables.environment, "A=\0", "NUL"),
     (variables.environment, "A\nB=x", "control characters"),
-    (addresses.extra_host, "db", "not an IP address"),
+    (addresses.extra_host, "db", "must be NAME:ADDRESS"),
     (addresses.extra_host, "db:10.0.0.1\n1.2.3.4 evil", "not an IP address"),
     (addresses.extra_host, "d b:1.2.3.4", "not a host name"),
     (words.host_name, "a\nb", "not a host name"),

@@ -19,12 +19,14 @@ PLACE = "/var/lib/pycontainer/containers/x"
 KEEPERS = calls.clone3(k.CLONE_NEWUSER, child=KEEPER, out=A)
 INITS = calls.clone3(k.CLONE_NEWUSER | k.CLONE_NEWNS, child=INIT, out=A)
 MAPS = calls.mount_setattr(A, 0, set=k.MOUNT_ATTR_IDMAP, userns=Slot("users"))
+MAPS_ALL = calls.mount_setattr(A, k.AT_RECURSIVE, set=k.MOUNT_ATTR_IDMAP, userns=Slot("users"))
+TAKES = calls.open_tree(k.AT_FDCWD, "/a", k.OPEN_TREE_CLONE, out=A)
 CREATES = calls.fsconfig(A, k.FSCONFIG_CMD_CREATE)
 ATTACHES = calls.openat(k.AT_FDCWD, PLACE, k.O_PATH, out=A)
 
 
 def cause(call: Call, number: int, where: str = MONITOR, title: str = "Bind /a to /b") -> str:
-    step = Step(title, "", where, (call,), "")
+    step = Step(title, "", where, (TAKES, call), "")
     return host_ids.cause(PlanFailed(step, call, Outcome(0, number, 0, 0), {}), PLACE)
 
 
@@ -36,8 +38,9 @@ def cause(call: Call, number: int, where: str = MONITOR, title: str = "Bind /a t
         (KEEPERS, errno.EINVAL, "the kernel gives us none"),
         (KEEPERS, errno.EPERM, "the kernel gives us none"),
         (calls.write(B, b"0 1 2"), errno.EPERM, "has not given these ids"),
-        (MAPS, errno.EINVAL, "can't map ids: bind /a to /b"),
-        (MAPS, errno.EOPNOTSUPP, "can't map ids: bind /a to /b"),
+        (MAPS, errno.EINVAL, "the filesystem of /a can't map ids"),
+        (MAPS, errno.EOPNOTSUPP, "the filesystem of /a can't map ids"),
+        (MAPS_ALL, errno.EINVAL, "the filesystem of /a, or of something mounted below it, can't map ids"),
     ],
 )
 def test_a_cause_is_told_in_words(call: Call, number: int, said: str) -> None:

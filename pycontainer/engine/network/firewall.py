@@ -69,7 +69,7 @@ def restore(roots: Roots, needed: list[Network], *, closed: bool) -> None:
     before = [bridge.forward(network) for network in every if not network.internal]
     if any(before):
         _mark(roots, "router")
-        note("packets are now forwarded between this host's links (ip_forward), but for those of containers none are")
+        note("this host forwards packets from now on (ip_forward), as containers need; any but theirs are dropped")
     members = [element for network in every for element in elements(network)]
     members += [element for attachment in live for element in attachment.elements()]
     guard = os.path.exists(directory(roots) + "/router")

@@ -44,7 +44,9 @@ def mac_address(text: str) -> str:
 def extra_host(text: str) -> tuple[str, str]:
     """``name:address`` or ``name=address``; an IPv6 address may stand in brackets."""
     separator = "=" if "=" in text else ":"
-    name, _, address = text.partition(separator)
+    name, found, address = text.partition(separator)
+    if not (name and found and address):
+        raise UsageError("must be NAME:ADDRESS")
     host_name(name)
     if address == "host-gateway":
         return name, address  # known once it has a network

@@ -21,7 +21,7 @@ from pycontainer.oci.grammar.words import (
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class Mount(Record):
@@ -80,10 +80,18 @@ def volume(text: str) -> Mount:
     if source.partition("/")[0] in (".", ".."):
         source = os.path.normpath(f"{os.getcwd()}/{source}")
     words = parts[2].split(",") if len(parts) == 3 else []
-    target = target_path(parts[1])
+    target = _part("the container's path", target_path, parts[1])
     if not source.startswith("/"):
         return _with_words(Mount("volume", volume_name(source), target), words)
     return _with_words(Mount("bind", absolute_path(plain(source)), target, make_source=True), words)
+
+
+def _part(called: str, parse: Callable[[str], str], text: str) -> str:
+    """A part of a longer text, whose errors must say which."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(f"{called}, {text!r}: {error.message}") from None
 
 
 def _with_words(made: Mount, words: Iterable[str]) -> Mount:

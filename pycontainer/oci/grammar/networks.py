@@ -6,7 +6,7 @@ from pycontainer.errors import Unsupported, UsageError
 from pycontainer.light import lru_cache
 from pycontainer.oci.grammar.addresses import ip_address, ipv4_address, ipv6_address, mac_address
 from pycontainer.oci.grammar.numbers import integer
-from pycontainer.oci.grammar.words import csv_fields, host_name, is_name, key_value, plain
+from pycontainer.oci.grammar.words import NAMES, csv_fields, host_name, is_name, key_value, plain
 from pycontainer.record import Record
 
 NO_ENDPOINT_OPTIONS = "what a container is in a network has no options of its own"
@@ -82,5 +82,5 @@ def network_name(text: str) -> str:
     if text == "default":
         return "bridge"
     if not is_name(text) or len(text) > 128:
-        raise UsageError(f"{text!r} can't be the name of a network: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
+        raise UsageError(f"{text!r} can't be the name of a network: {NAMES}")
     return text

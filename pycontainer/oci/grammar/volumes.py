@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pycontainer.errors import Unsupported, UsageError
-from pycontainer.oci.grammar.words import is_name, key_value, plain
+from pycontainer.oci.grammar.words import NAMES, is_name, key_value, plain
 
 
 def volume_name(text: str) -> str:
     """A volume's name, by docker's rule."""
     if not is_name(text) or len(text) > 255:
         raise UsageError(
-            f"{text!r} is no name for a volume: only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed; "
-            "a directory of the host is given by its absolute path"
+            f"{text!r} is no name for a volume: {NAMES}; a directory of the host is given by its absolute path"
         )
     return text
 

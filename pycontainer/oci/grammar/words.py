@@ -23,6 +23,10 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _OF_NAMES = frozenset(_LETTERS + _LETTERS.upper() + "0123456789_.-")
 
 
+NAMES = "only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed, at least two characters"
+"""What a name must be, for the message about one that is not."""
+
+
 def is_name(text: str) -> bool:
     """[a-zA-Z0-9][a-zA-Z0-9_.-]+, docker's rule, without the 3 ms that ``re`` takes: most command lines have a name."""
     return len(text) > 1 and text[0] not in "_.-" and _OF_NAMES.issuperset(text)
@@ -51,7 +55,7 @@ def container_name(text: str) -> str:
     """A container's name, by docker's rule."""
     name = text.removeprefix("/")
     if not is_name(name):
-        raise UsageError("only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed, at least two characters")
+        raise UsageError(NAMES)
     return name
 
 
@@ -130,6 +134,14 @@ def key_value(text: str) -> tuple[str, str]:
     if not key or key != key.strip():
         raise UsageError("the key is empty or has spaces around it")
     plain(key)
+    return key, value
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """``key=value``; both must be there."""
+    key, value = key_value(text)
+    if not value:
+        raise UsageError("must be name=value")
     return key, value
 
 
