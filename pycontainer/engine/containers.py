@@ -20,7 +20,7 @@ import time
 from pycontainer import jsontext
 from pycontainer.core.directories import entries, link_new, make_new, replace_file, write_new
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import life
+from pycontainer.engine import life, runroot
 from pycontainer.engine.options import Roots
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.light import IdentityCache, contextmanager, suppress
@@ -219,8 +219,9 @@ def listing(roots: Roots, *, whole: bool = False, but: str = "") -> list[Contain
 def find(roots: Roots, name_or_id: str) -> Container:
     """The container of that name, ID or unambiguous beginning of an ID.
 
-    Raises NotFound, or Conflict if several IDs begin so.
+    Raises NotFound, or Conflict if several IDs begin so, or another runroot keeps track of it.
     """
+    runroot.check(roots)
     with suppress(OSError):
         return load(roots, os.readlink(f"{roots.root}/names/{name_or_id.lstrip('/')}").rpartition("/")[2])
     matches = [entry for entry in entries(roots.root + "/containers") if name_or_id and entry.startswith(name_or_id)]

@@ -6,7 +6,7 @@ import os
 import sys
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, facts, files, health, life, recall, removal, users
+from pycontainer.engine import containers, facts, files, health, life, recall, removal, runroot, users
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.containers import Container
 from pycontainer.engine.identity import hostname_of, new_identity
@@ -46,6 +46,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
     try:
         hit("create.locked")
         containers.reserve(roots, container_id, name)
+        runroot.settle(roots)
         hit("create.reserved")
         where = roots.container(container_id)
         for directory in ("upper", "work"):

@@ -1,8 +1,8 @@
 """The life of a container: whether it lives, since when, and how it ended.
 
 While it lives, ``RUNROOT/containers/<id>`` holds ``lock``, which the monitor keeps locked: the kernel lets go of it
-however the monitor ends. So the lock, and no number in a file, says whether a container runs. Beside it are ``pid``,
-and empty files that mark it as ``paused`` or the like.
+however the monitor ends. So the lock, and no number in a file, says whether a container runs; what is written in it is
+whose it is, by device and inode of ROOT. Beside it are ``pid``, and empty files that mark it as ``paused`` or the like.
 
 ``ROOT/containers/<id>/life`` is the record: when it began, written by us; then how it ended, written by the monitor.
 ``kept`` and ``stopped`` beside it say what somebody wants of the container.
@@ -38,6 +38,7 @@ def take_lock(roots: Roots, container_id: str, *, patience: float = 1) -> int:
         make_private(roots.live(container_id))
         with suppress(FileNotFoundError):  # repaired away by another process, which took it for remains
             if (lock := _new_lock(roots, container_id)) is not None:
+                os.pwrite(lock, _root_of(roots), 0)
                 return lock
         if time.monotonic() > deadline:
             raise Conflict(f"container {container_id[:12]} is running already")
@@ -80,6 +81,27 @@ def try_lock(roots: Roots, container_id: str, flags: int = 0) -> int | None:
         pass
     os.close(lock)
     return None
+
+
+def _root_of(roots: Roots) -> bytes:
+    """What the root is, whatever its path: device and inode. b"" if it is not there."""
+    try:
+        found = os.stat(roots.root)
+    except FileNotFoundError:
+        return b""
+    return b"%d:%d" % (found.st_dev, found.st_ino)
+
+
+def is_of_another_root(roots: Roots, container_id: str) -> bool:
+    """Whether the live state belongs to a container of another root: several may share a runroot, or one is unmounted.
+
+    For who finds no container to it. A lock that says nothing sensible is taken for one of this root.
+    """
+    with suppress(OSError):
+        with open(roots.live(container_id) + "/lock", "rb") as file:
+            said = file.read(100)
+        return said.replace(b":", b"", 1).isdigit() and said != _root_of(roots)
+    return False
 
 
 def is_alive(roots: Roots, container_id: str) -> bool:

@@ -25,7 +25,8 @@ class Roots(Record):
             root = data + "/pycontainer"
             runtime = os.environ.get("XDG_RUNTIME_DIR")
             runroot = runtime + "/pycontainer" if runtime else root + "/run"
-        return cls(os.environ.get("PYC_ROOT") or root, os.environ.get("PYC_RUNROOT") or runroot)
+        asked = os.environ.get("PYC_ROOT") or root, os.environ.get("PYC_RUNROOT") or runroot
+        return cls(*map(os.path.abspath, asked))
 
     def container(self, container_id: str) -> str:
         """The container's directory, which is its OCI bundle."""

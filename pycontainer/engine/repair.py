@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.core.directories import entries
-from pycontainer.engine import containers, events, life, policy
+from pycontainer.engine import containers, events, life, policy, runroot
 from pycontainer.engine.removal import clear_remains, discard, forget_live
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.light import suppress
@@ -28,22 +28,30 @@ def repair(roots: Roots) -> None:
     """Clear away what killed processes of ours have left. It takes some microseconds when there is nothing.
 
     The lock is held meanwhile, so that nobody takes what is just being made for remains.
+
+    Raises Conflict if containers of this root run that another runroot keeps track of.
     """
+    known = runroot.check(roots)
     try:
         live = os.listdir(roots.runroot + "/containers")
-    except FileNotFoundError:
-        live = []
+    except FileNotFoundError:  # the first command since the host booted
+        live, known = [], False
+    if not known:
+        runroot.settle(roots)
         _repair_all(roots)
     for container_id in live:
         with suppress(FileNotFoundError):  # it has just ended
+            is_there = os.path.isdir(roots.container(container_id))
+            if not is_there and life.is_of_another_root(roots, container_id):
+                continue
             if (lock := life.try_lock(roots, container_id, os.O_CREAT)) is not None:
                 _repair(roots, container_id, lock)
+            elif not is_there and (pid := life.pid_of(roots, container_id)):
+                _end(roots, container_id, pid)
             elif _is_half_connected(roots, container_id):
                 from pycontainer.engine.network.connect import mend
 
                 mend(roots, container_id)
-            elif not os.path.isdir(roots.container(container_id)) and (pid := life.pid_of(roots, container_id)):
-                _end(roots, container_id, pid)
     if sum(name.isdigit() for name in entries(roots.runroot + "/users")) > len(live):
         from pycontainer.engine import users  # only where somebody has deleted a part of the live state
 
@@ -76,7 +84,7 @@ def _end(roots: Roots, container_id: str, pid: int) -> None:
 
 
 def _repair_all(roots: Roots) -> None:
-    """The first command since the host booted, as there is no live state at all: look at every container.
+    """There is no live state yet: look at every container.
 
     Which of them are to run again is for engine/boot.py to say.
     """
