@@ -1,6 +1,7 @@
 """``pyc``, and ``python -m pycontainer``: an interrupt while the program is still loading ends it without a word."""
 
 import gc
+import sys
 from _signal import SIG_DFL, SIGINT, signal  # `signal` itself takes 2 ms to load
 
 
@@ -11,6 +12,10 @@ def main() -> None:
     from pycontainer import modules
 
     modules.use()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from pycontainer.streams import open_missing
+
+        open_missing()
     from pycontainer.cli import interrupt
     from pycontainer.cli import main as command_line
 

@@ -7,7 +7,7 @@ import time
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, files, life, policy, removal, users
-from pycontainer.engine.attach import Signals
+from pycontainer.engine.attach import Signals, require_terminal
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.create import create, describe, make_sources, write_files
 from pycontainer.engine.foreground import View, live
@@ -64,6 +64,9 @@ def begin(
     """Start a container that does not run; with ``attach`` stay with it and return its exit code, else 0."""
     require_root()
     repair(roots)
+    if attach and stdin:
+        options = containers.find(roots, name).options
+        require_terminal(tty=options.get("tty", False), stdin=options.get("interactive", False))
     container, lock = _taken(roots, name)
     if lock is None:
         if not attach:

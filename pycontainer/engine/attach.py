@@ -13,6 +13,7 @@ import sys
 from pycontainer.core import kernel
 from pycontainer.core.performer import Performance
 from pycontainer.engine import keys as keys_module
+from pycontainer.errors import Conflict
 from pycontainer.light import ExitStack, nullcontext, suppress
 from pycontainer.plan import slots
 from pycontainer.record import TYPE_CHECKING
@@ -58,6 +59,14 @@ def connection(wanted: Collection[Slot], ours: ExitStack) -> tuple[dict[Slot, in
     for descriptor in opened.values():
         ours.callback(os.close, descriptor)
     return {slot: descriptor for slot, descriptor in opened.items() if slot in wanted}, client
+
+
+def require_terminal(*, tty: bool, stdin: bool) -> None:
+    """What is typed into a terminal of the container's has to be typed somewhere. Raises Conflict, with docker's 1."""
+    if tty and stdin and not os.isatty(0):
+        error = Conflict("standard input is not a terminal", hint="leave out -t, or -i if nothing is to be read")
+        error.exit_code = 1
+        raise error
 
 
 def terminal_size() -> tuple[int, int] | None:
@@ -170,7 +179,7 @@ class Attachment:
     """Carries bytes and signals until the container has ended and everything it wrote is delivered.
 
     Attributes:
-        detached: the detach keys were pressed, or we were told to end; the container goes on.
+        detached: the detach keys were pressed, we were told to end, or nobody reads us; the container goes on.
         code: what we are to exit with then.
         status: the wait status of its first process, or None if the monitor has not said it.
     """
@@ -304,9 +313,17 @@ class Attachment:
                 data = data[os.write(descriptor, data) :]
             except BlockingIOError:
                 select.select([], [descriptor], [])
-            except OSError:  # nobody reads our output any more; the container is told nothing, as in docker
+            except BrokenPipeError:
+                return self._leave_as_nobody_reads()
+            except OSError:  # a full disk; the container is told nothing, as in docker
                 self.outputs[kind] = None
                 return
+
+    def _leave_as_nobody_reads(self) -> None:
+        """Who reads us has had enough, as ``head`` has. The container does not notice, as in docker."""
+        self.detached, self.code = True, 128 + signal.SIGPIPE
+        with suppress(OSError):
+            os.write(2, b"pyc: nobody reads the output any more: we leave, the container goes on\n")
 
     def _resize(self) -> None:
         size = window_size()

@@ -16,7 +16,7 @@ from pycontainer import cgroups, jsontext
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
-from pycontainer.engine.attach import Attachment, Signals, connection, terminal_size
+from pycontainer.engine.attach import Attachment, Signals, connection, require_terminal, terminal_size
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.process import opened
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
@@ -104,6 +104,7 @@ def execute(roots: Roots, name: str, options: ExecOptions, *, observer: Observer
     ``observer`` is shown each kernel call before and after it is made. Raises PycError.
     """
     require_root()
+    require_terminal(tty=options.tty, stdin=options.interactive and not options.detach)
     with Signals(interrupt=observer is not None) as signals, target(roots, name) as found:
         if number := signals.fatal():
             return 128 + number

@@ -6,7 +6,7 @@ reference -> image -> bundle (a directory and a runtime-spec) -> plan -> contain
 from __future__ import annotations
 
 from pycontainer.engine import events, keys
-from pycontainer.engine.attach import Signals
+from pycontainer.engine.attach import Signals, require_terminal
 from pycontainer.engine.create import create
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.image.obtain import obtained
@@ -37,6 +37,7 @@ def run(
     Raises PycError, with nothing left behind.
     """
     require_root()
+    require_terminal(tty=options.container.tty, stdin=stdio_of(options).stdin and not options.detach)
     repair(roots)
     with ExitStack() as until_recorded:
         image = until_recorded.enter_context(obtained(roots, options, progress))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainer.engine import containers, events, life
-from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals
+from pycontainer.engine.attach import EXITED, MUTE, Attachment, Signals, require_terminal
 from pycontainer.errors import Conflict
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING
@@ -44,6 +44,7 @@ def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: 
         raise Conflict(f"container {container.name} is paused", hint=f"pyc unpause {container.name}")
     options = container.options
     reads = stdin and options.get("interactive", False)
+    require_terminal(tty=options.get("tty", False), stdin=reads)
     with connect(roots, container) as client, Signals() as signals:
         events.write(roots, "attach", container)
         client.setblocking(False)

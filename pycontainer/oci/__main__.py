@@ -1,6 +1,7 @@
 """``pyc-oci``, and ``python -m pycontainer.oci``."""
 
 import gc
+import sys
 
 
 def main() -> None:
@@ -9,6 +10,10 @@ def main() -> None:
     from pycontainer import modules
 
     modules.use()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from pycontainer.streams import open_missing
+
+        open_missing()
     from pycontainer.oci.front import main as command_line
 
     command_line()

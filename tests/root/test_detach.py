@@ -108,16 +108,6 @@ def test_without_sig_proxy_a_signal_ends_the_client_only(stocked: Pyc, image: st
     goes_on(stocked)
 
 
-def test_a_reader_that_goes_away_does_not_end_the_container(stocked: Pyc, image: str) -> None:
-    client = stocked.start("run", "--name", "box", image, *COUNTS)
-    assert client.stdout is not None
-    client.stdout.readline()
-    client.stdout.close()
-    goes_on(stocked)
-    end(stocked)
-    assert client.wait(10) == 9
-
-
 def test_the_working_directory_and_the_session_of_the_caller_are_left(stocked: Pyc, image: str) -> None:
     stocked("run", "-d", "--name", "box", image, "sleep", "60").ok()
     with open(f"/proc/{look(stocked, 'box').pid}/status") as file:
@@ -136,3 +126,20 @@ def test_a_client_killed_before_it_heard_that_all_went_well_is_missed_all_the_sa
         client.communicate(timeout=10)
         until(lambda: not exists(stocked, "box"), f"removal {number}")
     until(lambda: os.listdir(f"{stocked.runroot}/containers") == [])
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_who_reads_our_output_has_had_enough(stocked: Pyc, image: str, verb: str) -> None:
+    """As ``| head -1`` has: we leave, the container goes on."""
+    if verb == "exec":
+        stocked("run", "-d", "--name", "box", image, *COUNTS).ok()
+    words = ("exec", "box", *COUNTS) if verb == "exec" else ("run", "--name", "box", image, *COUNTS)
+    client = stocked.start(*words)
+    assert client.stdout and client.stdout.readline() == b"line 1\n"
+    client.stdout.close()
+    _, told = client.communicate(timeout=20)
+    assert client.returncode == 128 + signal.SIGPIPE
+    assert told == b"pyc: nobody reads the output any more: we leave, the container goes on\n"
+    goes_on(stocked)
+    end(stocked)
+    assert until_state(stocked, "box", "exited").exit_code == 9

@@ -19,7 +19,7 @@ FLOORS = (
     {"plan"},
     {"cgroups", "network", "rootfs", "image"},
     {"core"},
-    {"bytecode", "errors", "jsontext", "light", "modules", "record", "result"},
+    {"bytecode", "errors", "jsontext", "light", "modules", "record", "result", "streams"},
 )
 # Below oci, types of the runtime-spec may be named where nothing is imported when it runs.
 NAMED_BY_THOSE_BELOW = {"pycontainer.oci.spec"}
