@@ -14,10 +14,13 @@ from pycontainer.image.manifest import Descriptor, ImageConfig
 from pycontainer.image.model import Image, Layer, LayerFacts
 from pycontainer.image.store import Store
 from pycontainer.oci.user import User
+from pycontainer.plan.container import NO_NETWORK
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pycontainer.core.step import Plan
+    from pycontainer.engine.bundle import Bundle
+    from pycontainer.plan.container import Networking
 
 
 def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
@@ -29,8 +32,17 @@ def preview(roots: Roots, options: RunOptions) -> tuple[Plan, str, bool]:
     container_id, name = new_identity(options)
     bundle = describe(roots, image, options, container_id, name, user=None if here else User(0, 0, (), "/", "root"))
     tty = options.container.tty
-    plan = plan_for(roots, bundle, group_for(bundle, cgroups.detect()), given_slots(stdio_of(options), tty=tty))
-    return plan, name, here
+    group, given = group_for(bundle, cgroups.detect()), given_slots(stdio_of(options), tty=tty)
+    return plan_for(roots, bundle, group, given, network=_network(roots, bundle)), name, here
+
+
+def _network(roots: Roots, bundle: Bundle) -> Networking:
+    if bundle.asked.network in ("none", "host"):
+        return NO_NETWORK
+    from pycontainer.engine.network.foresight import foresee
+    from pycontainer.plan import network
+
+    return network.steps(foresee(roots, bundle))
 
 
 def _image(roots: Roots, options: RunOptions) -> tuple[Image, bool]:

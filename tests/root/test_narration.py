@@ -113,12 +113,13 @@ def test_a_failed_step_is_told_with_its_error(stocked: Pyc, image: str, tmp_path
 
 
 def test_a_dry_run_needs_no_root_and_leaves_nothing(stocked: Pyc, image: str) -> None:
-    argv = stocked.argv("run", "--dry-run", "--memory", "64m", image, "true")
+    argv = stocked.argv("run", "--dry-run", "--memory", "64m", "--network", "bridge", image, "true")
     before = os.listdir(stocked.root)
     done = subprocess.run(argv, capture_output=True, env=stocked.env(), timeout=60, user=65534, group=65534)
     assert done.returncode == 0, done.stderr.decode()
     text = done.stdout.decode()
     assert 'pivot_root(".", ".")' in text and "Start the performer   [pyc]" in text
+    assert "Plug it into the bridge   [monitor]" in text
     assert os.listdir(stocked.root) == before
 
 

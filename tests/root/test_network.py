@@ -430,3 +430,25 @@ def test_many_at_once_have_different_addresses(net: HostedPyc, host: Namespace) 
     assert all(one.returncode == 0 for one in running)
     assert len({address for found in shown for address in found}) == 12
     nothing_is_left(net, host)
+
+
+# --- what would happen ------------------------------------------------------------------------------------------------
+
+
+def _without_paths(title: str) -> str:
+    return re.sub(r"/\S+", "PATH", title)
+
+
+def test_a_dry_run_has_the_steps_of_a_start(net: HostedPyc, tmp_path: object) -> None:
+    words = ("--rm", "--publish", "8080:80", "busybox", "true")
+    before = net("run", "--dry-run", *words).ok().stdout  # there is no network yet
+    net("run", f"--explain=json:{tmp_path}/told.json", *words).ok()
+    told = {_without_paths(line["title"]) for line in narration.read(f"{tmp_path}/told.json")}
+    for shown in (before, net("run", "--dry-run", *words).ok().stdout):
+        assert {"Plug it into the bridge", "Publish its ports", "Give it its addresses"} <= told
+        assert (
+            told - {_without_paths(title) for title in re.findall(r"^ *\d+\. (.*?)   \[", shown, re.MULTILINE)} == set()
+        )
+    assert "no such network" in net("run", "--dry-run", "--network", "nowhere", "busybox", "true").stderr
+    refused = net("run", "--dry-run", "--ip", "192.0.2.1", "busybox", "true")
+    assert refused.code == 125 and "is not inside of subnet" in refused.stderr

@@ -51,11 +51,11 @@ def attach(roots: Roots, bundle: Bundle) -> Attachment:
     hit("attach.noted")
     firewall.ready(roots, [network for _, network in asked], publishing=bool(options.publish or options.publish_all))
     connections = tuple(
-        _connection(roots, bundle.container, network, endpoint, number, options.hostname)
+        _connected(roots, bundle.container, network, endpoint, number, options.hostname)
         for number, (endpoint, network) in enumerate(asked)
     )
     hit("attach.addressed")
-    connections = _ranked(connections, [endpoint.gw_priority for endpoint, _ in asked])
+    connections = ranked(connections, [endpoint.gw_priority for endpoint, _ in asked])
     attachment = Attachment(container_id, table_of(roots), directory(roots), connections)
     if options.publish or options.publish_all:
         from pycontainer.engine.network import ports
@@ -89,11 +89,24 @@ def wanted(options: ContainerOptions) -> tuple[Endpoint, ...]:
     return options.endpoints or (Endpoint(DEFAULT),)
 
 
-def _connection(
+def _connected(
     roots: Roots, container: Container, network: Network, endpoint: Endpoint, number: int, hostname: str
 ) -> Connection:
     """Take the addresses of a container in one network."""
     taken = _take_all(roots, network, endpoint, container.id)
+    names = names_of(container, endpoint, hostname)
+    return connection(network, endpoint, number, taken, names, _known(roots, endpoint))
+
+
+def connection(
+    network: Network,
+    endpoint: Endpoint,
+    number: int,
+    taken: Mapping[bool, str],
+    names: tuple[str, ...] = (),
+    known: tuple[tuple[str, str], ...] = (),
+) -> Connection:
+    """What a container has of a network in which it has ``taken`` an address of IPv4 (False) and of IPv6 (True)."""
     four, six = taken.get(False, ""), taken.get(True, "")
     mac = endpoint.mac or addresses.mac_of(addresses.pack(four or six)).hex(":")
     return Connection(
@@ -106,26 +119,35 @@ def _connection(
         f"{six}/{network.ipv6.prefix}" if network.ipv6 else "",
         _gateways(network),
         tuple(f"{address}/{16 if ':' not in address else 64}" for address in endpoint.link_local),
-        names_of(container, endpoint, hostname),
+        names,
         driver=network.driver,
         mode=_mode(network)[0],
         flags=_mode(network)[1],
         isolated=network.isolated,
-        known=_known(roots, endpoint),
+        known=known,
     )
 
 
 def _take_all(roots: Roots, network: Network, endpoint: Endpoint, container_id: str) -> dict[bool, str]:
     """The address of IPv4, and that of IPv6, as far as the network has them."""
+    where = directory(roots, network.name)
+    return {
+        subnet.six: addresses.take(where, subnet, container_id, asked, lambda owner: life.is_alive(roots, owner))
+        for subnet, asked in asked_of(network, endpoint)
+    }
+
+
+def asked_of(network: Network, endpoint: Endpoint) -> list[tuple[Subnet, str]]:
+    """The subnets of a network, each with the address in it that was asked for, or "".
+
+    Raises UsageError, Conflict: it can't be had.
+    """
     if endpoint.ip and not network.ipv4:
         raise UsageError(f"network {network.name} has no IPv4")
     if endpoint.ip6 and not network.ipv6:
         raise UsageError(f"network {network.name} has no IPv6: no subnet of it holds {endpoint.ip6}")
-    where, taken = directory(roots, network.name), {}
-    for subnet, asked in ((network.ipv4, endpoint.ip), (network.ipv6, endpoint.ip6)):
-        if subnet:
-            taken[subnet.six] = _take(roots, where, subnet, container_id, asked)
-    return taken
+    both = ((network.ipv4, endpoint.ip), (network.ipv6, endpoint.ip6))
+    return [(subnet, addresses.check(asked, subnet) if asked else "") for subnet, asked in both if subnet]
 
 
 def _gateways(network: Network) -> tuple[str, ...]:
@@ -178,7 +200,7 @@ def extend(
     firewall.ready(roots, [network])
     used = {connection.number for connection in attachment.connections}
     number = next(n for n in range(len(used) + 1) if n not in used)
-    made = _connection(roots, container, network, endpoint, number, container.options.get("hostname", ""))
+    made = _connected(roots, container, network, endpoint, number, container.options.get("hostname", ""))
     extended = attachment._replace(connections=_in_between(attachment.connections, made, priorities))
     hit("extend.addressed")
     attachments.write_record(roots, extended)
@@ -186,13 +208,7 @@ def extend(
     return extended
 
 
-def _take(roots: Roots, where: str, subnet: Subnet, container_id: str, asked: str) -> str:
-    if asked:
-        asked = addresses.check(asked, subnet)
-    return addresses.take(where, subnet, container_id, asked, lambda owner: life.is_alive(roots, owner))
-
-
-def _ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple[Connection, ...]:
+def ranked(connections: tuple[Connection, ...], priorities: list[int]) -> tuple[Connection, ...]:
     """Every network has a default route; the best is the one of the highest priority, then the first."""
     order = sorted(range(len(connections)), key=lambda at: (-priorities[at], at))
     return tuple(connection._replace(metric=_APART * order.index(at)) for at, connection in enumerate(connections))
