@@ -371,10 +371,10 @@ class Container:
 
     def kill(self, signal: str = "SIGKILL") -> None:
         """Send a signal to its first process: ``TERM``, ``SIGTERM`` or ``15``. Raises Conflict if it does not run."""
+        from pycontainer import options
         from pycontainer.engine.stop import kill
-        from pycontainer.oci.grammar.signals import signal_name
 
-        kill(self.roots, self.id, signal_name(signal))
+        kill(self.roots, self.id, options.signal(signal))
 
     def pause(self) -> None:
         """Let all of it stand still."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -190,7 +191,6 @@ def _items(name: str, value: Any) -> Sequence[Any]:
 def _read(flag: Flag, name: str, value: Any) -> Any:
     """A text as its flag reads it, and a number, which may be too small; what has the engine's type stays as it is."""
     from pycontainer.cli.flags import parser
-    from pycontainer.errors import UsageError
 
     if not isinstance(value, str) and not (flag.kind in _NUMBERS and not isinstance(value, bool)):
         return value
@@ -201,12 +201,25 @@ def _read(flag: Flag, name: str, value: Any) -> Any:
 
 
 def words(command: Command) -> tuple[str, ...]:
-    """The program and its arguments."""
-    if isinstance(command, str):
-        import shlex  # +3 ms, for those who want it
+    """The program and its arguments. Raises UsageError for a text that ends amid a quotation."""
+    if not isinstance(command, str):
+        return tuple(command)
+    import shlex  # +3 ms, for those who want it
 
+    try:
         return tuple(shlex.split(command))
-    return tuple(command)
+    except ValueError as error:
+        raise UsageError(f"command {command!r}: {str(error).lower()}") from None
+
+
+def signal(text: str) -> str:
+    """A signal's name. Raises UsageError."""
+    from pycontainer.oci.grammar.signals import signal_name
+
+    try:
+        return signal_name(text)
+    except UsageError as error:
+        raise UsageError(f"signal={text!r}: {error.message}") from None
 
 
 def environment(env: Mapping[str, str] | Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pycontainer.engine.update import FIELDS
 from pycontainer.errors import UsageError
 from pycontainer.oci.grammar.mounts import Mount
 from pycontainer.oci.grammar.ports import Publication
-from pycontainer.options import PLURALS, Limits, Options, limits, run_options
+from pycontainer.options import PLURALS, Limits, Options, limits, run_options, signal, words
 
 OF_THE_COMMAND = {"name", "rm", "pull", "platform"}  # of the others Python has its own: detach, input, progress
 
@@ -97,3 +97,15 @@ def test_mistakes_are_named(options: dict[str, object], error: type[Exception], 
 def test_what_can_not_be_changed_is_no_limit() -> None:
     with pytest.raises(TypeError, match="no such option: env"):
         limits({"env": ["A=1"]})
+
+
+def test_a_command_that_ends_amid_a_quotation_is_an_error_of_ours() -> None:
+    assert words("echo 'a b'") == ("echo", "a b")
+    with pytest.raises(UsageError, match="command \"echo 'a b\": no closing quotation"):
+        words("echo 'a b")
+
+
+def test_a_signal_that_there_is_not_is_named() -> None:
+    assert signal("term") == "SIGTERM"
+    with pytest.raises(UsageError, match="signal='BOGUS': no such signal"):
+        signal("BOGUS")
