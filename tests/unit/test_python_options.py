@@ -101,7 +101,7 @@ def test_what_can_not_be_changed_is_no_limit() -> None:
 
 def test_a_command_that_ends_amid_a_quotation_is_an_error_of_ours() -> None:
     assert words("echo 'a b'") == ("echo", "a b")
-    with pytest.raises(UsageError, match="command \"echo 'a b\": no closing quotation"):
+    with pytest.raises(UsageError, match='command "echo \'a b": no closing quotation'):
         words("echo 'a b")
 
 
