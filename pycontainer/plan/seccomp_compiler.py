@@ -14,6 +14,7 @@ import os
 
 from pycontainer.errors import HostLacks, Unsupported, UsageError
 from pycontainer.plan.seccomp import INSTRUCTION
+from pycontainer.plan.seccomp_ranges import shortened
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class _Compiler:
             while len(filters) > 1:
                 self._check(self.lib.seccomp_merge(filters[0], filters[1]), "merging architectures")
                 del filters[1]  # merging released it
-            return self._prologue() + self._export(filters[0])
+            return shortened(self._prologue() + self._export(filters[0]))
         finally:
             for one in filters:
                 self.lib.seccomp_release(one)
