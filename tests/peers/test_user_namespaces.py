@@ -141,7 +141,7 @@ def test_dockerd_remaps_every_container(place: str) -> None:
     try:
         wait_until(lambda: docker("version").code == 0)
         docker.ok("load", "-i", archive("docker-archive", place))
-        out = docker.ok("run", "--rm", "busybox", "sh", "-c", f"{LOOK}; grep -c eth0 /proc/net/dev").split()
+        out = docker.ok("run", "--rm", "busybox", "sh", "-c", f"{LOOK}grep -c eth0 /proc/net/dev").split()
         assert out == ["0", "0", str(FIRST), "65536", "0", "devices", "1"]
         docker.ok("run", "-d", "--name", "box", *ALONE, "--memory", "64m", "busybox", "sleep", "100")
         assert docker.ok("exec", "--user", "5:6", "box", "id", "-u") == "5"
