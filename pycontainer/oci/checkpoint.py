@@ -63,7 +63,7 @@ def checkpoint(home: Home, name: str, options: Options) -> None:
     try:
         _perform(criu.become(argv, {}), {}, name, "checkpoint", f"{work}/dump.log")
     except PlanFailed as error:
-        raise failures.failure(error, {"args": [argv[0]]}) from None
+        raise failures.failure(error, {"process": {"args": [argv[0]]}, "linux": {}}) from None
     if not stays:
         control.delete(home, name, force=True)
 
@@ -210,7 +210,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
             group.remove_now(kill=not failures.is_anothers(error))
         home.remove(name)
         if isinstance(error, PlanFailed):
-            raise failures.failure(error, spec["process"]) from None
+            raise failures.failure(error, spec) from None
         raise
 
 

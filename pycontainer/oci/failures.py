@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from pycontainer.cgroups import Group
     from pycontainer.core.performer import PlanFailed
-    from pycontainer.oci.spec import Process
+    from pycontainer.oci.spec import Spec
 
 
 class RuntimeFailed(PycError):
     """A step that failed, in one line: the engines show it, and look for words in it."""
 
 
-def failure(failed: PlanFailed, process: Process, group: Group | None = None) -> PycError:
+def failure(failed: PlanFailed, spec: Spec, group: Group | None = None) -> PycError:
     """The error of a plan in one line; ``group`` knows which field each of its files is written for."""
     if failed.call.name in ("dup3", "fcntl") and failed.record.error in (errno.EBADF, errno.EMFILE, errno.EINVAL):
         return RuntimeFailed("process.rlimits: RLIMIT_NOFILE is too low for the descriptors that a start takes")
@@ -30,18 +30,35 @@ def failure(failed: PlanFailed, process: Process, group: Group | None = None) ->
         return RuntimeFailed("linux.maskedPaths: they can't be covered: what is there as /dev/null is another file")
     if failed.call.name == "execve":
         tried = [record.error for record in failed.earlier.values() if record.error == errno.EACCES]
-        return RuntimeFailed(exec_failure((process.get("args") or [""])[0], tried[0] if tried else failed.record.error))
-    if failed.record.error == errno.ECONNRESET:
-        return HostLacks(
-            f"a process was killed while at: {failed.step.title.lower()}",
-            hint="linux.resources.memory.limit may be too low",
+        return RuntimeFailed(
+            exec_failure((spec["process"].get("args") or [""])[0], tried[0] if tried else failed.record.error)
         )
+    if failed.record.error == errno.ECONNRESET:
+        limited = (spec["linux"].get("resources") or {}).get("memory", {}).get("limit", -1) >= 0
+        reason = "linux.resources.memory.limit may be too low: " if limited else ""
+        return HostLacks(f"{reason}a process was killed while at: {failed.step.title.lower()}")
+    if failed.step.title == "Enter the cgroups" and failed.record.error == errno.ENOSPC:
+        return RuntimeFailed("linux.resources.cpu.cpus or linux.resources.cpu.mems: nothing is left to run on")
     what = next((arg for arg in failed.call.args if isinstance(arg, str) and arg), "") or _opened(failed)
     limits = (
         {f"{tree.directory}/{limit.file}": limit.key for tree in group.trees for limit in tree.limits} if group else {}
     )
     field = f"linux.resources.{limits[what]}" if what in limits else ""
-    return RuntimeFailed(sentence(failed.step.title, failed.call.name, failed.record.error, what, field))
+    said = sentence(failed.step.title, failed.call.name, failed.record.error, what, field)
+    return RuntimeFailed(said + _without_namespace(failed, spec))
+
+
+def _without_namespace(failed: PlanFailed, spec: Spec) -> str:
+    """A new filesystem shows a namespace, whose owner may mount it: root of a user namespace owns its own only."""
+    kinds = {namespace["type"] for namespace in spec["linux"].get("namespaces") or ()}
+    types = {call.args[0] for call in failed.step.calls if call.name == "fsopen"}
+    lacking = {kind for fstype, kind in _SHOWN.items() if fstype in types} - kinds
+    if failed.record.error != errno.EPERM or "user" not in kinds or not lacking:
+        return ""
+    return f": it takes a {lacking.pop()} namespace of the container's own (linux.namespaces)"
+
+
+_SHOWN = {"proc": "pid", "sysfs": "network", "mqueue": "ipc"}
 
 
 def _opened(failed: PlanFailed) -> str:

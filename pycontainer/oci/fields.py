@@ -134,6 +134,8 @@ def _check_device(device: Device, name: str) -> None:
 def _check_hook(hook: Hook, name: str) -> None:
     if not hook.get("path", "").startswith("/"):
         raise UsageError(f"{name}.path must be an absolute path")
+    if hook.get("args") and not hook["args"][0]:
+        raise UsageError(f"{name}.args[0] must not be empty")
     if hook.get("timeout", 1) <= 0:
         raise UsageError(f"{name}.timeout must be greater than zero")
 

@@ -10,6 +10,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from pycontainer.oci.spec import Process
 
+_KINDS = {"bounding", "permitted", "effective", "inheritable", "ambient"}
 # Those of an ordinary container: whoever can make one has them, and nobody needs to look.
 _USUAL = frozenset(
     f"CAP_{name}"
@@ -21,7 +22,7 @@ _USUAL = frozenset(
 def only_granted(process: Process, *, users: bool) -> None:
     """Take out of the process's sets what the kernel would refuse; in a user namespace of its own that is nothing."""
     sets: dict[str, list[str]] = process.get("capabilities") or {}  # type: ignore[assignment]
-    asked = {name for names in sets.values() for name in names}
+    asked = {name for kind in _KINDS for name in sets.get(kind) or ()}
     if asked <= _USUAL:
         return
     refused = {name for name in asked if name not in CAPABILITY_NUMBER} | ((asked - _had()) if not users else set())
@@ -30,8 +31,8 @@ def only_granted(process: Process, *, users: bool) -> None:
     from pycontainer.oci import log
 
     log.warning(f"process.capabilities: {', '.join(sorted(refused))} can't be granted here")
-    for kind, names in sets.items():
-        sets[kind] = [name for name in names if name not in refused]
+    for kind in _KINDS & set(sets):
+        sets[kind] = [name for name in sets[kind] if name not in refused]
 
 
 def _had() -> set[str]:

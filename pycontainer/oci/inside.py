@@ -153,7 +153,7 @@ def _perform(plan: Plan, given: dict[Slot, int], name: str, spec: Spec, state: S
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         if isinstance(error, PlanFailed):
-            raise failure(error, spec["process"]) from None
+            raise failure(error, spec) from None
         raise
     finally:
         os.close(outer)

@@ -144,7 +144,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
         if starting:
             starting.undo_hooks(spec)
         if isinstance(error, PlanFailed):
-            raise failure(error, spec["process"], group) from None
+            raise failure(error, spec, group) from None
         if isinstance(error, OSError):
             raise RuntimeFailed(f"creating {name}: {error.strerror}: {error.filename or ''}".rstrip(": ")) from error
         raise
@@ -165,7 +165,8 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or '').lower()}") from None
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
+        digits = "Exceeds the limit" in str(error)  # of int(); it is told before there is a field
+        raise UsageError(f"{path}: {'a number of more digits than any field takes' if digits else error}") from None
     return document, spec
 
 

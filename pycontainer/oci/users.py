@@ -33,22 +33,23 @@ def check(spec: Spec) -> None:
         raise UsageError("linux.uidMappings and linux.gidMappings must not be empty where there is a user namespace")
     user = spec["process"]["user"]
     groups = user.get("additionalGids") or []
-    for field, ids, maps in (
-        ("uid", [user.get("uid", 0)], uids),
-        ("gid", [user.get("gid", 0)], gids),
-        (GROUPS, groups, gids),
+    for field, ids, maps, said in (
+        ("uid", [user.get("uid", 0)], uids, "uidMappings"),
+        ("gid", [user.get("gid", 0)], gids, "gidMappings"),
+        (GROUPS, groups, gids, "gidMappings"),
     ):
         for number in ids:
             if not any(0 <= number - part["containerID"] < part["size"] for part in maps):
-                raise UsageError(
-                    f"process.user.{field}: {number} is none of the ids that the container's mappings have"
-                )
+                raise UsageError(f"process.user.{field}: {number} is none of the ids of linux.{said}")
     if groups and groups_are_kept(gids):
         raise HostLacks(f"process.user.{GROUPS}: without root no process of this user namespace may change its groups")
 
 
-def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
-    """Say which ids of the host the ids in the user namespace of ``pid`` are. Raises UsageError or HostLacks."""
+def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping], *, said: str = "linux") -> None:
+    """Say which ids of the host the ids in the user namespace of ``pid`` are, as ``said`` in config.json.
+
+    Raises HostLacks.
+    """
     if os.geteuid() and not (is_alone(uids) and is_alone(gids)):
         _write_by_helpers(pid, uids, gids)
         return
@@ -65,7 +66,7 @@ def write_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
         except OSError as error:
             shown = "; ".join(line.strip() for line in lines)
             raise HostLacks(
-                f"linux.{kind}Mappings: writing {kind}_map ({shown}): {os.strerror(error.errno or 0).lower()}"
+                f"{said}.{kind}Mappings: writing {kind}_map ({shown}): {os.strerror(error.errno or 0).lower()}"
             ) from None
 
 
@@ -118,7 +119,7 @@ def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> Iterator[int
     os.close(theirs)
     try:
         performance.wait_for(lambda _, call: call.name == "unshare")
-        write_maps(performance.monitor, uids, gids)
+        write_maps(performance.monitor, uids, gids, said="mounts[]")
         namespace = os.open(f"/proc/{performance.monitor}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         performance.kill()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class _Raw:
+class Raw:
     """JSON that the encoder could not write: too deep, or too long a number."""
 
     def __init__(self, text: bytes) -> None:
@@ -17,7 +17,7 @@ class _Raw:
 
 STRANGE: list[Any] = [
     None, True, False, 0, -1, 1, 1.5, -0.0, 1e308, 1 << 31, 1 << 53, (1 << 63) - 1, 1 << 63, 1 << 64, -(1 << 63) - 1,
-    10**4000, _Raw(b"1" * 5000), "", " ", "x", "x" * 100_000, "\0", "a\0b", "a\nb", "\r", "\x1b[2J\x07", "\ud800",
+    10**4000, Raw(b"1" * 5000), "", " ", "x", "x" * 100_000, "\0", "a\0b", "a\nb", "\r", "\x1b[2J\x07", "\ud800",
     "é\u202e", "../../../etc/passwd", "/", "linux", "amd64", "2", [], {}, [[]], [None], {"": ""},
     [{}] * 5000, ["x"] * 5000, "sha256:", "sha256:" + "a" * 63, "sha256:" + "a" * 65,
     "sha256:" + "A" * 64,
@@ -71,7 +71,7 @@ def _shape(data: bytes, rng: random.Random) -> bytes:
         del holder[key]
     elif isinstance(holder, dict):
         holder[rng.choice((key.upper(), key + "\0", "manifests", "layers", "config", "mediaType"))] = holder.pop(key)
-    return _dump(document)
+    return dump(document)
 
 
 def _places(value: Any) -> Any:
@@ -83,13 +83,13 @@ def _places(value: Any) -> Any:
 
 
 def _deep(value: Any, depth: int) -> Any:
-    return _Raw(b"[" * depth + _dump(value) + b"]" * depth)
+    return Raw(b"[" * depth + dump(value) + b"]" * depth)
 
 
-def _dump(document: Any) -> bytes:
+def dump(document: Any) -> bytes:
     raws: list[bytes] = []
 
-    def default(value: _Raw) -> str:
+    def default(value: Raw) -> str:
         raws.append(value.text)
         return f"@raw{len(raws) - 1}@"
 
