@@ -99,6 +99,10 @@ def forget(home: Home, state: State, spec: Spec | None = None) -> None:
     left = remove(state.cgroups, kill=True, timeout=10)
     if left:
         raise HostLacks(f"container {state.id}: cgroups that are still in use: {', '.join(left)}")
+    if state.shares:
+        from pycontainer.oci import outside
+
+        outside.undo(tuple(state.shares))
     if not spec and os.path.exists(f"{home.directory(state.id)}/config.json"):
         spec = home.spec(state.id)
     home.remove(state.id)

@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 RESCTRL = "/sys/fs/resctrl"
 
 
-def prepare(linux: Linux, state: State) -> None:
-    """All of it, while the process waits."""
+def prepare(linux: Linux, state: State) -> tuple[str, ...]:
+    """All of it, while the process waits. Returns the directories of resctrl's that were made, for :func:`undo`."""
     for name, device in (linux.get("netDevices") or {}).items():
         _move(name, device, state.pid)
-    if asked := linux.get("intelRdt"):
-        _share(asked, state)
+    asked = linux.get("intelRdt")
+    return _share(asked, state) if asked else ()
+
+
+def undo(shares: tuple[str, ...]) -> None:
+    """Remove what was made for a container that is no more: there are only a few classes of service (resctrl.rst)."""
+    for directory in reversed(shares):
+        with suppress(FileNotFoundError):
+            _remove(directory)
+
+
+_remove = os.rmdir  # the kernel removes a group's files with it
 
 
 def _move(name: str, device: NetDevice, pid: int) -> None:
@@ -51,8 +61,8 @@ def _descriptor(pid: int) -> int:
     return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)  # closed with this short process
 
 
-def _share(asked: IntelRdt, state: State) -> None:
-    """A group of resctrl's, named after the container or as the spec says."""
+def _share(asked: IntelRdt, state: State) -> tuple[str, ...]:
+    """A group of resctrl's, named after the container or as the spec says; what is there already is somebody else's."""
     name = asked.get("closID") or state.id
     if "/" in name or name in (".", "..") or "\n" in name:
         raise UsageError(f"linux.intelRdt.closID: {name!r} is not the name of a directory")
@@ -62,18 +72,25 @@ def _share(asked: IntelRdt, state: State) -> None:
     lines = [asked.get("l3CacheSchema"), asked.get("memBwSchema"), *(asked.get("schemata") or ())]
     if asked.get("closID") and not any(lines) and not os.path.isdir(group):
         raise UsageError(f"linux.intelRdt.closID: there is no {group}, and no schema to make it with")
+    made: list[str] = []
     try:
-        with suppress(FileExistsError):
-            os.mkdir(group)
+        _make(group, made)
         for line in filter(None, lines):
             _write(f"{group}/schemata", f"{line}\n")
         _write(f"{group}/tasks", str(state.pid))
         if asked.get("enableMonitoring"):
-            with suppress(FileExistsError):
-                os.mkdir(f"{group}/mon_groups/{state.id}")
+            _make(f"{group}/mon_groups/{state.id}", made)
             _write(f"{group}/mon_groups/{state.id}/tasks", str(state.pid))
     except OSError as error:
+        undo(tuple(made))
         raise UsageError(f"linux.intelRdt: {error.filename}: {(error.strerror or '').lower()}") from None
+    return tuple(made)
+
+
+def _make(directory: str, made: list[str]) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(directory)
+        made.append(directory)
 
 
 def _write(path: str, value: str) -> None:

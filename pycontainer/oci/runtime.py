@@ -129,7 +129,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
             )
             state = state._replace(pid=starting.pid())
             starting.prepare(spec, state)
-            state = state._replace(began=start_time(state.pid))
+            state = state._replace(began=start_time(state.pid), shares=starting.shares)
             home.write(state)
             starting.wait()
             _check_program(spec["process"], state.pid)
@@ -274,6 +274,7 @@ class _Starting:
     def __init__(self, performance: Performance, outer: int) -> None:
         self.performance, self.outer, self.init = performance, outer, 0
         self.hooked: State | None = None  # its state when the first hook was called
+        self.shares: tuple[str, ...] = ()  # what was made for it in resctrl
 
     def pid(self) -> int:
         """The first process, which waits for us."""
@@ -290,7 +291,7 @@ class _Starting:
         if linux.get("netDevices") or linux.get("intelRdt"):
             from pycontainer.oci import outside
 
-            outside.prepare(linux, state)
+            self.shares = outside.prepare(linux, state)
         os.write(self.outer, b"g")
         if spec.get("hooks"):
             self.performance.wait_for(_says(b"h"))
@@ -321,6 +322,10 @@ class _Starting:
                 os.kill(self.init, SIGKILL)  # our own child, not waited for: the number is its
             with suppress(ChildProcessError):
                 os.waitpid(self.init, 0)
+        if self.shares:
+            from pycontainer.oci import outside
+
+            outside.undo(self.shares)
 
     def undo_hooks(self, spec: Spec) -> None:
         """What hooks have done is undone by others, also where it came to nothing (runtime.md, Lifecycle)."""

@@ -35,6 +35,7 @@ class State(Record):
         cgroups: its directories.
         cgroup: its path in each hierarchy.
         calls: index -> "step: call", for what the first process does after it has been started.
+        shares: the directories of resctrl's that were made for it, from the top down.
     """
 
     id: str
@@ -47,6 +48,7 @@ class State(Record):
     cgroup: str
     annotations: dict[str, str]
     calls: dict[str, str]
+    shares: tuple[str, ...] = ()
 
 
 class Home(Record):

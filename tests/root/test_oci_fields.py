@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 from typing import Any
 
 import pytest
 
-from pycontainer.oci import fates
+from pycontainer.errors import PycError
+from pycontainer.oci import control, fates, outside, runtime
+from pycontainer.oci.state import Home
 from tests.support.host import needs_kernel
 from tests.support.oci import Oci
 
@@ -386,3 +389,29 @@ def test_capabilities_that_do_not_exist_are_warned_of(oci: Oci) -> None:
 def test_the_documentation_is_what_the_code_says() -> None:
     assert told(f"{HERE}/docs/runtime-spec.md") == fates.markdown()
     assert len(fates.table()) == 173
+
+
+def test_a_share_of_the_cache_that_was_made_for_it_goes_with_it(oci: Oci, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a directory in place of resctrl, which few machines have; there rmdir takes a group's files along."""
+    resctrl, home = f"{oci.where}/resctrl", Home(oci.root)
+    os.makedirs(f"{resctrl}/given/mon_groups")
+    with open(f"{resctrl}/schemata", "w"):
+        pass
+    monkeypatch.setattr(outside, "RESCTRL", resctrl)
+    monkeypatch.setattr(outside, "_remove", shutil.rmtree)
+    spec = oci.spec("sleep", "100")
+    for asked, made in (
+        ({"schemata": ["L3:0=f"]}, "test"),
+        ({"closID": "given", "l3CacheSchema": "L3:0=f", "enableMonitoring": True}, "given/mon_groups/test"),
+    ):
+        spec["linux"]["intelRdt"] = asked
+        state, _ = runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
+        assert told(f"{resctrl}/{made}/tasks") == str(state.pid)
+        control.delete(home, "test", force=True)
+        os.waitpid(state.pid, 0)
+        assert sorted(os.listdir(resctrl)) == ["given", "schemata"] and not os.path.exists(f"{resctrl}/{made}")
+    spec["linux"]["intelRdt"] = {"schemata": ["L3:0=f"]}
+    spec["process"]["args"] = ["nope"]
+    with pytest.raises(PycError, match="executable file not found"):
+        runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
+    assert sorted(os.listdir(resctrl)) == ["given", "schemata"]
