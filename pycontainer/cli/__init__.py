@@ -21,7 +21,7 @@ from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import NoReturn
+    from typing import NoReturn, TextIO
 
     from pycontainer.engine.options import RunOptions
 
@@ -166,6 +166,15 @@ def _cgroup_parent(manager: str | None) -> str:
     return "system.slice" if manager == "systemd" else ""
 
 
+def out(text: str, end: str = "\n", *, now: bool = False) -> None:
+    """Print on stdout, ``now`` or when there is enough of it; an error names it as an open file's would."""
+    try:
+        print(text, end=end, flush=now)
+    except OSError as error:
+        error.filename = "stdout"
+        raise
+
+
 _HOST_TROUBLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN),
@@ -178,7 +187,10 @@ def _unexpected(error: Exception, *, debug: bool) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _HOST_TROUBLE:
-        print(f"pyc: {error.filename or 'this host'}: {os.strerror(error.errno).lower()}", file=sys.stderr)
+        place = error.filename or ("this host" if _is_flushed(sys.stdout) else "stdout")
+        print(f"pyc: {place}: {os.strerror(error.errno).lower()}", file=sys.stderr)
+        if error.errno == errno.ENOSPC and place != "stdout":
+            print("  hint     'pyc system prune' makes room", file=sys.stderr)
     else:
         print(f"pyc: this is a bug: {type(error).__name__}: {error}", file=sys.stderr)
         print("  hint     pyc --debug shows where it happened; please report it", file=sys.stderr)
@@ -188,8 +200,15 @@ def _unexpected(error: Exception, *, debug: bool) -> int:
 def _flush(status: int) -> int:
     """Write what is still buffered; nobody may be there to read it."""
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _is_flushed(stream)
     return status
+
+
+def _is_flushed(stream: TextIO) -> bool:
+    """Whether what is buffered could be written; if not, it goes nowhere."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True

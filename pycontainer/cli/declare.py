@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from pycontainer.cli import out
 from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -205,4 +206,8 @@ def _declared(function: Function, parameter: Parameter) -> Function:
 
 def echo(text: object = "", *, nl: bool = True, err: bool = False) -> None:
     """Print a line at once, so that who reads us through a pipe sees it when it is said."""
-    print(text, end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
+    end = "\n" if nl else ""
+    if err:
+        print(text, end=end, file=sys.stderr, flush=True)
+    else:
+        out(str(text), end, now=True)

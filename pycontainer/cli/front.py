@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from pycontainer.cli import GLOBAL, Session
+from pycontainer.cli import GLOBAL, Session, out
 from pycontainer.cli.commands import ALIASES, COMMANDS, REFUSED
 from pycontainer.cli.flags import Flags, too_few
 from pycontainer.errors import PycError, Unsupported, UsageError
@@ -103,7 +103,7 @@ class FlagHelp(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Show the help, if that is asked for; the rest is the command's to parse."""
         if self.flags.parse(args)[0].get("help"):
-            click.echo(ctx.get_help())
+            out(ctx.get_help(), now=True)
             ctx.exit()
         ctx.params = {"session": ctx.obj, "args": args}
         return []

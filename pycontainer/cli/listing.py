@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from pycontainer.cli import out
 from pycontainer.errors import PycError, UsageError
 from pycontainer.record import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def write(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> None:
     """Print the :func:`lines`."""
     for line in lines(rows, headers, default, form):
-        print(for_stdout(line))
+        out(for_stdout(line))
 
 
 def lines(rows: Iterable[Row], headers: Mapping[str, Any], default: str, form: str) -> list[str]:

@@ -9,7 +9,7 @@ from pycontainer.cli.moments import stamp
 from pycontainer.cli.verbs import names
 from pycontainer.engine import containers, logs
 from pycontainer.engine.containers import Container
-from pycontainer.errors import UsageError
+from pycontainer.errors import Conflict, UsageError
 from pycontainer.record import Record
 
 
@@ -55,7 +55,7 @@ def command(
     found = [containers.find(session.roots, name) for name in names]
     for container in found:
         if container.options.get("log_driver") == "none":
-            raise UsageError(f"container {container.name} keeps no log: it was made with --log-driver none")
+            raise Conflict(f"container {container.name} keeps no log: it was made with --log-driver none")
     width = max(len(container.name) for container in found)
     shown = [_Shown(c, wanted, f"{c.name:{width}} | " if len(found) > 1 else "") for c in found]
     if follow and len(found) > 1:

@@ -105,7 +105,8 @@ def its_error_kept(roots: Roots, container: Container) -> Iterator[None]:
     try:
         yield
     except PycError as error:
-        life.record_error(roots, container.id, error.message, error.exit_code)
+        with suppress(OSError):  # on a full disk the error itself is more important
+            life.record_error(roots, container.id, error.message, error.exit_code)
         raise
 
 
@@ -117,11 +118,11 @@ def kept_if_it_fails(roots: Roots, bundle: Bundle, view: View, signals: Signals)
         return live(roots, bundle, view, signals)
     except BaseException:
         if not life.is_alive(roots, bundle.container.id) and not life.has_run(roots, bundle.container.id):
-            if before:
-                with open(record, "wb") as file:
-                    file.write(before)
-            else:
-                with suppress(FileNotFoundError):
+            with suppress(OSError):  # where the disk is full, or nothing is to be removed
+                if before:
+                    with open(record, "wb") as file:
+                        file.write(before)
+                else:
                     os.unlink(record)
         raise
 

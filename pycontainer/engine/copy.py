@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from pycontainer.engine import containers, events, filesystem
-from pycontainer.errors import Conflict, LayerError, NotFound, StoreError, UsageError
+from pycontainer.errors import Conflict, LayerError, NotFound, StoreError
 from pycontainer.image.archive import decompressed, of_archive
 from pycontainer.image.extract import IDS, NOBODY, Rules, extract
 from pycontainer.image.pack import Item, archive, portable, walk
@@ -116,7 +116,7 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
     """Extract a tar stream, plain or compressed with gzip, zstd, bzip2 or xz, into a directory of a container.
 
     Raises:
-        NotFound: no such container or directory. UsageError: that is no directory, or the stream no archive.
+        NotFound: no such container or directory. Conflict: that is no directory. LayerError: the stream is no archive.
     """
     container = containers.find(roots, name_or_id)
     with filesystem.live(roots, container, path, write=True) as (root, inside):
@@ -126,7 +126,7 @@ def put_archive(roots: Roots, name_or_id: str, path: str, chunks: Iterator[bytes
             users = filesystem.base_of(container)
             done = extract(root, inside, pieces, Rules(None, links_lead=True, powers=True, base=users))
         except LayerError as error:
-            raise UsageError(f"the archive can't be used: {of_archive(error)}") from None
+            raise LayerError(f"the archive can't be used: {of_archive(error)}") from None
     return Copied(pieces.size, done.left_out)
 
 
@@ -243,7 +243,7 @@ def _need_directory(root: int, path: bytes, shown: str) -> None:
     except FileNotFoundError:
         raise NotFound(f"no such directory: {shown}") from None
     except OSError as error:
-        raise UsageError(f"{shown} is no directory to extract into: {_why(error)}") from None
+        raise Conflict(f"{shown} is no directory to extract into: {_why(error)}") from None
 
 
 @contextmanager

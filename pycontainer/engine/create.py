@@ -11,7 +11,7 @@ from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.containers import Container
 from pycontainer.engine.identity import hostname_of, new_identity
 from pycontainer.engine.options import Roots, RunOptions
-from pycontainer.errors import Conflict, NotFound, StoreError, UsageError
+from pycontainer.errors import Conflict, NotFound, UsageError
 from pycontainer.light import lru_cache, nullcontext
 from pycontainer.oci import options as container_options
 from pycontainer.oci import security
@@ -75,9 +75,9 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
         removal.discard(roots, container_id, name)
         os.close(lock)
         if isinstance(error, OSError):
-            raise StoreError(
-                f"can't make the container below {roots.root}: {os.strerror(error.errno or 0).lower()}"
-            ) from error
+            from pycontainer.engine.trouble import trouble
+
+            raise trouble(roots, "can't make the container", error) from error
         raise
     return bundle._replace(lock=lock)
 

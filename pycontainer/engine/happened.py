@@ -102,7 +102,7 @@ def _lines(path: str, until: str, follow: bool) -> Iterator[bytes]:
         finally:
             if older != path:
                 os.close(file)
-    if file is None and follow:
+    if file is None and follow and not (until and now() > until):
         file = _open(path, make=True)
     while file is not None:
         over = not follow or (until and now() > until)

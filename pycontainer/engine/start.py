@@ -189,6 +189,8 @@ def _start(
             given = given | scope.given | owners.given
             performance = perform(planned, given, bundle.container.name, host, observer)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _trouble(roots, error) from error
         raise HostLacks(f"can't start a process for the container: {os.strerror(error.errno or 0).lower()}") from error
     try:
         hit("start.spawned")
@@ -209,9 +211,15 @@ def _start(
         if isinstance(error, PlanFailed):
             return _start_again(roots, bundle, stdio, observer, planned.own(error))
         if isinstance(error, OSError):
-            raise StoreError(f"can't write below {roots.root}: {os.strerror(error.errno or 0).lower()}") from error
+            raise _trouble(roots, error) from error
         raise
     return Started(performance, client, group)
+
+
+def _trouble(roots: Roots, error: OSError) -> StoreError:
+    from pycontainer.engine.trouble import trouble  # only for a failure
+
+    return trouble(roots, "can't write what a start needs", error)
 
 
 def _tell(roots: Roots, bundle: Bundle, client: int) -> None:

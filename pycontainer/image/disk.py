@@ -58,7 +58,7 @@ def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
         doing: what failed, as in ``"can't write x"``.
     """
     if not is_full(error):
-        hint = "only root may write to this store" if isinstance(error, PermissionError) else ""
+        hint = _who_may_write(root) if isinstance(error, PermissionError) else ""
         return StoreError(f"{doing}: {error.strerror}", hint=hint)
     disk, why = os.statvfs(root), "No space left on device"
     if error.errno == errno.EDQUOT:
@@ -70,6 +70,30 @@ def trouble(root: str | int, doing: str, error: OSError) -> StoreError:
         )
     free = f"{disk.f_bavail * disk.f_frsize >> 20} of {disk.f_blocks * disk.f_frsize >> 20} MiB are free"
     return StoreError(f"{doing}: {why}: {free}", hint="'pyc system prune' makes room")
+
+
+def has_no_room(path: str) -> bool:
+    """Whether the disk of a path has no byte or no inode left for us."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
+
+
+def _who_may_write(root: str | int) -> str:
+    """Whose the place is where we may not write, or what it would be in."""
+    place, found = root, None
+    while found is None:
+        try:
+            found = os.stat(place)
+        except OSError:
+            place = os.path.dirname(str(place)) or "."
+    if found.st_uid == 0:
+        return "only root may write to this store"
+    if found.st_uid != os.geteuid():
+        return f"it belongs to another user, {found.st_uid}"
+    return "" if isinstance(place, int) else f"chmod u+wx {place}"
 
 
 def unlink(path: str) -> None:

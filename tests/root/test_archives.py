@@ -337,7 +337,8 @@ def test_import_applies_changes_and_notes_the_message(pyc: Pyc, root_tar: bytes)
         (["--change", "RUN true", "-"], "RUN is not an instruction"),
         (["--change", "EXPOSE many", "-"], "EXPOSE"),
         (["-", "name@sha256:" + "0" * 64], "a digest follows from the content"),
-        (["-"], "the layer"),
+        (["-"], "the archive on stdin can't be imported: it "),
+        (["/etc/passwd"], "/etc/passwd can't be imported: it "),
     ],
 )
 def test_a_mistake_of_import_is_one_line_and_makes_nothing(pyc: Pyc, arguments: list[str], words: str):

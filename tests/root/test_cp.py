@@ -260,7 +260,7 @@ def test_an_archive_on_stdin_is_extracted(box: Pyc, pack: Pack) -> None:
 )
 def test_an_archive_that_can_not_be_extracted_is_told(box: Pyc, data: bytes, target: str, said: str) -> None:
     result = box("cp", "-", f"box:{target}", stdin=data)
-    assert result.code in (1, 125) and said in result.stderr and "Traceback" not in result.stderr
+    assert result.code == 1 and said in result.stderr and "Traceback" not in result.stderr
 
 
 def test_what_came_in_is_seen_by_the_container_and_counts_as_a_change(box: Pyc, tree: Path) -> None:

@@ -64,6 +64,14 @@ def free(pyc: Pyc) -> int:
     return found.f_bavail * found.f_bsize
 
 
+def test_who_finds_no_room_is_told_where_and_what_makes_some(small: Pyc, image: str) -> None:
+    for command in (("run", image, "true"), ("create", image)):
+        done = small(*command)
+        assert done.code == (125 if command[0] == "run" else 1)
+        assert f"can't make the container below {small.root}: No space left on device: " in done.stderr
+        assert "'pyc system prune'" in done.stderr and done.stderr.count("\n") == 2
+
+
 def test_containers_and_images_are_removed_one_by_one(small: Pyc, image: str) -> None:
     assert small("run", "--rm", image, "true").code != 0
     small("rm", "job2").ok()

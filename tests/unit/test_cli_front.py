@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -216,7 +217,28 @@ def test_a_bug_is_called_one_and_shows_its_traceback_only_when_asked(pyc, failin
 
 def test_a_full_disk_is_no_bug(pyc, failing):
     failing(OSError(errno.ENOSPC, "x", "/var/lib/x"))
-    assert pyc("fail") == (125, "", "pyc: /var/lib/x: no space left on device\n")
+    told = "pyc: /var/lib/x: no space left on device\n  hint     'pyc system prune' makes room\n"
+    assert pyc("fail") == (125, "", told)
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+@pytest.mark.parametrize("args", [["ps"], ["images"], ["info"], ["inspect", "nope"], ["version"], ["volume", "ls"]])
+def test_a_full_stdout_is_called_so(args, buffering):
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "pycontainer", *args]
+        environment = os.environ | {"PYTHONUNBUFFERED": buffering}
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 125
+    assert done.stderr.splitlines()[-1] == "pyc: stdout: no space left on device"
+    assert "Traceback" not in done.stderr
+
+
+def test_help_that_can_not_be_written_is_told_too():
+    with open("/dev/full", "w") as full:
+        argv = [sys.executable, "-m", "pycontainer", "run", "--help"]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (125, "pyc: stdout: no space left on device\n")
 
 
 def test_the_roots_come_from_options_before_the_environment(tmp_path, pyc):
@@ -235,7 +257,7 @@ def test_the_roots_of_a_user_are_in_the_users_directories(monkeypatch):
 
 
 def test_looking_at_nothing_makes_no_directories(tmp_path, pyc):
-    for args in (["ps"], ["images"], ["info"], ["inspect", "x"], ["rm", "x"]):
+    for args in (["ps"], ["images"], ["info"], ["inspect", "x"], ["rm", "x"], ["events", "--until", "0s"]):
         pyc(*args)
     assert not list(tmp_path.iterdir())
 

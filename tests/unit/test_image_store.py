@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from hashlib import sha256
 import pytest
 
 from pycontainer.errors import Conflict, InvalidReference, NotFound, StoreError
-from pycontainer.image import garbage, staging, unsynced
+from pycontainer.image import disk, garbage, staging, unsynced
 from pycontainer.image import manifest as m
 from pycontainer.image.model import Image
 from pycontainer.image.reference import Reference
@@ -402,3 +403,19 @@ def test_finding_an_image_takes_less_than_a_millisecond_and_imports_little(store
     done = subprocess.run([sys.executable, "-c", code, store.root], capture_output=True, text=True, check=True)
     heavy = "pathlib subprocess logging tarfile requests hashlib asyncio ctypes tempfile shutil threading"
     assert set(heavy.split()).isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("owner", "hint"),
+    [(0, "only root may write to this store"), (1000, "chmod u+wx {}"), (1001, "it belongs to another user, 1001")],
+)
+def test_who_may_not_write_is_told_who_may(tmp_path, monkeypatch, owner, hint):
+    found = os.stat(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(
+        os,
+        "stat",
+        lambda path: os.stat_result((*found[:4], owner, *found[5:])) if path == str(tmp_path) else os.lstat(path),
+    )
+    refused = disk.trouble(f"{tmp_path}/not/yet", "can't make it", PermissionError(errno.EACCES, "Permission denied"))
+    assert (refused.message, refused.hint) == ("can't make it: Permission denied", hint.format(tmp_path))

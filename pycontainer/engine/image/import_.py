@@ -11,11 +11,11 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 from pycontainer.engine.image.fetch import arriving, fetch
-from pycontainer.errors import InvalidReference, NotFound, RegistryError, UsageError
+from pycontainer.errors import InvalidReference, LayerError, NotFound, RegistryError, UsageError
 from pycontainer.image import derive, events
 from pycontainer.image.archive import (
     chunks,
@@ -23,6 +23,7 @@ from pycontainer.image.archive import (
     decompressed,
     disk_limit,
     from_pipe,
+    of_archive,
     peek,
     spool,
     write_all,
@@ -86,16 +87,28 @@ def import_root(
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise UsageError("a directory can't be imported", hint="pack it: tar -C DIRECTORY -c . | pyc import - NAME")
     with arriving(store):
-        layer = _layer(store, chunks(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else from_pipe(fd))
+        with _named(what):
+            layer = _layer(store, chunks(fd) if stat.S_ISREG(os.fstat(fd).st_mode) else from_pipe(fd))
         comment = message or f"Imported from {what}"
         data = _config(config, layer.diff_id, platform, created or time.strftime("%FT%TZ", time.gmtime()), comment)
         described = derive.write_document(store, data, OCI_CONFIG)
         manifest = manifest_bytes(Manifest(OCI_MANIFEST, described, (layer.blob,), {}))
         wanted = derive.write_document(store, manifest, OCI_MANIFEST).digest
-        found = fetch(store, derive.Here(store), wanted, what, platform=platform, listener=listener)
+        with _named(what):
+            found = fetch(store, derive.Here(store), wanted, what, platform=platform, listener=listener)
         image = store.add(name, found.image_id, found.manifest, found.source)
     listener(Event("image", image.id, text=f"{name.familiar if name else what} is image {image.id[7:19]}"))
     return image
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """What is wrong with a layer is wrong with the archive."""
+    try:
+        yield
+    except LayerError as error:
+        shown = "the archive on stdin" if what == "-" else what
+        raise LayerError(f"{shown} can't be imported: {of_archive(error)}") from None
 
 
 def _layer(store: Store, source: Iterator[bytes]) -> derive.NewLayer:
