@@ -1,4 +1,4 @@
-"""A module's code for :mod:`pycontainer.modules`: without what only readers and type checkers look at.
+"""Makes the file of :mod:`pycontainer.modules`: code without what only readers and type checkers look at.
 
 The annotations of functions, and the line of ``__future__`` that turns them into text, are a tenth of what a start
 would read, and carry out for each ``def``. Those of classes stay, since records are made of them; so do docstrings, of
@@ -8,8 +8,13 @@ which help is made, asserts, and the numbers of lines. What is below ``if TYPE_C
 
 from __future__ import annotations
 
+import marshal
+import os
+import sys
 from _ast import AST, FunctionDef, If, Import, ImportFrom, Name, arg  # `ast` itself takes 6 ms to load
 
+from pycontainer.light import suppress
+from pycontainer.modules import FILE, FORMAT, HEADER, HERE
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,9 +22,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
-    from pycontainer.modules import Imports
+    from pycontainer.modules import Imports, Modules, Part
 
 ONLY_TREE, ANNOTATIONS_ARE_TEXT = 0x400, 0x1000000  # PyCF_ONLY_AST; CO_FUTURE_ANNOTATIONS, for those that stay
+
+
+def keep(modules: Modules, missed: list[str]) -> None:
+    """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
+    parts = {name: modules.bytes_of(name) for name in modules.index}
+    parts |= {name: marshal.dumps(_part(name)) for name in missed}
+    index: dict[str, tuple[int, int]] = {}
+    end = 0
+    for name, data in parts.items():
+        index[name] = end, len(data)
+        end += len(data)
+    head = marshal.dumps(index)
+    numbers = (len(head), HEADER + len(head) + end, FORMAT)
+    pieces = [*(number.to_bytes(8, "little") for number in numbers), head, *parts.values()]
+    fresh = f"{FILE}.{os.getpid()}"
+    try:
+        with open(fresh, "xb") as file:
+            file.write(b"".join(pieces))
+        os.rename(fresh, FILE)
+    except OSError:  # it is not ours to write, or there is no room
+        with suppress(OSError):
+            os.unlink(fresh)
+
+
+def _part(name: str) -> Part:
+    """The part of a module that was imported in the usual way."""
+    path = sys.modules[name].__file__ or ""
+    seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
+    code, imports = compiled(path)
+    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imports, code
 
 
 def compiled(path: str) -> tuple[CodeType, Imports]:

@@ -73,14 +73,15 @@ class Modules:
         """What the file has of a module, if its source has not changed since."""
         if name not in self.index:
             return None
-        part: Part = marshal.loads(self._bytes(name))
+        part: Part = marshal.loads(self.bytes_of(name))
         try:
             now = os.stat(f"{HERE}/{part[0]}")
         except OSError:
             return None
         return part if now.st_mtime_ns == part[1] and now.st_size == part[2] else None
 
-    def _bytes(self, name: str) -> bytes:
+    def bytes_of(self, name: str) -> bytes:
+        """A part, as it is in the file."""
         offset, length = self.index[name]
         return os.pread(self.file, length, self.start + offset)
 
@@ -137,29 +138,6 @@ class Modules:
         _import(space, ((source, ((name, name),)),))
         return space[name]
 
-    def keep(self) -> None:
-        """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
-        from pycontainer.light import suppress  # most commands come here never
-
-        parts = {name: self._bytes(name) for name in self.index}
-        parts |= {name: marshal.dumps(part) for name in self.missed if (part := _compiled(name))}
-        index: dict[str, tuple[int, int]] = {}
-        end = 0
-        for name, data in parts.items():
-            index[name] = end, len(data)
-            end += len(data)
-        head = marshal.dumps(index)
-        numbers = (len(head), HEADER + len(head) + end, FORMAT)
-        pieces = [*(number.to_bytes(8, "little") for number in numbers), head, *parts.values()]
-        fresh = f"{FILE}.{os.getpid()}"
-        try:
-            with open(fresh, "xb") as file:
-                file.write(b"".join(pieces))
-            os.rename(fresh, FILE)
-        except OSError:  # it is not ours to write, or there is no room
-            with suppress(OSError):
-                os.unlink(fresh)
-
 
 def _import(space: dict[str, object], imports: "Imports") -> None:
     """Do what import statements do."""
@@ -186,18 +164,6 @@ def _is_ours(name: str) -> bool:
     return spec is not None and spec.has_location and spec.origin.endswith(".py")
 
 
-def _compiled(name: str) -> "Part | None":
-    """The part of a module that was imported in the usual way."""
-    if not _is_ours(name):
-        return None
-    from pycontainer.bytecode import compiled  # most commands come here never
-
-    path = sys.modules[name].__file__ or ""
-    seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
-    code, imports = compiled(path)
-    return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imports, code
-
-
 _used: list[Modules] = []
 
 
@@ -220,4 +186,6 @@ def keep() -> None:
     if not _used or sys.dont_write_bytecode or not any(map(_is_ours, _used[0].missed)):
         return
     if os.access(HERE, os.W_OK):
-        _used[0].keep()
+        from pycontainer.bytecode import keep  # most commands come here never
+
+        keep(_used[0], [name for name in _used[0].missed if _is_ours(name)])

@@ -197,7 +197,7 @@ def _layers(roots: Roots, mount: Mount) -> Mount:
     """An image as a filesystem: its layers without any that could be written."""
     from pycontainer.image.store import Store
     from pycontainer.plan.host import kernel_version
-    from pycontainer.plan.root import LOWERDIR_PLUS
+    from pycontainer.plan.layers import LOWERDIR_PLUS
     from pycontainer.rootfs.overlay import skeleton
 
     image = Store(roots.root).find(mount.source)

@@ -25,7 +25,6 @@ from pycontainer.plan import (
     shared_memory,
     sysctls,
     terminal,
-    users,
 )
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.slots import ROOT, USERS
@@ -128,6 +127,9 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     tty, given, held = terminal.wanted(spec), setting.given, setting.held
     outside, bound = _outside(spec, setting), setting.in_users or mounts.has_users(spec)
     pty = tty and not setting.unprivileged
+
+    if not held:
+        from pycontainer.plan import users  # who holds it maps its ids as well (oci/users.py)
 
     # The monitor, in the host's namespaces
     yield from setting.group.create()

@@ -321,7 +321,7 @@ def test_below_a_directory_that_lets_only_its_owner_pass_it_is_off_and_that_is_s
 
 def test_kernels_that_stack_only_what_is_attached(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """Before Linux 6.15 the layers are mapped in a mount namespace that lasts as long as mounting them takes."""
-    program = "import sys, pycontainer.plan.root as root; root.DETACHED_LAYERS = (99, 0)"
+    program = "import sys, pycontainer.plan.layers as layers; layers.DETACHED_LAYERS = (99, 0)"
     argv = stocked.argv("run", "--rm", image, *sh(f"cat {MAP}; touch /x; stat -c %u /x /bin; grep -c ^ /proc/mounts"))
     head = Path(pyc_command()).read_text().splitlines()[0].removeprefix("#!")
     entry = f"{program}; sys.argv = {argv!r}; from pycontainer.__main__ import main; main()"
