@@ -18,6 +18,7 @@ struct plan {
   int slots[MAX_SLOTS];
 };
 
+char **own_argv;
 static struct plan plan;
 static struct status_record batch[BATCH];
 static unsigned batched;
@@ -97,7 +98,7 @@ static int args_are_sound(const struct plan_call *c) {
   }
   if (c->nr == CALL_SUPERVISE)
     return supervision_is_sound(c);
-  return c->nr >= CALL_REAP;
+  return c->nr >= CALL_REAP; /* the kernel's calls, which have numbers from 0 on, and our own (wire.h) */
 }
 
 static int patches_are_sound(const struct plan_call *c) {
@@ -293,10 +294,11 @@ static void perform_all(void) {
 /* The size of the plan, from where its end is. */
 static long plan_size(void) { return SYS(lseek, PLAN_FD, 0, 2); }
 
-__attribute__((noreturn, used)) void performer_main(void) {
+__attribute__((noreturn, used)) void performer_main(char **stack) {
   long size = plan_size();
   long base = size <= 0 ? -1 : SYS(mmap, 0, size, PROT_READ_WRITE, MAP_PRIVATE_, PLAN_FD, 0);
 
+  own_argv = stack + 1;
   plan.slots[REPORTS] = STATUS_FD;
   if (size <= 0 || (base < 0 && base >= -4095) || plan_load((void *)base, (uint64_t)size) != 0) {
     report(UINT32_MAX, EINVAL_, 0, 0, 1);

@@ -7,8 +7,7 @@
 
 void *memcpy(void *to, const void *from, size_t n); /* performer.c has it: there is no libc */
 
-/* monitor.c: carry bytes between a container, its log and its clients until the container's first process ends.
- * Descriptors are -1 where there is none. Returns the wait status. */
+/* What the monitor watches over, and how. Descriptors are -1 where there is none. */
 struct supervision {
   int pid, pidfd;
   int tty;           /* `in` and `out` are both the pty's master */
@@ -34,6 +33,9 @@ struct command {
   const char *path;
   char *const *argv, *const *envp;
 };
+
+/* monitor.c: carry bytes between a container, its log and its clients until the container's first process ends, and
+ * execute `checker`, which looks how the container is, every `interval_ms`. Returns the wait status. */
 long supervise(struct supervision *s, const struct command *checker);
 
 /* The exit code as a shell gives it. */
@@ -41,6 +43,8 @@ static inline int exit_code_of(int status) {
   int signal = status & 0x7f;
   return signal ? 128 + signal : (status >> 8) & 0xff;
 }
+
+extern char **own_argv; /* what the performer was started with, which ps(1) shows */
 
 /* init.c: be PID 1 for `child`: forward signals to it, reap orphans, and leave with its exit code. */
 long reap(int child);

@@ -23,9 +23,11 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
                    : "rcx", "r11", "memory");
   return result;
 }
+/* What the kernel put on the stack is handed on: the number of arguments, and pointers to them. */
 #define PYC_START                                                                                                      \
   __asm__(".globl _start\n"                                                                                            \
           "_start: xor %ebp, %ebp\n"                                                                                   \
+          "mov %rsp, %rdi\n"                                                                                           \
           "and $-16, %rsp\n"                                                                                           \
           "call performer_main\n"                                                                                      \
           "hlt\n")
@@ -44,6 +46,7 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 #define PYC_START                                                                                                      \
   __asm__(".globl _start\n"                                                                                            \
           "_start: mov x29, #0\n"                                                                                      \
+          "mov x0, sp\n"                                                                                               \
           "bl performer_main\n")
 #else
 #error "pycontainer: this architecture has no system call stub in sys.h yet"

@@ -190,6 +190,8 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from root.read_only()
 
     # What the process is called, may use, and may do
+    if setting.init:
+        yield program.be_called_init()
     yield from namespaces.name(spec)
     yield from namespaces.loopback(spec)
     yield from setting.network.configure

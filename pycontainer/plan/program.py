@@ -158,6 +158,19 @@ def close_descriptors() -> tuple[Step, ...]:
     )
 
 
+@cache
+def be_called_init() -> Step:
+    """Before the filter, which may not let it; init changes the rest that ps(1) shows by itself."""
+    return Step(
+        "Be called what it is",
+        "Init is a copy of the monitor, whose name says nothing inside of the container",
+        INIT,
+        (calls.prctl(k.PR_SET_NAME, "pyc-init"),),
+        "prctl(2)",
+        Proof("/proc/{pid}/comm"),
+    )
+
+
 def execute(spec: Spec, *, under_init: bool, path: str = "") -> tuple[Step, ...]:
     """Become the program, at ``path`` if argv[0] does not say; or, under ``--init``, let a child become it."""
     if not under_init:

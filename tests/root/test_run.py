@@ -70,7 +70,7 @@ def test_output_to_a_closed_pipe_does_not_hang(stocked: Pyc, image: str) -> None
     assert process.stdout is not None
     process.stdout.read(10)
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=20) == 141
     for stream in (process.stdin, process.stderr):
         assert stream is not None
         stream.close()
@@ -91,6 +91,12 @@ def test_signals_are_forwarded(stocked: Pyc, image: str, number: signal.Signals)
     process.send_signal(number)
     out, _ = process.communicate(timeout=20)
     assert (out, process.returncode) == (f"got {name}\n".encode(), 9)
+
+
+def test_init_is_called_init_and_tells_nothing_of_the_host(run: Run) -> None:
+    show = "cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline; echo; ps -o pid,args | grep '^ *1 '"
+    comm, arguments, listed = run("--init", "--name", "secret", command=sh(show)).ok().lines
+    assert (comm, arguments.strip(), listed.split()) == ("pyc-init", "pyc-init", ["1", "pyc-init"])
 
 
 def test_init_reaps_orphans_and_passes_signals_on(stocked: Pyc, image: str) -> None:
