@@ -13,7 +13,8 @@ import pytest
 
 from images import build
 from images.layout import Layout
-from tests.support.host import needs_command
+from pycontainer import cli
+from tests.support.host import needs_cgroup, needs_command, needs_controller
 from tests.support.leaks import leaks, snapshot
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
@@ -74,6 +75,26 @@ def test_the_readme_shows_the_page_and_the_steps_as_they_are():
     sources = "".join(read(path) for path in package_sources())
     assert titles
     assert [title for title in titles if f'"{title}"' not in sources] == []
+
+
+@needs_cgroup(1)  # as the host had on which it was recorded: other cgroups take another number of steps
+@needs_controller("memory", "pids", "devices")
+def test_the_readme_counts_the_steps_as_they_are(tmp_path, capsys):
+    readme = read("README.md")
+    shown = re.findall(r"^ {4}( \d|\d\d)\. (.+?) {3}\[", readme, re.MULTILINE)
+    roots = ["--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/run"]
+    assert cli.call([*roots, "run", "--rm", "--dry-run", "--hostname", "demo", "alpine", "sh", "-c", "id"]) == 0
+    steps = re.findall(r"^( \d|\d\d)\. (.+?) {3}\[", capsys.readouterr().out, re.MULTILINE)
+    assert [step for step in shown if step not in steps] == []
+    before = next(number for number, title in steps if title == "Know that the program runs")
+    names = "none one two three four five six seven eight nine ten".split()
+    assert f"so {names[len(shown)]} of the {before} are shown" in readme
+
+
+def test_the_readme_knows_how_long_the_performer_is():
+    lines = sum(read(f"pycontainer/core/{name}.c").count("\n") for name in ("performer", "monitor", "init"))
+    assert lines < 1000
+    assert "A static C program of less\nthan a thousand lines" in read("README.md")
 
 
 def test_every_recipe_is_described():
