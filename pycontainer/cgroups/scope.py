@@ -7,6 +7,8 @@ systemd sets nothing there, and forgets the unit when the last process has gone.
     /system.slice/pyc-<id>.scope/monitor    who watches over it
     /system.slice/pyc-<id>.scope/container  itself, with its limits
 
+A user's own systemd has all of its slices and scopes below /user.slice/user-<uid>.slice/user@<uid>.service.
+
 A path says all of that; nothing else is stored. Source: systemd's CGROUP_DELEGATION.
 """
 
@@ -15,25 +17,29 @@ from __future__ import annotations
 from pycontainer.errors import UsageError
 from pycontainer.record import Record
 
-DEFAULT_SLICE = "system.slice"
+DEFAULT_SLICE, USERS_SLICE = "system.slice", "user.slice"
 _LEAF = ".scope/container"
 _SPECIAL = frozenset(":-_.\\@")
 
 
 class Scope(Record):
-    """A unit of systemd, and the slice that it is in."""
+    """A unit of systemd, the slice that it is in, and whether that systemd is a user's own."""
 
     unit: str
     slice: str
+    user: bool = False
 
 
-def path(slice: str, name: str) -> str:
-    """The cgroup of what runs in the scope ``name`` of a slice. Raises UsageError for what can't be a unit's name."""
+def path(slice: str, name: str, above: str = "") -> str:
+    """The cgroup of what runs in the scope ``name`` of a slice, where systemd has all of its own ``above``.
+
+    Raises UsageError for what can't be a unit's name.
+    """
     unit = f"{name}.scope"
     for word in (slice, unit):
         if len(word) > 255 or not all(letter.isascii() and (letter.isalnum() or letter in _SPECIAL) for letter in word):
             raise UsageError(f"{word!r} can't be the name of a unit of systemd")
-    return f"{_path_of_slice(slice)}/{unit}/container"
+    return f"{above}{_path_of_slice(slice)}/{unit}/container"
 
 
 def _path_of_slice(slice: str) -> str:
@@ -47,13 +53,13 @@ def _path_of_slice(slice: str) -> str:
     return "".join(f"/{'-'.join(words[:depth])}.slice" for depth in range(1, len(words) + 1))
 
 
-def of_spec(cgroups_path: str, name: str) -> str:
+def of_spec(cgroups_path: str, name: str, above: str = "") -> str:
     """The cgroup for ``SLICE:PREFIX:NAME``, as engines write linux.cgroupsPath for a runtime that is to ask systemd.
 
     Raises UsageError.
     """
     slice, prefix, stem = cgroups_path.split(":") if cgroups_path else ("", "pyc", name)
-    return path(slice or DEFAULT_SLICE, f"{prefix}-{stem}" if prefix else stem)
+    return path(slice or (USERS_SLICE if above else DEFAULT_SLICE), f"{prefix}-{stem}" if prefix else stem, above)
 
 
 def is_for_systemd(cgroups_path: str) -> bool:
@@ -66,4 +72,12 @@ def of_path(path: str) -> Scope | None:
     if not path.endswith(_LEAF):
         return None
     above, _, unit = path.removesuffix("/container").rpartition("/")
-    return Scope(unit, above.rpartition("/")[2] or "-.slice")
+    slice = above.rpartition("/")[2]
+    return Scope(unit, slice if slice.endswith(".slice") else "-.slice", bool(top_of(path)))
+
+
+def top_of(path: str) -> str:
+    """The cgroup in which a user's own systemd has all of its own; "" where the scope is of the system's."""
+    names = path.split("/")
+    users = [index for index, name in enumerate(names) if name.startswith("user@") and name.endswith(".service")]
+    return "/".join(names[: users[0] + 1]) if users else ""

@@ -39,10 +39,9 @@ def make(scope: Scope, pid: int) -> None:
         ("CollectMode", ("s", "inactive-or-failed")),  # none is left behind, also after an out-of-memory kill
     ]
     from jeepney import MatchRule
-    from jeepney.io.blocking import open_dbus_connection  # +30 ms
 
     try:
-        with open_dbus_connection(bus="SYSTEM") as bus:
+        with _connection(user=scope.user) as bus:
             done = MatchRule(type="signal", interface=_MANAGER, member="JobRemoved", path=_PATH)
             with bus.filter(done) as ended:
                 _bus(bus, "AddMatch", "s", (done.serialise(),))
@@ -52,19 +51,65 @@ def make(scope: Scope, pid: int) -> None:
                     if path == job:
                         break
     except (OSError, KeyError, ValueError) as error:  # jeepney's own errors are ValueErrors; a time-out is an OSError
-        raise HostLacks(f"can't ask systemd for {scope.unit}: {error}", hint="is dbus running?") from None
+        raise HostLacks(f"can't ask systemd for {scope.unit}: {error}", hint=_HINTS[scope.user]) from None
     if result != "done":
         raise HostLacks(f"systemd did not make {scope.unit}: its job ended as {result!r}")
+
+
+_HINTS = {False: "is dbus running?", True: "is there a bus of your session, at $DBUS_SESSION_BUS_ADDRESS?"}
+
+
+def top_of_users() -> str:
+    """The cgroup in which the user's own systemd has all of its own. Raises HostLacks where there is none."""
+    try:
+        with _connection(user=True) as bus:
+            return str(_call(bus, "Get", "ss", (_MANAGER, "ControlGroup"), "org.freedesktop.DBus.Properties")[0][1])
+    except (OSError, KeyError, ValueError) as error:
+        raise HostLacks(f"can't ask systemd for its cgroup: {error}", hint=_HINTS[True]) from None
+
+
+def _connection(*, user: bool) -> DBusConnection:
+    """To the system's bus, or to that of the user's session: as who we are outside of our user namespace."""
+    from jeepney.io.blocking import DBusConnection, open_dbus_connection  # +30 ms
+
+    if not user:
+        return open_dbus_connection(bus="SYSTEM")
+    import socket
+    from binascii import hexlify
+
+    from jeepney.bus import get_bus
+
+    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS") or f"unix:path={os.environ.get('XDG_RUNTIME_DIR', '')}/bus"
+    connected = socket.socket(socket.AF_UNIX)
+    connected.settimeout(SECONDS)
+    connected.connect(get_bus(address))
+    connected.sendall(b"\0AUTH EXTERNAL %b\r\n" % hexlify(str(_uid_outside()).encode()))
+    if not connected.recv(1024).startswith(b"OK "):
+        raise OSError("the bus does not let us in")
+    connected.sendall(b"BEGIN\r\n")
+    connected.settimeout(None)
+    return DBusConnection(connected)
+
+
+def _uid_outside() -> int:
+    """Our user's id in the user namespace above, which is ours too where ours is the first (user_namespaces(7))."""
+    with open("/proc/self/uid_map") as file:
+        for inside, outside, size in (map(int, line.split()) for line in file):
+            if 0 <= os.geteuid() - inside < size:
+                return os.geteuid() - inside + outside
+    return os.geteuid()
 
 
 _NAME, _PATH, _MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
 
 
-def _call(bus: DBusConnection, method: str, signature: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _call(
+    bus: DBusConnection, method: str, signature: str, arguments: tuple[Any, ...], interface: str = _MANAGER
+) -> tuple[Any, ...]:
     """Call a method of systemd's manager."""
     from jeepney import DBusAddress, MessageType, new_method_call
 
-    manager = DBusAddress(_PATH, _NAME, _MANAGER)
+    manager = DBusAddress(_PATH, _NAME, interface)
     reply = bus.send_and_get_reply(new_method_call(manager, method, signature, arguments), timeout=SECONDS)
     if reply.header.message_type is MessageType.error:
         raise HostLacks(f"systemd refused {arguments[0]}: {reply.body[0] if reply.body else method}")

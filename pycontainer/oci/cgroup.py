@@ -14,31 +14,38 @@ from pycontainer.plan.devices import DEFAULT
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.cgroups.devices import Rule
+    from pycontainer.cgroups.limit import Limit
     from pycontainer.cgroups.resources import DeviceRule
     from pycontainer.oci.spec import Spec
 
 
-def cgroup_of(name: str, spec: Spec, *, systemd: bool) -> str:
-    """The path of the container's cgroup. Raises UsageError where it is written for the other kind of runtime."""
+def cgroup_of(name: str, spec: Spec, *, systemd: bool, rootless: bool = False) -> str:
+    """The path of the container's cgroup; ``rootless``: of a user's own systemd.
+
+    Raises UsageError where it is written for the other kind of runtime.
+    """
     path = spec["linux"].get("cgroupsPath") or ""
     if systemd:
-        from pycontainer.cgroups.systemd import require
+        from pycontainer.cgroups.systemd import require, top_of_users
 
         try:
             require()
+            above = top_of_users() if rootless else ""
         except PycError as error:
             raise HostLacks(
-                error.message, hint="without --systemd-cgroup the cgroup is made by pyc-oci itself"
+                error.message,
+                hint=error.hint if rootless else "without --systemd-cgroup the cgroup is made by pyc-oci itself",
             ) from None
         if path and not scope.is_for_systemd(path):
             raise UsageError(f"linux.cgroupsPath: with --systemd-cgroup it is SLICE:PREFIX:NAME, not {path!r}")
-        return scope.of_spec(path, name)
+        return scope.of_spec(path, name, above)
     if scope.is_for_systemd(path):
         raise UsageError(f"linux.cgroupsPath: {path!r} is for systemd, which takes --systemd-cgroup")
-    return path or _delegated(name) or f"/pyc/{name}"
+    return path or _beside(name) or f"/pyc/{name}"
 
 
-def _delegated(name: str) -> str:
+def _beside(name: str) -> str:
     """Where a user of cgroup v2 may make cgroups: beside the one that this process is in. "" where that is not so.
 
     Not below it: a cgroup that has processes hands no controllers down.
@@ -60,45 +67,70 @@ def group_of(path: str, spec: Spec, *, rootless: bool = False) -> Group:
         resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
     with by_its_field():
         group = cgroups.detect().group(path, resources, also=EVERYWHERE)
-    if rootless and not spec["linux"].get("cgroupsPath"):
-        group = Group(tuple(found for tree in group.trees if (found := _permitted(tree))))
+    if rootless:
+        asked = bool(spec["linux"].get("cgroupsPath"))
+        group = Group(tuple(found for tree in group.trees if (found := _permitted(tree, asked=asked))))
     return group
 
 
-def _permitted(tree: Tree) -> Tree | None:
-    """What of it this user may make, or None. Raises HostLacks for a limit that can't be kept."""
-    rules, limits = tree.rules, tree.limits
-    if not _may_make(tree.directory):
-        made, why = None, f"{os.path.dirname(tree.directory)}: permission denied"
-    elif tree.hierarchy.version == 1:
+def _permitted(tree: Tree, *, asked: bool) -> Tree | None:
+    """What of it this user may make; None if that is nothing, and nobody ``asked`` for it.
+
+    Raises HostLacks for a limit that can't be kept.
+    """
+    if tree.hierarchy.version == 2 and (asked or _may_make(tree.directory)):
+        return _delegated(tree._replace(rules=_told(tree.rules)))
+    if asked or _may_make(tree.directory):
         return tree
-    else:
-        above = os.path.dirname(tree.directory)
-        offered, handed_down = (_words(f"{above}/cgroup.{file}") for file in ("controllers", "subtree_control"))
-        able = offered if limits else handed_down
-        controllers = tuple(name for name in tree.controllers if name in able)
-        limits = tuple(limit for limit in limits if limit.file.split(".")[0] not in (*controllers, "cgroup"))
-        made = tree._replace(controllers=controllers, rules=(), delegated=above)
-        why = f"{above}/cgroup.controllers does not have it"
+    _refuse(tree.limits, f"{os.path.dirname(tree.directory)}: permission denied")
+    _told(tree.rules)
+    return None
+
+
+def _delegated(tree: Tree) -> Tree:
+    """Of v2, from the directory on that is there already: it has the controllers that this user has been given.
+
+    In a scope those that the user's systemd has been given, which hands down what is there to be handed down.
+    """
+    above = f"{tree.hierarchy.mount}{scope.top_of(tree.path)}" if tree.scope else _above(tree.directory)
+    offered, handed_down = (_words(f"{above}/cgroup.{file}") for file in ("controllers", "subtree_control"))
+    able = offered if tree.limits or tree.scope else handed_down
+    controllers = tuple(name for name in tree.controllers if name in able)
+    lacking = tuple(limit for limit in tree.limits if limit.file.split(".")[0] not in (*controllers, "cgroup"))
+    _refuse(lacking, f"{above}/cgroup.controllers does not have it")
+    return tree._replace(controllers=controllers, delegated="" if tree.scope else above)
+
+
+def _refuse(limits: tuple[Limit, ...], why: str) -> None:
     if limits:
         raise HostLacks(
             f"linux.resources.{limits[0].key}: no cgroup for it can be made without root: {why}",
             hint="as root, or with cgroup v2 and a delegated cgroup, limits are kept",
         )
+
+
+def _told(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """What becomes of rules for devices: nothing, and whoever wrote them should know."""
     if rules:
         from pycontainer.oci import log
 
         log.warning("linux.resources.devices: rules are not kept without root: the files' permissions decide")
-    return made
+    return ()
 
 
 def _may_make(directory: str) -> bool:
     """Whether this process may make a cgroup there, and in v2 move a process from its own into it."""
+    above = _above(directory)
+    members = f"{above}/cgroup.procs"
+    return os.access(above, os.W_OK | os.X_OK, effective_ids=True) and os.access(members, os.W_OK, effective_ids=True)
+
+
+def _above(directory: str) -> str:
+    """The nearest directory above that is there."""
     above = os.path.dirname(directory)
     while not os.path.isdir(above):
         above = os.path.dirname(above)
-    members = f"{above}/cgroup.procs"
-    return os.access(above, os.W_OK | os.X_OK, effective_ids=True) and os.access(members, os.W_OK, effective_ids=True)
+    return above
 
 
 def _words(path: str) -> list[str]:

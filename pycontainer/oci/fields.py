@@ -136,6 +136,9 @@ def _check_hook(hook: Hook, name: str) -> None:
         raise UsageError(f"{name}.path must be an absolute path")
     if hook.get("args") and not hook["args"][0]:
         raise UsageError(f"{name}.args[0] must not be empty")
+    for index, item in enumerate(hook.get("env") or ()):
+        if not item.partition("=")[0]:
+            raise UsageError(f"{name}.env[{index}]: {item!r} is not NAME=value")
     if hook.get("timeout", 1) <= 0:
         raise UsageError(f"{name}.timeout must be greater than zero")
 

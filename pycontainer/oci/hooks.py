@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Hook, Spec
 
 STDERR = 2
+_LONGEST = 2**31 - 1  # milliseconds that poll(2) takes: 24 days
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
 
@@ -105,7 +106,7 @@ def wait(pid: int, timeout: int | None) -> int | None:
         if timeout is not None:
             poll, deadline = select.poll(), time.monotonic() + timeout
             poll.register(pidfd, select.POLLIN)
-            late = not poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            late = not poll.poll(min(max(0.0, deadline - time.monotonic()) * 1000, _LONGEST))
             if late:
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)

@@ -77,7 +77,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
     fields.check(spec, bundle)
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
-    path = cgroup.cgroup_of(name, spec, systemd=asked.systemd)
+    path = cgroup.cgroup_of(name, spec, systemd=asked.systemd, rootless=asked.rootless)
     where = home.reserve(name)
     group: Group | None = None
     starting: _Starting | None = None

@@ -18,7 +18,7 @@ from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
 
-USER = 23456  # nobody's, with no name and no ids beside its own
+USER = 65534  # nobody: with no ids beside its own
 AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
 
 
@@ -54,7 +54,7 @@ def with_users(spec: dict[str, Any], host: int) -> None:
         spec["linux"][kind] = [{"containerID": 0, "hostID": host, "size": 1}]
 
 
-@pytest.mark.parametrize("runtime", [RUNTIME, "runc"])
+@pytest.mark.parametrize("runtime", [RUNTIME, pytest.param("runc", marks=pytest.mark.peers)])
 def test_the_example_for_a_user_runs(oci: Oci, runtime: str) -> None:
     if runtime == "runc" and (reason := missing_command("runc")):
         pytest.skip(reason)
@@ -75,7 +75,7 @@ def test_a_container_without_a_cgroup_is_entered_listed_and_ended_and_says_what_
     pid = oci.create(spec_of(oci, "sleep", "100"))
     assert oci("start", "test").code == 0
     assert oci("exec", "test", "sh", "-c", "id -u; ls /proc/self/fd").out.split() == ["0", "0", "1", "2", "3"]
-    assert str(pid) in oci("ps", "test").out and str(USER) in oci("list").out
+    assert str(pid) in oci("ps", "test").out and "nobody" in oci("list").out
     for words in (("pause", "test"), ("update", "--memory", "64m", "test")):
         refused = oci(*words)
         assert (refused.code, refused.err.count("\n")) == (1, 1) and "no cgroup" in refused.err
@@ -119,7 +119,7 @@ MORE = [{"containerID": 0, "hostID": USER, "size": 2}]
         ("linux.resources", {"memory": {"limit": 64 << 20}}, "linux.resources.memory.limit: no cgroup for it"),
         ("linux.resources", {"pids": {"limit": 20}}, "linux.resources.pids.limit: no cgroup for it"),
         ("linux.cgroupsPath", "/pyctest", "linux.cgroupsPath: "),
-        ("linux.uidMappings", MORE, "Mappings: newgidmap: "),
+        ("linux.gidMappings", MORE, "linux.gidMappings: "),
         ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}], "needs a user namespace of its own"),
         ("process.user", {"uid": 5, "gid": 0}, "process.user.uid: 5 is none of the ids"),
         ("process.user", {"uid": 0, "gid": 0, "additionalGids": [0]}, "process.user.additionalGids: without root"),
@@ -127,8 +127,6 @@ MORE = [{"containerID": 0, "hostID": USER, "size": 2}]
     ],
 )
 def test_what_takes_root_is_refused_by_its_field(oci: Oci, field: str, value: Any, said: str) -> None:
-    if "newgidmap" in said and (reason := missing_command("newuidmap")):
-        pytest.skip(reason)
     spec = spec_of(oci, "true")
     change(spec, field, value)
     if field == "linux.namespaces":
@@ -192,3 +190,53 @@ def test_a_delegated_cgroup_holds_and_limits(oci: Oci) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stderr) == (0, ""), done
     assert done.stdout.split() == [f"0::/{name}/pyc-test", str(2 << 20), '"status":', '"paused",']
+
+
+# A systemd of the user's own, as who logs in has one: in a process namespace, which takes all of it along at the end
+SYSTEMD = f"""
+umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup || exit 99
+mount -t tmpfs none /run -o mode=755 && mkdir -p /run/systemd/system /run/user/$0
+top=/sys/fs/cgroup/$0; mkdir -p $top/session "$top/user@$0.service" && chown -R {USER} $top /run/user/$0 || exit 98
+echo $$ > $top/session/cgroup.procs
+export XDG_RUNTIME_DIR=/run/user/$0 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$0/bus HOME=/run/user/$0
+{" ".join(AS_USER)} dbus-daemon --session --address=$DBUS_SESSION_BUS_ADDRESS --nofork --nopidfile > /dev/null 2>&1 &
+bus=$!
+until [ -S /run/user/$0/bus ]; do sleep 0.05; done
+sh -c 'echo $$ > "$0/cgroup.procs"; exec "$@"' "$top/user@$0.service" \
+    {" ".join(AS_USER)} /lib/systemd/systemd --user > /dev/null 2>&1 &
+until {" ".join(AS_USER)} systemctl --user show -p ControlGroup 2> /dev/null | grep -q user@; do sleep 0.1; done
+{" ".join(AS_USER)} "$@"; code=$?
+{" ".join(AS_USER)} systemctl --user exit
+kill $bus; wait
+echo $$ > /sys/fs/cgroup/cgroup.procs
+find $top -depth -type d -exec rmdir {{}} + || exit 97
+exit $code
+"""
+
+
+@pytest.mark.slow
+def test_a_user_s_own_systemd_makes_its_scope(oci: Oci) -> None:
+    if reason := missing_command("dbus-daemon", "systemctl"):
+        pytest.skip(reason)
+    spec = spec_of(oci, "sleep", "100")
+    spec["linux"]["cgroupsPath"] = "user.slice:pyctest:one"
+    spec["linux"]["namespaces"] = [ns for ns in spec["linux"]["namespaces"] if ns["type"] != "cgroup"]
+    bundle, name = oci.bundle(spec), f"pyctest{time.monotonic_ns()}"
+    pyc_oci = f"{RUNTIME} --systemd-cgroup --root {oci.root}"
+    script = f"""
+    {pyc_oci} run --detach --bundle {bundle} test < /dev/null > {oci.where}/out 2>&1 || cat {oci.where}/out
+    {pyc_oci} exec test grep 0:: /proc/self/cgroup
+    {pyc_oci} pause test && {pyc_oci} state test | grep status
+    systemctl --user show --value -p ActiveState pyctest-one.scope
+    {pyc_oci} delete --force test
+    for try in $(seq 100); do
+      [ "$(systemctl --user show --value -p ActiveState pyctest-one.scope)" = active ] || break; sleep 0.05; done
+    systemctl --user show --value -p LoadState pyctest-one.scope
+    """
+    argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+    done = subprocess.run(
+        [*argv, "sh", "-c", SYSTEMD, name, "sh", "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    place = f"/{name}/user@{name}.service/user.slice/pyctest-one.scope/container"
+    assert done.stdout.split() == [f"0::{place}", '"status":', '"paused",', "active", "not-found"]

@@ -53,6 +53,8 @@ def is_named(field: str, message: str) -> bool:
         return True  # in the words that engines look for
     if field.startswith("linux.namespaces[") and " namespace" in message:
         return True  # what needs the one that is missing
+    if field.startswith("hooks.") and f"{field.split('.')[1].split('[')[0]} hook " in message:
+        return True
     plain = re.sub(r"\[\d*\]", "", message)
     names = re.sub(r"\[\d*\]", "", field).split(".")
     least = 2 if names[0] in ("process", "linux") and len(names) > 1 else 1

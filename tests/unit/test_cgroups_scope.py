@@ -40,6 +40,15 @@ def test_engines_write_three_words() -> None:
     assert not scope.is_for_systemd("/a:b:c") and not scope.is_for_systemd("/pyc/x")
 
 
+def test_a_user_s_own_systemd_has_its_units_below_its_service() -> None:
+    top = "/user.slice/user-1000.slice/user@1000.service"
+    for words, rest, slice in ((":libpod:1", "/user.slice", "user.slice"), ("-.slice:libpod:1", "", "-.slice")):
+        path = scope.of_spec(words, "x", top)
+        assert path == f"{top}{rest}/libpod-1.scope/container"
+        assert (scope.of_path(path), scope.top_of(path)) == (scope.Scope("libpod-1.scope", slice, True), top)
+    assert scope.top_of("/system.slice/pyc-x.scope/container") == ""
+
+
 def test_a_path_of_another_kind_is_in_no_scope() -> None:
     assert scope.of_path("/pyc/1") is None and scope.of_path("/user.slice/x.scope") is None
 
