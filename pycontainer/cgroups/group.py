@@ -446,7 +446,7 @@ class _Planner:
     def _fill_above(self) -> None:
         """In v1 a cgroup can't have CPUs, or realtime, that the one above it lacks; and a new one lacks them."""
         for mount, tree in self.trees.items():
-            if tree.hierarchy.version == 1:
+            if tree.hierarchy.version == 1 and tree.limits:
                 above = v1.cpuset_above(tree.limits, mount, tree.parents, self.look)
                 above += v1.realtime_above(tree.limits, tree.parents, self.look)
                 self.trees[mount] = tree._replace(above=tuple(above))

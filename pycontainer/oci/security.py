@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.errors import HostLacks, UsageError
+from pycontainer.light import lru_cache
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -73,6 +74,13 @@ def resolve_capabilities(
         UsageError: a name that is no capability.
         HostLacks: one was added by name that is not available.
     """
+    return _resolved(tuple(add), tuple(drop), privileged, tuple(default), tuple(available))
+
+
+@lru_cache(maxsize=64)  # a start asks twice, and the next one the same
+def _resolved(
+    add: tuple[str, ...], drop: tuple[str, ...], privileged: bool, default: tuple[str, ...], available: tuple[str, ...]
+) -> tuple[str, ...]:
     adds = {capability(text) for text in add}
     drops = {capability(text) for text in drop} - adds
     if privileged or "ALL" in adds:
