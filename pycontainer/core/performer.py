@@ -179,9 +179,9 @@ class Performance:
             self._announce(index, observer)
             if call.name == "execve":
                 break
-            self._let_go(step.where, 1)
+            self._let_go(step.role, 1)
             while index not in self.results:
-                if not self._is_answered(step.where) or not self.read_records():
+                if not self._is_answered(step.role) or not self.read_records():
                     raise PlanFailed(step, call, Outcome(index, errno.ECONNRESET, 0, 0), self.results)
         for role in ROLES:
             self._let_go(role, len(self.calls))
@@ -219,7 +219,7 @@ class Performance:
         if index > self._announced:
             step, call = self.calls[index]
             self._announced = index
-            observer.before(index, step, call, self._pids.get(step.where, 0))
+            observer.before(index, step, call, self._pids.get(step.role, 0))
 
     def read_records(self) -> bool:
         """Take in what the performer has reported since, waiting for it; False when it has ended.
@@ -240,11 +240,11 @@ class Performance:
         self.results[record.index] = record
         if call.child and record.value > 0:
             self._pids[call.child] = record.value
-            if step.where != MONITOR and self._observer:
-                self._pids[call.child] = _only_child(self._pids[step.where])
+            if step.role != MONITOR and self._observer:
+                self._pids[call.child] = _only_child(self._pids[step.role])
         if self._observer:
             self._announce(record.index, self._observer)
-            self._observer.after(record.index, step, call, record, self._pids.get(step.where, 0))
+            self._observer.after(record.index, step, call, record, self._pids.get(step.role, 0))
         if record.error > 0 and record.error not in call.tolerate:
             raise PlanFailed(step, call, record, self.results)
 
@@ -253,7 +253,7 @@ class Performance:
         for index, (step, call) in enumerate(self.calls):
             if call.name == "execve" and index not in self.results:
                 self._announce(index, observer)
-                observer.after(index, step, call, Outcome(index, 0, 0, 0), self._pids.get(step.where, 0))
+                observer.after(index, step, call, Outcome(index, 0, 0, 0), self._pids.get(step.role, 0))
                 return
 
     @property
@@ -312,7 +312,7 @@ def reap_those_left() -> None:
 
 def _tells_the_start(step: Step, call: Call) -> bool:
     """The monitor's read that ends when init has executed the program: the end of the error pipe."""
-    return call.name == "read" and call.expect == 0 and step.where == MONITOR
+    return call.name == "read" and call.expect == 0 and step.role == MONITOR
 
 
 def _only_child(parent: int) -> int:

@@ -87,7 +87,7 @@ class Step(Record):
     Attributes:
         title: an imperative, as in a list of contents.
         why: one sentence.
-        where: the role that performs it.
+        role: who performs it: one of ROLES, or ``pyc`` itself.
         calls: in order.
         man: the pages that explain it, for example ``"pivot_root(2)"``.
         proof: where to look, or None.
@@ -95,7 +95,7 @@ class Step(Record):
 
     title: str
     why: str
-    where: str
+    role: str
     calls: tuple[Call, ...]
     man: str
     proof: Proof | None = None

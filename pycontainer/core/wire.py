@@ -238,8 +238,8 @@ def _forget() -> None:
 
 
 def _calls_of_step(step: Step) -> bytes:
-    where = ROLE[step.where]
-    return b"".join([_encode_call(where, call) for call in step.calls])
+    role = ROLE[step.role]
+    return b"".join([_encode_call(role, call) for call in step.calls])
 
 
 _encode_step = IdentityCache(_calls_of_step, 1024)  # many are one object for all containers of a process

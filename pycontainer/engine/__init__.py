@@ -1,1 +1,1 @@
-"""What each verb does, in order, one page per verb. This is also the Python API."""
+"""What each verb does, in order, one page per verb."""

@@ -39,7 +39,10 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
 
     Raises:
         Conflict: the name is taken, or the cidfile exists.
+        NotFound: there is nothing to bind, or no such network, volume or user.
         UsageError: options that make no sense for this image or host.
+        HostLacks: a capability or kernel feature that was asked for.
+        StoreError: the disk is full, or we may not write there.
     """
     container_id, name = new_identity(options)
     lock = life.take_lock(roots, container_id, patience=10)  # it is new: only those who repair can be in our way
@@ -106,9 +109,12 @@ def describe(
     user: User | None = None,
     users_of: Callable[[ContainerOptions], int] = users.foresee,
 ) -> Bundle:
-    """What the container would be; touches nothing. Without ``user``, the image's files say who that is.
+    """What the container would be. Without ``user``, the image's files say who that is.
 
-    ``users_of`` says which user namespace it gets, from its options with their volumes resolved.
+    ``users_of`` says which user namespace it gets, from its options with their volumes resolved. Nothing is touched,
+    unless that function takes a range of ids.
+
+    Raises NotFound, UsageError and HostLacks, as :func:`create` does.
     """
     container_options.check(options.container)
     asked, shown = _with_volumes(roots, image, _with_networks(roots, options.container), container_id)
@@ -196,7 +202,7 @@ def _container(
         created=containers.now(),
         labels={**image.config.labels, **asked.labels},
         mounts=tuple(mount.source or mount.target for mount in asked.mounts),
-        ports=_spoken_of(image.config.exposed_ports, asked.expose),
+        ports=_exposed(image.config.exposed_ports, asked.expose),
         rm=options.rm,
         cgroup=spec["linux"]["cgroupsPath"],
         options={
@@ -219,7 +225,7 @@ def _container(
     )
 
 
-def _spoken_of(of_image: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+def _exposed(of_image: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
     """The ports that somebody listens on, as ``80/tcp``; only ``-p`` and ``-P`` let others in."""
     if not (of_image or asked):
         return ()

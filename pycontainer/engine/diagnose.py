@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:
     """The error to show for a plan that failed."""
     if failed.record.error == errno.ECONNRESET:
-        return HostLacks(f"a process was killed while at: {failed.step.title.lower()} ({failed.step.where})")
+        return HostLacks(f"a process was killed while at: {failed.step.title.lower()} ({failed.step.role})")
     if failed.call.name == "execve":
         with MergedView([_absolute(bundle, lower) for lower in bundle.rootfs.lowers]) as view:
             return exec_failure(failed, bundle.spec["process"]["args"][0], view)
@@ -63,7 +63,7 @@ def kernel_error(failed: PlanFailed, cause: str = "") -> KernelError:
     """The call as the narrator prints it, and the step it belonged to."""
     from pycontainer.explain.render import render  # only for a failure
 
-    step = f"{failed.step.title} ({failed.step.where})"
+    step = f"{failed.step.title} ({failed.step.role})"
     return KernelError(render(failed.call), failed.record.error, step=step, cause=cause, read=failed.step.man)
 
 

@@ -208,7 +208,7 @@ def plan_for(roots: Roots, found: Target, spec: Spec, options: ExecOptions, give
         group=cgroups.detect().existing(found.container.cgroup, found.container.pid),
         filter=load_filter(profile, roots.root + "/cache/seccomp") if profile else None,
         given=given,
-        kept=options.preserve_fds,
+        preserved=options.preserve_fds,
         watched=True,
     )
     return enter(spec, entry)
@@ -279,7 +279,7 @@ def _descriptors(found: Target, options: ExecOptions, given: dict[Slot, int], ou
     ours.callback(os.close, caller)
     opened, client = connection(given_slots(options), ours)
     given |= opened | {slots.CONTAINER: found.pidfd, slots.INSIDE: _root(found, ours), slots.CALLER: caller}
-    given |= {program.kept(number): number for number in range(3, 3 + options.preserve_fds)}
+    given |= {program.preserved(number): number for number in range(3, 3 + options.preserve_fds)}
     return client
 
 

@@ -38,10 +38,10 @@ def cause(failed: PlanFailed, mount_point: str) -> str:
         return "the host has not given these ids to us" if number in (errno.EPERM, errno.EINVAL) else ""
     if call.name == "mount_setattr":
         return _no_map(step, call, number)
-    if step.where == MONITOR and call.name in ("fsconfig", "mount") and number == errno.EINVAL:
+    if step.role == MONITOR and call.name in ("fsconfig", "mount") and number == errno.EINVAL:
         is_old = kernel_version() < STACKS_MAPPED_LAYERS
         return "overlayfs stacks no id-mapped layers before Linux 5.19" if is_old else ""
-    return _not_within(step, call, number, mount_point) if step.where == INIT else ""
+    return _not_within(step, call, number, mount_point) if step.role == INIT else ""
 
 
 def _no_namespace(call: Call, number: int) -> str:

@@ -1,6 +1,10 @@
-"""``run``: a name becomes a process. Read this page first; each line is one module of the package.
+"""``run``: a name becomes a process. Read this page first; each call leads to the module of its name.
 
-reference -> image -> bundle (a directory and a runtime-spec) -> plan -> container -> exit code
+reference -> manifest -> config + layers -> root filesystem -> runtime-spec -> plan -> container -> exit code
+
+``obtained`` goes as far as the layers, ``create`` as far as the runtime-spec, which with a directory for what is
+written is the bundle. ``live`` goes on: engine/start.py makes the plan (plan/container.py) and has it performed
+(core/performer.py); engine/attach.py stays with the container until there is an exit code.
 """
 
 from __future__ import annotations

@@ -159,8 +159,11 @@ def start(
 ) -> Started:
     """Perform the plan up to execve. ``owners`` is the map of its ids, to be used or learnt.
 
-    Raises KernelError, with everything undone that the plan had done; Conflict where another's namespace can't be
-    shared.
+    Raises, with everything undone that the plan had done:
+        KernelError: a call failed.
+        HostLacks: no process can be started, or one was killed.
+        Conflict: a port is taken, or another's namespace can't be shared.
+        StoreError: the disk is full, or we may not write there.
     """
     asked = bundle.asked
     if not any(mode.startswith("container:") for mode in (asked.pid, asked.ipc, asked.network)):

@@ -43,7 +43,7 @@ class JsonNarrator(Narrator):
             "title": told.step.title,
             "why": told.step.why,
             "index": told.at,
-            "where": told.step.where,
+            "where": told.step.role,
             "pid": told.pid,
             "call": told.call.name,
             "args": render.as_json(told.values),

@@ -80,7 +80,7 @@ class Narrator(Observer):
     def after(self, index: int, step: Step, call: Call, record: Outcome, pid: int) -> None:
         """See Observer."""
         now = self._enter(step, pid)
-        told = Told(index, step, call, pid, decode(call, self._slots.get(step.where)), record)
+        told = Told(index, step, call, pid, decode(call, self._slots.get(step.role)), record)
         self._learn(step, call, record, now)
         now.made += 1
         executed = call.name == "execve" and record.error == 0
@@ -91,7 +91,7 @@ class Narrator(Observer):
         after = self._look(step, now.child or pid) if not told.failed else None
         self.call_made(told, now.before, after)
         self.step_ended(step, now.before, after)
-        del self._progress[step.where]
+        del self._progress[step.role]
 
     def number(self, step: Step) -> int:
         """The step's place in the plan, from 1; 0 when it is not of the plan."""
@@ -99,27 +99,27 @@ class Narrator(Observer):
 
     def _enter(self, step: Step, pid: int) -> _Progress:
         """Where ``step`` is; at its beginning, say so."""
-        now = self._progress.get(step.where)
+        now = self._progress.get(step.role)
         if now is None or now.step is not step:
-            now = self._progress[step.where] = _Progress(step)
+            now = self._progress[step.role] = _Progress(step)
             self.step_begins(step, pid)
             now.before = self._look(step, pid)
         return now
 
     def _look(self, step: Step, pid: int) -> proof.Evidence | None:
-        return proof.read(step.proof, pid, self._slots.get(step.where, {})) if step.proof else None
+        return proof.read(step.proof, pid, self._slots.get(step.role, {})) if step.proof else None
 
     def _learn(self, step: Step, call: Call, record: Outcome, now: _Progress) -> None:
         """Keep the slots of each process as the performer keeps them."""
         if record.error == SKIPPED:
             return
-        slots = self._slots.setdefault(step.where, {})
+        slots = self._slots.setdefault(step.role, {})
         if call.out and record.error == 0:
             slots[call.out] = record.value
         elif call.out:
             slots.pop(call.out, None)
         if call.child and record.error == 0:
-            now.child = record.value if step.where == MONITOR else 0  # init's child has another number here
+            now.child = record.value if step.role == MONITOR else 0  # init's child has another number here
             self._slots[call.child] = {slot: value for slot, value in slots.items() if slot != call.out}
 
     # What a narrator says.

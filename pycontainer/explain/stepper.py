@@ -109,7 +109,7 @@ class Stepper(TextNarrator):
             self._answers.close()
 
     def _suggest(self, step: Step, pid: int) -> None:
-        commands = suggestions(step, pid, self._slots.get(step.where, {})) if pid else []
+        commands = suggestions(step, pid, self._slots.get(step.role, {})) if pid else []
         if commands:
             self._say("      look, now and once more after the step, from another terminal:", self._style.faint)
         for command in commands:

@@ -71,7 +71,7 @@ def duration(ns: int) -> str:
 
 def who(step: Step, pid: int) -> str:
     """Who performs a step."""
-    return f"{step.where} {pid}" if pid else step.where
+    return f"{step.role} {pid}" if pid else step.role
 
 
 # --- narrators ----------------------------------------------------------------------------------------------------
@@ -91,17 +91,17 @@ class TextNarrator(Narrator):
 
     def step_begins(self, step: Step, pid: int) -> None:
         """Print what comes and why."""
-        self._calls[step.where] = []
+        self._calls[step.role] = []
         if not any(call.name == "execve" for call in step.calls):  # then nobody waits any more: see step_ended
             self._head(step, pid)
 
     def call_made(self, told: Told, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
         """Keep the call, to see what repeats."""
-        self._calls[told.step.where].append(told)
+        self._calls[told.step.role].append(told)
 
     def step_ended(self, step: Step, before: proof.Evidence | None, after: proof.Evidence | None) -> None:
         """Print the calls and the proof; after the program has started, nothing more."""
-        calls = self._calls.pop(step.where)
+        calls = self._calls.pop(step.role)
         if self._headed is not step:  # the other process has done something meanwhile
             self._head(step, calls[-1].pid)
         self._print_calls(calls)

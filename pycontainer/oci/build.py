@@ -44,8 +44,9 @@ class Facts(Record):
         setuid_files: programs in the image with setuid, setgid or file capabilities.
         console: rows and columns of the caller's terminal.
         swap: cgroups here can limit swap.
-        mapped_files: ``files`` may be on a filesystem of memory, whose mounts can be id-mapped from Linux 6.3 on.
         users: the first of the host's ids that the ids of its user namespace are, or 0 for no such namespace.
+        mapped_files: binds of /etc/hosts and its like can be id-mapped; they are on a filesystem of memory, for which
+            that takes Linux 6.3.
     """
 
     nofile: int = NOFILE[1]

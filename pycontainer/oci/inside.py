@@ -60,7 +60,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
             group=group,
             filter=filter_of(spec),
             given=frozenset(given),
-            kept=wanted.asked.preserve_fds,
+            preserved=wanted.asked.preserve_fds,
             keeps_groups=keeps_groups(spec),
             unprivileged=os.geteuid() != 0,
         )

@@ -67,8 +67,8 @@ class ContainerOptions(Record):
     publish: tuple[Publication, ...] = ()
     publish_all: bool = False
     expose: tuple[str, ...] = ()
-    pid: str = ""  # or host
-    ipc: str = ""  # or private, shareable, none (no /dev/shm), host
+    pid: str = ""  # or host, container:X
+    ipc: str = ""  # or private, shareable, none (no /dev/shm), host, container:X
     uts: str = ""  # or host
     cgroupns: str = ""  # or private, host
     userns: str = ""  # or private, host; by default private where that is possible

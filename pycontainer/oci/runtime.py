@@ -97,7 +97,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
                 filter=filter_of(spec),
                 given=frozenset(given),
                 held=True,
-                kept=asked.preserve_fds,
+                preserved=asked.preserve_fds,
                 pivot=not asked.no_pivot,
                 keyring=not asked.no_new_keyring,
                 keeps_groups=keeps_groups(spec),
@@ -264,7 +264,7 @@ def stdio_of(
             os.fstat(number)
         except OSError:
             raise UsageError(f"--preserve-fds {asked.preserve_fds}: descriptor {number} is not open") from None
-        given[program.kept(number)] = number
+        given[program.preserved(number)] = number
     return given
 
 

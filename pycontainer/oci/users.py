@@ -1,7 +1,9 @@
-"""User namespaces: their maps, written from outside (user_namespaces(7)).
+"""User namespaces of ``pyc-oci``: their maps, written from outside (user_namespaces(7)).
 
 The one thing of a container that Python writes and no plan does. A map must be written by a process outside of the
-namespace, to a file named after a pid that is known only once the process exists: a plan is made before that.
+namespace, to a file named after a pid that is known only once the process exists: a plan is made before that. The plan
+of ``pyc run`` has a way round it (plan/users.py). But an ordinary user's maps take newuidmap(1), and a program of the
+host's is Python's to call.
 """
 
 from __future__ import annotations

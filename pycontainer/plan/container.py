@@ -71,7 +71,7 @@ class Setting(Record):
         init: keep a small init as PID 1.
         watch: how the monitor watches over it; None for a monitor that only waits for its end.
         held: another engine's container: nobody of ours stays with it, and it waits for `start` before execve.
-        kept: how many descriptors of the caller's from 3 on the program gets; only if held.
+        preserved: how many descriptors of the caller's from 3 on the program gets; only if held.
         pivot: change the root by pivot_root; if not, by covering it.
         keyring: give it a session keyring of its own.
         network: how it gets into its networks.
@@ -92,7 +92,7 @@ class Setting(Record):
     init: bool = False
     watch: monitor.Watch | None = None
     held: bool = False
-    kept: int = 0
+    preserved: int = 0
     pivot: bool = True
     keyring: bool = True
     network: Networking = NO_NETWORK
@@ -201,19 +201,19 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from identity.keyring(setting.container)
     gains_nothing = spec["process"].get("noNewPrivileges", False)
     if held and not gains_nothing:
-        yield from program.wait_for_start(count=setting.kept, labels=labels.slots(spec))
+        yield from program.wait_for_start(count=setting.preserved, labels=labels.slots(spec))
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
         yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
     yield from identity.become(spec, tied=not held, keeps_groups=setting.keeps_groups)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
-        yield from program.wait_for_start(count=setting.kept, labels=labels.slots(spec))
+        yield from program.wait_for_start(count=setting.preserved, labels=labels.slots(spec))
     yield from labels.apply(spec)
     yield from program.close_descriptors()
     if gains_nothing:
         yield from identity.no_new_privs(spec)
         yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
-    yield from program.keep_descriptors(setting.kept)
+    yield from program.keep_descriptors(setting.preserved)
     yield from program.execute(spec, under_init=setting.init)
 
     # The monitor again

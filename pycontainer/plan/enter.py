@@ -63,7 +63,7 @@ class Entry(Record):
         group: its cgroup, or None to stay out of it.
         filter: the system call filter.
         given: the descriptors that the performer is started with.
-        kept: how many descriptors of the caller's from 3 on the program gets.
+        preserved: how many descriptors of the caller's from 3 on the program gets.
         path: the program's path where argv[0] does not lead to it.
         confined: behind the container's whole wall; if not, only in its namespaces, for a hook that the engine trusts.
         keeps_groups: nobody may change groups in its user namespace.
@@ -77,7 +77,7 @@ class Entry(Record):
     group: Group | None = None
     filter: Filter | None = None
     given: frozenset[Slot] = frozenset()
-    kept: int = 0
+    preserved: int = 0
     path: str = ""
     confined: bool = True
     keeps_groups: bool = False
@@ -122,7 +122,7 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     if entry.confined and spec["process"].get("noNewPrivileges"):
         yield from identity.no_new_privs(spec)
         yield from seccomp.install(entry.filter, taken=INIT_END)
-    yield from program.keep_descriptors(entry.kept)
+    yield from program.keep_descriptors(entry.preserved)
     yield from program.execute(spec, under_init=False, path=entry.path)
     if watched:
         yield from program.supervise(tty=terminal.wanted(spec), given=entry.given, counters=None, once=True)

@@ -11,7 +11,7 @@ from pycontainer.record import Record
 
 EAGAIN, ENOENT, ECONNRESET = 11, 2, 104
 STATUS = 4  # wire.h: the socket to the pyc that started the performer
-KEPT = 3  # where the lock is for the program that follows
+LOCK_FD = 3  # where the lock is for the program that follows
 LAST_FD = 0xFFFFFFFF
 RESET, GONE = Slot("pyc was killed"), Slot("pyc is gone")
 
@@ -115,8 +115,8 @@ def follow(watch: Watch | None) -> tuple[Step, ...]:
         "Restart it, remove it, or nothing: that is a decision, so it is Python's; it keeps the container's lock",
         MONITOR,
         (
-            calls.dup3(LOCK, KEPT),
-            calls.close_range(KEPT + 1, LAST_FD, k.CLOSE_RANGE_CLOEXEC),
+            calls.dup3(LOCK, LOCK_FD),
+            calls.close_range(LOCK_FD + 1, LAST_FD, k.CLOSE_RANGE_CLOEXEC),
             calls.execveat(at, program.argv[0], program.argv, program.env),
         ),
         "execveat(2)",

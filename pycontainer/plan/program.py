@@ -72,7 +72,7 @@ def wait_for_start(*, count: int = 0, labels: tuple[Slot, ...] = ()) -> tuple[St
         labels: the descriptors by which it will label the program.
     """
     return (
-        _let_go_of_all((START, *(kept(number) for number in range(3, 3 + count)), INIT_END, *labels)),
+        _let_go_of_all((START, *(preserved(number) for number in range(3, 3 + count)), INIT_END, *labels)),
         Step(
             "Say that it is created",
             "Everything that could go wrong before the program runs has been done",
@@ -133,13 +133,13 @@ def keep_descriptors(count: int) -> tuple[Step, ...]:
             "Leave some descriptors open",
             "The caller asked for it: a service may be handed the sockets that it is to listen at",
             INIT,
-            (*out_of_the_way, *(calls.dup3(kept(number), number) for number in range(3, 3 + count))),
+            (*out_of_the_way, *(calls.dup3(preserved(number), number) for number in range(3, 3 + count))),
             "dup(2)",
         ),
     )
 
 
-def kept(number: int) -> Slot:
+def preserved(number: int) -> Slot:
     """The caller's descriptor ``number``."""
     return Slot(f"descriptor {number}")
 
@@ -250,7 +250,7 @@ def supervise(
                     client=present(CLIENT),
                     exit_file=present(LIFE),
                     counters=counters,
-                    **(_kept(watch) if watch else {"once": once}),
+                    **(_watching(watch) if watch else {"once": once}),
                 ),
             ),
             "wait(2)",
@@ -269,7 +269,7 @@ def _know_that_it_runs() -> Step:
     )
 
 
-def _kept(watch: Watch) -> dict[str, Any]:
+def _watching(watch: Watch) -> dict[str, Any]:
     """What the monitor does beside carrying bytes."""
     log = (LOG, LOG_DIRECTORY, watch.log_bytes, watch.log_files) if watch.directory else None
     check = (watch.interval, watch.early, watch.check.argv[0], *watch.check) if watch.check else None

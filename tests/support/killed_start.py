@@ -28,12 +28,12 @@ class Killer(Observer):
         self.victim, self.number, self.monitor = victim, number, 0
 
     def begin(self, plan: Plan, given: tuple[Slot, ...]) -> None:
-        made = [(step.where, call.name) for step in plan[1:] for call in step.calls]  # the first step is ours
+        made = [(step.role, call.name) for step in plan[1:] for call in step.calls]  # the first step is ours
         turns = ["program" if name == "execve" else role for role, name in made]
         print(*turns, file=sys.stderr, flush=True)
 
     def before(self, index: int, step: Step, call: Call, pid: int) -> None:
-        if step.where == MONITOR:
+        if step.role == MONITOR:
             self.monitor = pid
         if index != self.number:
             return

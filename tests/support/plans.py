@@ -11,9 +11,9 @@ from pycontainer.core.wire import Outcome
 MONITOR_PID = 4000
 
 
-def step(title: str, *calls: Call, where: str = "monitor", **more: object) -> Step:
+def step(title: str, *calls: Call, role: str = "monitor", **more: object) -> Step:
     """A step with ``calls``."""
-    return Step(title, f"why {title}", where, calls, "intro(2)", **more)  # type: ignore[arg-type]
+    return Step(title, f"why {title}", role, calls, "intro(2)", **more)  # type: ignore[arg-type]
 
 
 def tell(

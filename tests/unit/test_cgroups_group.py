@@ -374,7 +374,7 @@ def test_every_step_says_why_and_where_to_read(host: Cgroups) -> None:
     group = host.group("/c", {"pids": {"limit": 9}, "devices": [{"allow": False}]})
     plan = (*group.create(), *group.enter(), *group.remove())
     assert all(step.title and step.why and step.man.endswith(")") and step.calls for step in plan)
-    assert all(step.where == MONITOR for step in group.create())
+    assert all(step.role == MONITOR for step in group.create())
 
 
 def test_a_refused_write_is_explained_by_what_is_above() -> None:

@@ -61,8 +61,8 @@ def test_nothing_that_leads_out_is_held_before_anything_of_the_container_is_touc
     spec: Any = {"process": {**FIRST, "terminal": False}, "linux": {}}
     steps = enter(spec, Entry("id", ("mount", "pid", "network"), watched=True))
     titles = [step.title for step in steps]
-    monitor = [call.name for step in steps if step.where == MONITOR for call in step.calls]
-    inside = [(step.title, call.name) for step in steps if step.where == INIT for call in step.calls]
+    monitor = [call.name for step in steps if step.role == MONITOR for call in step.calls]
+    inside = [(step.title, call.name) for step in steps if step.role == INIT for call in step.calls]
     assert monitor[:7] == ["prctl", "setns", "fchdir", "chroot", "chdir", "clone3", "setns"]  # in, a child, out
     assert inside[0][0] != "Take the root directory"
     assert titles.index("Hold nothing that leads out") < titles.index("Take the root directory")
@@ -74,6 +74,6 @@ def test_out_of_a_user_namespace_nobody_comes_back() -> None:
     spec: Any = {"process": {**FIRST, "terminal": False}, "linux": {}}
     steps = enter(spec, Entry("id", ("user", "mount", "pid"), watched=True))
     by = {
-        where: [call.name for step in steps if step.where == where for call in step.calls] for where in (MONITOR, INIT)
+        where: [call.name for step in steps if step.role == where for call in step.calls] for where in (MONITOR, INIT)
     }
     assert by[MONITOR].count("setns") == 1 and by[INIT].count("setns") == 1

@@ -31,7 +31,7 @@ def test_every_call_has_its_own_line_however_alike_they_are() -> None:
 
 
 def test_a_line_says_everything() -> None:
-    (line,) = lines(step("Close", calls.close(FD), where="monitor"))
+    (line,) = lines(step("Close", calls.close(FD), role="monitor"))
     assert line["pid"] > 0
     assert (
         line.items()

@@ -27,7 +27,7 @@ def dropped(*numbers: int) -> tuple[Call, ...]:
 
 
 def test_a_step_says_its_place_its_title_who_does_it_and_why() -> None:
-    text = narrate(step("Name it", calls.sethostname("box"), where="init"))
+    text = narrate(step("Name it", calls.sethostname("box"), role="init"))
     assert " 2. Name it   [init " in text
     assert "    why Name it\n" in text
     assert '      sethostname("box", 3)   # sethostname(2), 1.5 us\n' in text
@@ -45,7 +45,7 @@ def test_given_descriptors_have_their_numbers_from_the_start() -> None:
 
 def test_a_child_knows_the_descriptors_of_its_parent() -> None:
     clone = step("Clone", calls.clone3(0, child="init", out=FD))
-    text = narrate(clone, step("Close", calls.close(ROOT), where="init"), results={0: (0, 77)}, given=(ROOT,))
+    text = narrate(clone, step("Close", calls.close(ROOT), role="init"), results={0: (0, 77)}, given=(ROOT,))
     assert "close(9<root>)" in text
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_printed_once_the_program_runs() -> None:
 def test_a_step_that_another_process_interrupts_is_told_whole() -> None:
     stream = io.StringIO()
     narrator = TextNarrator(stream)
-    execute = step("Become the program", calls.execve("/bin/x", ("x",), ()), where="init")
+    execute = step("Become the program", calls.execve("/bin/x", ("x",), ()), role="init")
     narrator.begin((execute,), ())
     narrator.before(0, execute, execute.calls[0], 1)
     tell(narrator, (step("Let go", calls.close(FD)),), (FD,))

@@ -60,7 +60,7 @@ def plan_of(document: Any, **setting: Any) -> Plan:
 
 
 def names(plan: Plan, where: str = INIT) -> list[str]:
-    return [call.name for step in plan if step.where == where for call in step.calls]
+    return [call.name for step in plan if step.role == where for call in step.calls]
 
 
 def titles(plan: Plan) -> list[str]:
@@ -174,7 +174,7 @@ def test_layers_on_one_mount_are_mapped_by_one_mount() -> None:
             "workdir",
         ]
         opened = [call.out for call in stacked.calls if call.out]
-        closed = [call.args[0] for step in plan if step.where == INIT for call in step.calls if call.name == "close"]
+        closed = [call.args[0] for step in plan if step.role == INIT for call in step.calls if call.name == "close"]
         shut = [call.args[0] for call in stacked.calls if call.name == "close"]
         assert set(opened) - {slots.ROOT} <= {*closed, *shut}, "init keeps a way to the layers"
         if top:
@@ -245,7 +245,7 @@ def test_stdio_that_nobody_attached_is_the_containers_own_dev_null() -> None:
 def test_the_monitor_lets_go_of_the_containers_ends() -> None:
     step = next(step for step in plan_of(spec()) if step.title.startswith("Let go"))
     assert [call.args[0] for call in step.calls] == [slots.STDOUT]
-    assert step.where == MONITOR
+    assert step.role == MONITOR
 
 
 @pytest.mark.parametrize(
