@@ -27,10 +27,10 @@ _PASSED_ON = (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2)
 def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
     """Create, start, wait, delete."""
     with _console(asked.console_socket) as (theirs, ours):
-        state, spec = runtime.create(home, name, asked, console=theirs)
+        state, spec, starter = runtime.create(home, name, asked, console=theirs, at_once=True)
         ended = False
         try:
-            runtime.begin(home, state, spec)
+            runtime.begin(home, state, spec, starter)
             _load_what_follows()
             code = wait(state.pid, ours if spec["process"].get("terminal") else -1)
             ended = True

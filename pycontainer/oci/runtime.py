@@ -67,10 +67,12 @@ class Asked(Record):
 # --- create -----------------------------------------------------------------------------------------------------------
 
 
-def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[State, Spec]:
+def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: bool = False) -> tuple[State, Spec, int]:
     """Make the container, up to where its program would begin; `console` is a socket that takes the terminal.
 
-    Raises PycError, with everything undone.
+    ``at_once``: :func:`begin` follows whatever happens, so where nobody is to see the container before its program,
+    that need not wait for us. The last of what is returned is for that function. Raises PycError, with everything
+    undone.
     """
     bundle = os.path.realpath(asked.bundle)
     document, spec = read_bundle(bundle)
@@ -81,6 +83,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
     where = home.reserve(name)
     group: Group | None = None
     starting: _Starting | None = None
+    starter = -1
     try:
         group = cgroup.group_of(path, spec, rootless=asked.rootless)
         cgroup.make_room(group)
@@ -131,11 +134,17 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1) -> tuple[S
             starting.prepare(spec, state)
             state = state._replace(began=start_time(state.pid), shares=starting.shares)
             home.write(state)
-            starting.wait()
-            _check_program(spec["process"], state.pid)
+            if at_once and not spec.get("hooks") and not asked.pid_file and _is_seen_from_outside(spec, rootfs):
+                starter = _knock(where)
+                starting.wait()
+            else:
+                starting.wait()
+                _check_program(spec["process"], state.pid)
         write_pid_file(asked.pid_file, state.pid)
-        return state, spec
+        return state, spec, starter
     except BaseException as error:
+        if starter >= 0:
+            os.close(starter)
         if starting:
             starting.give_up()
         if group and starting:
@@ -342,31 +351,54 @@ def _says(word: bytes) -> Callable[[Step, Call], bool]:
 def _check_program(process: Process, pid: int) -> None:
     """Look for the program where execve will, inside, so that an engine hears of a mistake at create.
 
+    Raises RuntimeFailed.
+    """
+    try:
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
+    except PermissionError:
+        return  # only root may look into a process that hides; others hear of it at the start
+    try:
+        _find_program(process, root)
+    finally:
+        os.close(root)
+
+
+def _is_seen_from_outside(spec: Spec, rootfs: str) -> bool:
+    """Whether the program is in the root directory, with no mount in the way: then it will be there inside."""
+    root = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
+    try:
+        name, real = _find_program(spec["process"], root)
+    except RuntimeFailed:
+        return False
+    finally:
+        os.close(root)
+    covered = tuple(mount["destination"].rstrip("/") + "/" for mount in spec.get("mounts") or ())
+    return not name.startswith(covered) and not real.removeprefix(rootfs).startswith(covered)
+
+
+def _find_program(process: Process, root: int) -> tuple[str, str]:
+    """What execve will be asked for below ``root``, and where that is, as we see it.
+
     Raises RuntimeFailed, in the words that engines look for.
     """
     args = process.get("args") or []
     if not args:
         raise UsageError("process.args must not be empty")
-    try:
-        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC)
-    except PermissionError:
-        return  # only root may look into a process that hides; others hear of it at the start
     found = errno.ENOENT
-    try:
-        for path in program.candidates(args[0], tuple(process.get("env") or ())):
-            full = path if path.startswith("/") else f"{process.get('cwd', '/')}/{path}"
-            try:
-                fd = kernel.openat2(root, full, os.O_PATH, 0, kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS)
-            except OSError as error:
-                found = errno.ENOTDIR if error.errno == errno.ENOTDIR and "/" in args[0] else found
-                continue
+    for path in program.candidates(args[0], tuple(process.get("env") or ())):
+        full = path if path.startswith("/") else f"{process.get('cwd', '/')}/{path}"
+        try:
+            fd = kernel.openat2(root, full, os.O_PATH, 0, kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            found = errno.ENOTDIR if error.errno == errno.ENOTDIR and "/" in args[0] else found
+            continue
+        try:
             mode = os.fstat(fd).st_mode
-            os.close(fd)
             if stat.S_ISREG(mode) and mode & 0o111:
-                return
-            found = errno.EACCES
-    finally:
-        os.close(root)
+                return full, os.readlink(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        found = errno.EACCES
     raise RuntimeFailed(exec_failure(args[0], found))
 
 
@@ -406,10 +438,10 @@ def start(home: Home, name: str) -> State:
     return state
 
 
-def begin(home: Home, state: State, spec: Spec) -> None:
-    """The same for one that is known to be created."""
+def begin(home: Home, state: State, spec: Spec, starter: int = -1) -> None:
+    """The same for one that is known to be created, with what :func:`create` has returned."""
     if not spec.get("hooks"):
-        _go_on(home, spec, state)
+        _go_on(home, spec, state, starter)
         return
     from pycontainer.oci import control, hooks, inside
 
@@ -424,16 +456,22 @@ def begin(home: Home, state: State, spec: Spec) -> None:
         raise
 
 
-def _go_on(home: Home, spec: Spec, state: State) -> None:
-    """Tell the first process to, and see it become the program."""
-    where = home.directory(state.id)
-    with _reachable(where) as directory:
-        starter = kernel.connect(f"{directory}/start")
+def _go_on(home: Home, spec: Spec, state: State, starter: int = -1) -> None:
+    """Tell the first process to, unless it has been told, and see it become the program."""
+    if starter < 0:
+        starter = _knock(home.directory(state.id))
     try:
-        os.unlink(f"{where}/start")
         _until_execve(starter, spec, state)
     finally:
         os.close(starter)
+
+
+def _knock(where: str) -> int:
+    """Tell the first process of the container in this directory to go on; the socket at which it says how it went."""
+    with _reachable(where) as directory:
+        starter = kernel.connect(f"{directory}/start")
+    os.unlink(f"{where}/start")
+    return starter
 
 
 def _until_execve(starter: int, spec: Spec, state: State) -> None:

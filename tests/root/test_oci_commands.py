@@ -36,6 +36,36 @@ def test_a_signal_is_an_exit_code(oci: Oci) -> None:
     wait_until(lambda: oci.status() == "stopped")
 
 
+@pytest.mark.parametrize("what", ["there", "below a mount", "covered", "a script of nobody's"])
+def test_run_finds_the_program_where_the_container_has_it(oci: Oci, what: str) -> None:
+    spec = oci.spec("tool", "-c", "exit 3")
+    spec["process"]["env"] = ["PATH=/bin:/tools"]
+    os.makedirs(f"{oci.where}/tools")
+    os.symlink("/bin/busybox", f"{oci.where}/tools/sh")
+    bound = {"destination": "/tools", "type": "bind", "source": f"{oci.where}/tools", "options": ["bind"]}
+    if what == "there":
+        os.symlink("busybox", f"{oci.rootfs}/bin/ash")
+        spec["process"]["args"][0] = "ash"
+    elif what == "below a mount":
+        spec["process"]["args"][0] = "/tools/sh"
+        spec["mounts"].append(bound)
+    elif what == "covered":
+        spec["process"]["args"][0] = "sh"
+        spec["process"]["env"] = ["PATH=/bin"]
+        spec["mounts"].append({**bound, "destination": "/bin"})
+    else:
+        with open(os.open(f"{oci.rootfs}/bin/tool", os.O_WRONLY | os.O_CREAT, 0o755), "w") as file:
+            file.write("#!/nobody/has/this\n")
+    done = oci.run(spec)
+    words = {
+        "covered": (1, 'exec: "sh": executable file not found in $PATH'),
+        "a script of nobody's": (1, "exec tool: no such file or directory: the interpreter that it names"),
+    }
+    code, said = words.get(what, (3, ""))
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert oci("list", "--quiet").out == ""
+
+
 def test_the_life_of_a_container_as_engines_lead_it(oci: Oci) -> None:
     pid = oci.create(oci.spec("sh", "-c", "echo began; exec sleep 100"))
     assert oci.status() == "created"
