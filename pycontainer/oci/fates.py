@@ -100,13 +100,14 @@ FATES = (
         "plan.seccomp",
     ),
     Fate("linux.", "sysctl", "plan.sysctls"),
-    Fate("linux.", "maskedPaths readonlyPaths", "plan.mounts"),
+    Fate("linux.", "maskedPaths", "plan.masks", "by /dev/null: a file that poses as it covers nothing"),
+    Fate("linux.", "readonlyPaths", "plan.masks"),
     Fate("linux.", "mountLabel", "plan.mounts", "where SELinux is enabled, else refused"),
     Fate(
         "linux.intelRdt.",
         "closID schemata l3CacheSchema memBwSchema enableMonitoring",
         "oci.outside",
-        "where resctrl is mounted, else refused",
+        "where resctrl is mounted, else refused; what was made for a container goes with it",
     ),
     Fate("linux.memoryPolicy.", "mode nodes flags", "plan.scheduling"),
     Fate("linux.personality.", "domain flags", "plan.scheduling", "no flag is defined: any is refused"),
@@ -138,7 +139,24 @@ def markdown() -> str:
     for name, fate in fates.items():
         verdict = "performed" if fate.done_by else "refused"
         lines.append(f"| `{name}` | {verdict} | {fate.done_by} | {fate.note} |".replace("|  |", "| |"))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _WITHOUT_ROOT
+
+
+_WITHOUT_ROOT = """
+## Without root
+
+An ordinary user's container needs a user namespace: `pyc-oci spec --rootless` writes an example, and podman's are such.
+`--rootless true` or `false` says what `auto` finds out.
+
+- No `linux.cgroupsPath`: no cgroup in v1; in v2 one beside the caller's, if systemd has delegated that. `pause` and
+  `update` say that they need one.
+- A `linux.cgroupsPath`: made there, or `create` fails; with `--systemd-cgroup` the user's own systemd makes the scope.
+- `linux.resources`: kept in such a cgroup; a limit for which there is none is refused by its name. Rules for `devices`
+  are left out, and warned of: only root can set them, and a user opens no more devices inside than outside.
+- `linux.uidMappings`, `linux.gidMappings`: one's own id; those of /etc/subuid and /etc/subgid by newuidmap(1).
+- `process.user.additionalGids`: refused where only one's own group is mapped, since the kernel lets nobody leave one.
+- `linux.devices`: the host's nodes, bound. Mounts of disks and id-mapped mounts: refused by the kernel.
+"""
 
 
 if __name__ == "__main__":
