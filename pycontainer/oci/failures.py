@@ -45,7 +45,15 @@ def failure(failed: PlanFailed, spec: Spec, group: Group | None = None) -> PycEr
     )
     field = f"linux.resources.{limits[what]}" if what in limits else ""
     said = sentence(failed.step.title, failed.call.name, failed.record.error, what, field)
-    return RuntimeFailed(said + _without_namespace(failed, spec))
+    return RuntimeFailed(said + (_without_mapping(failed) or _without_namespace(failed, spec)))
+
+
+def _without_mapping(failed: PlanFailed) -> str:
+    """An owner, given to a filesystem as an option, that the user namespace does not have; devpts' group, mostly."""
+    option = [arg for arg in failed.call.args if isinstance(arg, str)] if failed.call.name == "fsconfig" else []
+    if failed.record.error != errno.EINVAL or option[:1] not in (["uid"], ["gid"]):
+        return ""
+    return f": is {option[-1]} one of the ids of linux.{option[0]}Mappings?"
 
 
 def _without_namespace(failed: PlanFailed, spec: Spec) -> str:

@@ -9,6 +9,7 @@ to tell the monitor that it happened.
 from __future__ import annotations
 
 from pycontainer.core.step import Plan, Slot, Step
+from pycontainer.core.wire import REPORTS
 from pycontainer.plan import (
     devices,
     identity,
@@ -123,6 +124,14 @@ def _outside(spec: Spec, setting: Setting) -> bool:
     return mounts.has_users(spec) and not setting.unprivileged
 
 
+def _filter(spec: Spec, setting: Setting) -> Iterator[Step]:
+    """The system call filter, and before it what it might forbid."""
+    yield from program.close_descriptors()
+    yield from program.keep_descriptors(setting.preserved)
+    yield from identity.no_new_privs(spec)
+    yield from seccomp.install(setting.filter, taken=REPORTS if setting.held else None)
+
+
 def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     tty, given, held = terminal.wanted(spec), setting.given, setting.held
     outside, bound = _outside(spec, setting), setting.in_users or mounts.has_users(spec)
@@ -204,16 +213,13 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from program.wait_for_start(count=setting.preserved, labels=labels.slots(spec))
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
-        yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
+        yield from _filter(spec, setting)
     yield from identity.become(spec, tied=not held, keeps_groups=setting.keeps_groups)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
         yield from program.wait_for_start(count=setting.preserved, labels=labels.slots(spec))
     yield from labels.apply(spec)
-    yield from program.close_descriptors()
     if gains_nothing:
-        yield from identity.no_new_privs(spec)
-        yield from seccomp.install(setting.filter, taken=program.STARTER if held else None)
-    yield from program.keep_descriptors(setting.preserved)
+        yield from _filter(spec, setting)
     yield from program.execute(spec, under_init=setting.init)
 
     # The monitor again

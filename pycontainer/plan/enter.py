@@ -118,14 +118,20 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from _working_directory(spec)
     if entry.confined:
         yield from _wall(spec, entry)
-    yield from program.close_descriptors()
-    if entry.confined and spec["process"].get("noNewPrivileges"):
-        yield from identity.no_new_privs(spec)
-        yield from seccomp.install(entry.filter, taken=INIT_END)
-    yield from program.keep_descriptors(entry.preserved)
+    if not entry.confined or spec["process"].get("noNewPrivileges"):
+        yield from _filter(spec, entry)
     yield from program.execute(spec, under_init=False, path=entry.path)
     if watched:
         yield from program.supervise(tty=terminal.wanted(spec), given=entry.given, counters=None, once=True)
+
+
+def _filter(spec: Spec, entry: Entry) -> Iterator[Step]:
+    """The system call filter, and before it what it might forbid."""
+    yield from program.close_descriptors()
+    yield from program.keep_descriptors(entry.preserved)
+    if entry.confined:
+        yield from identity.no_new_privs(spec)
+        yield from seccomp.install(entry.filter, taken=INIT_END)
 
 
 def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
@@ -134,7 +140,7 @@ def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from identity.keyring(entry.container)
     yield from identity.bound(spec)
     if not spec["process"].get("noNewPrivileges"):
-        yield from seccomp.install(entry.filter, taken=INIT_END)
+        yield from _filter(spec, entry)
     yield from identity.become(spec, tied=entry.watched, keeps_groups=entry.keeps_groups)
     yield from labels.apply(spec)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
-from tests.support.engines import wait_until
+from tests.support.engines import RUNTIME, wait_until
 from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
@@ -105,3 +106,16 @@ def test_a_sysctl_with_a_dot_in_its_name_is_written_where_it_belongs(oci: Oci) -
     spec = oci.spec("sh", "-c", "cat /proc/sys/net/ipv4/conf/lo/forwarding /proc/sys/net/ipv4/ip_default_ttl")
     spec["linux"]["sysctl"] = {"net.ipv4.conf.lo.forwarding": "1", "net/ipv4/ip_default_ttl": "65"}
     assert oci.output(spec) == "1\n65\n"
+
+
+@pytest.mark.parametrize("gains_nothing", [True, False])
+def test_a_filter_may_forbid_what_handing_over_descriptors_takes(oci: Oci, gains_nothing: bool) -> None:
+    spec = oci.spec("cat", "/proc/self/fd/3")
+    spec["process"]["noNewPrivileges"] = gains_nothing
+    rule = {"names": ["dup3", "fcntl", "close_range"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    bundle = oci.bundle(spec)
+    argv = [RUNTIME, "--root", oci.root, "run", "--bundle", bundle, "--preserve-fds", "1", "test"]
+    done = subprocess.run(["bash", "-c", 'exec 3</etc/hostname "$@"', "bash", *argv], capture_output=True, timeout=20)
+    with open("/etc/hostname", "rb") as file:
+        assert (done.returncode, done.stdout) == (0, file.read()), done.stderr
