@@ -365,7 +365,10 @@ def _check_program(process: Process, pid: int) -> None:
 
 def _is_seen_from_outside(spec: Spec, rootfs: str) -> bool:
     """Whether the program is in the root directory, with no mount in the way: then it will be there inside."""
-    root = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
+    try:
+        root = os.open(rootfs, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return False  # as the performer will find, too
     try:
         name, real = _find_program(spec["process"], root)
     except RuntimeFailed:

@@ -405,7 +405,7 @@ def test_a_share_of_the_cache_that_was_made_for_it_goes_with_it(oci: Oci, monkey
         ({"closID": "given", "l3CacheSchema": "L3:0=f", "enableMonitoring": True}, "given/mon_groups/test"),
     ):
         spec["linux"]["intelRdt"] = asked
-        state, _ = runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
+        state, *_ = runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
         assert told(f"{resctrl}/{made}/tasks") == str(state.pid)
         control.delete(home, "test", force=True)
         os.waitpid(state.pid, 0)
