@@ -25,10 +25,18 @@ MOST = 16
 
 
 class _Kept(Record):
-    """A plan, the container that it was made for, and its encodings by what the performer is given."""
+    """A plan that has been made.
+
+    Attributes:
+        container: for which one.
+        plan: as it was made.
+        kinds: what paths of the host were when it was made, for all that mattered.
+        scores: its encodings, by what the performer is given.
+    """
 
     container: str
     plan: Plan
+    kinds: dict[str, str]
     scores: dict[tuple[Slot, ...], _Pieces]
 
 
@@ -50,19 +58,21 @@ class Planned:
         plan: as it was made for this container, or for another.
     """
 
-    def __init__(self, spec: Spec, setting: Setting) -> None:
-        """Make it or find it. Raises UsageError where the spec asks for something that can't be done."""
+    def __init__(self, spec: Spec, setting: Setting, *, watched: bool = False) -> None:
+        """Make it or find it; if it is ``watched``, make it. Raises UsageError for a spec that can't be performed."""
         self._spec, self._setting = spec, setting
-        self._kept = _find(spec, setting)
+        self._kept = _made(spec, setting) if watched else _found(spec, setting)
         self.plan = self._kept.plan
 
     def score(self, given: tuple[Slot, ...]) -> Score:
         """What the performer reads. ``given`` are the slots of the descriptors that it is started with."""
-        found, container_id = self._kept, self._setting.container.encode()
-        score = found.scores.get(given)
+        kept, container_id = self._kept, self._setting.container.encode()
+        score = kept.scores.get(given)
         if score is None:
-            image = encode(found.plan, given)
-            score = found.scores[given] = _Pieces(calls_of(found.plan), _cut(image, found.container.encode()))
+            made = Score(calls_of(kept.plan), encode(kept.plan, given))
+            if _starts == 1:
+                return made
+            score = kept.scores[given] = _Pieces(made.calls, _cut(made.image, kept.container.encode()))
         return Score(score.calls, _joined(score.pieces, container_id))
 
     def own(self, failed: PlanFailed) -> PlanFailed:
@@ -79,36 +89,45 @@ def _joined(pieces: list[list[bytes]], container_id: bytes) -> bytes:
     return container_id.join([container_id[:SHORT].join(piece) for piece in pieces])
 
 
-def _find(spec: Spec, setting: Setting) -> _Kept:
+def _found(spec: Spec, setting: Setting) -> _Kept:
     global _starts
     _starts += 1
-    key = _key(spec, setting) if _starts > 1 else b""  # a process that starts one container keeps nothing
+    if _starts == 1 or setting.network is not NO_NETWORK:
+        # A process that starts one container keeps nothing; who is in networks has addresses and devices of its own.
+        return _made(spec, setting)
+    key = _key(spec, setting)
     found = _kept.get(key)
-    if found is None:
-        found = _Kept(setting.container, container(spec, setting), {})
-        if key:
-            if len(_kept) >= MOST:
-                _kept.clear()
-            _kept[key] = found
+    if found is None or not _is_as_before(found, setting):
+        if len(_kept) >= MOST:
+            _kept.clear()
+        found = _kept[key] = _made(spec, setting)
     return found
 
 
-def _key(spec: Spec, setting: Setting) -> bytes:
-    """All that the plan depends on, without the ID; b"" for one that nobody else can have.
+def _made(spec: Spec, setting: Setting) -> _Kept:
+    kinds: dict[str, str] = {}
 
-    Who is in networks has addresses and devices of its own.
-    """
-    if setting.network is not NO_NETWORK:
-        return b""
+    def kind_of(path: str) -> str:
+        kinds[path] = setting.kind_of(path)
+        return kinds[path]
+
+    return _Kept(setting.container, container(spec, setting._replace(kind_of=kind_of)), kinds, {})
+
+
+def _is_as_before(kept: _Kept, setting: Setting) -> bool:
+    """Whether the paths of the host that mattered are what they were then."""
+    own, now = (kept.container, setting.container), setting.kind_of
+    return all(now(path.replace(*own)) == kind for path, kind in kept.kinds.items())
+
+
+def _key(spec: Spec, setting: Setting) -> bytes:
+    """All that the plan depends on, without the ID."""
     import marshal
 
-    linux = spec["linux"]
-    looked_at = [mount["source"] for mount in spec.get("mounts") or () if mount.get("type") == "bind"]
-    kinds = [setting.kind_of(path) for path in (*looked_at, *(linux.get("maskedPaths") or ()))]
-    plain = {**spec, "linux": {**linux, "seccomp": None}}  # of that, the plan has what is compiled
+    plain = {**spec, "linux": {**spec["linux"], "seccomp": None}}  # of that, the plan has what is compiled
     rest = tuple([value for value in setting if value is not setting.kind_of])
-    depends = (plain, kinds, _plain(rest))
-    return _joined(_cut(marshal.dumps(depends, 0), setting.container.encode()), bytes(len(setting.container)))
+    raw = marshal.dumps((plain, _plain(rest)), 0)
+    return _joined(_cut(raw, setting.container.encode()), bytes(len(setting.container)))
 
 
 _LEAVES = frozenset((str, int, bytes, bool, float, type(None)))

@@ -181,7 +181,8 @@ def _start(
     host = cgroups.detect()
     group = group_for(bundle, host)
     filled = given_slots(stdio, tty=tty).union(owners.given)
-    planned = Planned(bundle.spec, setting(roots, bundle, group, filled, _network(roots, bundle), memory))
+    depends = setting(roots, bundle, group, filled, _network(roots, bundle), memory)
+    planned = Planned(bundle.spec, depends, watched=observer is not None)
     hit("start.planned")
     scope = ScopeRequest(group)
     try:

@@ -128,6 +128,28 @@ def test_another_setting_has_another_plan(name: str) -> None:
     assert second.plan == container(spec(OTHER), changed)
 
 
+def test_a_part_of_a_bind_that_has_become_a_file_has_another_plan() -> None:
+    def bound(container_id: str) -> Any:
+        document = spec(container_id)
+        options = ["bind", "X-mount.subdir=part"]
+        document["mounts"].append({"destination": "/data", "type": "bind", "source": "/volume", "options": options})
+        return document
+
+    kinds = {"/volume": "directory", "/volume/part": "directory"}
+    first = Planned(bound(ONE), setting(ONE, kind_of=lambda path: kinds.get(path, "")))
+    assert Planned(bound(OTHER), setting(OTHER, kind_of=lambda path: kinds.get(path, ""))).plan is first.plan
+    kinds["/volume/part"] = "file"
+    second = Planned(bound(OTHER), setting(OTHER, kind_of=lambda path: kinds.get(path, "")))
+    assert second.plan is not first.plan
+    assert Planned(bound(ONE), setting(ONE, kind_of=lambda path: kinds.get(path, ""))).plan is second.plan
+
+
+def test_whose_steps_are_shown_has_a_plan_of_its_own() -> None:
+    first, second = Planned(spec(ONE), setting(ONE)), Planned(spec(OTHER), setting(OTHER), watched=True)
+    assert first.plan is not second.plan
+    assert ONE not in repr(second.plan)
+
+
 def test_who_is_in_a_network_has_a_plan_of_its_own(kept: dict[bytes, Any]) -> None:
     for each in (ONE, OTHER):
         Planned(spec(each), setting(each, network=Networking()))
