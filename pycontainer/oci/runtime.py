@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import IDMapping, Process, Spec
 
 FILTERS = "/run/pycontainer/seccomp"  # compiled once: the engines pass the same few profiles again and again
-FIRST_KEPT, MOST_KEPT = 3, 128
+FIRST_KEPT, MOST_KEPT, MOST_MAPS = 3, 128, 100
 
 
 class Asked(Record):
@@ -220,8 +220,11 @@ def _given(spec: Spec, asked: Asked, where: str, console: int, ours: ExitStack) 
     ours.callback(os.close, waiting)
     given = {slots.START: waiting}
     given |= stdio_of(spec["process"], asked, console, ours, spec["linux"].get("uidMappings"))
-    for mount in spec.get("mounts") or ():
-        if mounts.is_mapped(mount) and mounts.users_of(mount) not in given:
+    mapped = [mount for mount in spec.get("mounts") or () if mounts.is_mapped(mount)]
+    if len(set(map(mounts.users_of, mapped))) > MOST_MAPS:
+        raise UsageError(f"mounts[].uidMappings: more than {MOST_MAPS} different ones")
+    for mount in mapped:
+        if mounts.users_of(mount) not in given:
             from pycontainer.oci.users import user_namespace  # +1 ms, and a process
 
             uids = mount.get("uidMappings") or spec["linux"].get("uidMappings") or []

@@ -187,11 +187,9 @@ def take_outside(spec: Spec, *, users: bool) -> tuple[Step, ...]:
 
 def taken(spec: Spec, *, users: bool) -> Iterator[Slot]:
     """The descriptors of these mounts, and of the user namespaces that map their owners."""
-    for mount in spec.get("mounts") or ():
-        if _is_outside(mount, users=users):
-            yield _taken(mount)
-            if is_mapped(mount) and users_of(mount) is not USERS:
-                yield users_of(mount)
+    outside = [mount for mount in spec.get("mounts") or () if _is_outside(mount, users=users)]
+    yield from map(_taken, outside)
+    yield from dict.fromkeys(users_of(mount) for mount in outside if is_mapped(mount) and users_of(mount) is not USERS)
 
 
 def _take(mount: Mount) -> tuple[Call, ...]:
@@ -226,10 +224,13 @@ def _taken(mount: Mount) -> Slot:
 def users_of(mount: Mount) -> Slot:
     """The user namespace whose maps say how ids are shown; whoever starts the performer hands it over.
 
-    A mount that has no maps of its own is shown as the container's ids.
+    A mount that has no maps of its own is shown as the container's ids; those with the same maps share one.
     """
-    own = mount.get("uidMappings") or mount.get("gidMappings")
-    return Slot(f"user namespace for {mount['destination']}") if own else USERS
+    own = [
+        " ".join(f"{part['containerID']}:{part['hostID']}:{part['size']}" for part in maps or ())
+        for maps in (mount.get("uidMappings"), mount.get("gidMappings"))
+    ]
+    return Slot(f"user namespace {own[0]} / {own[1]}") if any(own) else USERS
 
 
 def _map_ids(mount: Mount) -> tuple[Call, ...]:

@@ -186,6 +186,21 @@ def test_an_id_mapped_mount_shows_other_owners(oci: Oci) -> None:
     assert oci.output(spec) == "100005:200006\n"
 
 
+@needs_kernel(5, 12, "id-mapped mounts")
+def test_many_mounts_share_their_maps_and_too_many_maps_are_refused(oci: Oci) -> None:
+    def mapped(number: int, host: int) -> dict[str, Any]:
+        maps = [{"containerID": 0, "hostID": host, "size": 10}]
+        bind = {"destination": f"/m/{number}", "type": "bind", "source": oci.where, "options": ["bind"]}
+        return bind | {"uidMappings": maps, "gidMappings": maps}
+
+    spec = oci.spec("sh", "-c", "grep -c idmapped /proc/mounts")
+    few = spec["mounts"]
+    spec["mounts"] = few + [mapped(number, 100000) for number in range(300)]
+    assert oci.output(spec) == "300\n"
+    spec["mounts"] = few + [mapped(number, 100000 + 10 * number) for number in range(300)]
+    assert "mounts[].uidMappings: more than 100 different ones" in oci.run(spec).err
+
+
 def test_the_clocks_of_a_time_namespace_are_shifted(oci: Oci) -> None:
     spec = oci.spec("cat", "/proc/self/timens_offsets", "/proc/uptime")
     spec["linux"]["namespaces"].append({"type": "time"})
