@@ -60,11 +60,19 @@ _HINTS = {False: "is dbus running?", True: "is there a bus of your session, at $
 
 
 def top_of_users() -> str:
-    """The cgroup in which the user's own systemd has all of its own. Raises HostLacks where there is none."""
+    """The cgroup in which the user's own systemd has all of its own.
+
+    Root in a user namespace is perhaps a user, and perhaps root of a machine that somebody made a container: "" where
+    the session's systemd is root's, or there is none. Raises HostLacks where an ordinary user has none.
+    """
     try:
         with _connection(user=True) as bus:
+            if _bus(bus, "GetConnectionUnixUser", "s", (_NAME,))[0] == 0:
+                return ""
             return str(_call(bus, "Get", "ss", (_MANAGER, "ControlGroup"), "org.freedesktop.DBus.Properties")[0][1])
     except (OSError, KeyError, ValueError) as error:
+        if os.geteuid() == 0:
+            return ""
         raise HostLacks(f"can't ask systemd for its cgroup: {error}", hint=_HINTS[True]) from None
 
 
@@ -117,9 +125,12 @@ def _call(
     return body
 
 
-def _bus(bus: DBusConnection, method: str, signature: str, arguments: tuple[Any, ...]) -> None:
+def _bus(bus: DBusConnection, method: str, signature: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Call a method of the bus itself."""
     from jeepney import DBusAddress, new_method_call
 
     address = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
-    bus.send_and_get_reply(new_method_call(address, method, signature, arguments), timeout=SECONDS)
+    body: tuple[Any, ...] = bus.send_and_get_reply(
+        new_method_call(address, method, signature, arguments), timeout=SECONDS
+    ).body
+    return body

@@ -145,11 +145,14 @@ def _call(name: str, command: Command, words: list[str], chosen: Options) -> int
 
 def default_root() -> str:
     """Where states are kept unless --root says."""
-    from pycontainer.oci.caller import is_rootless
+    from pycontainer.oci.caller import in_user_namespace
 
-    if not is_rootless():
-        return "/run/pycontainer/oci"
-    return os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}") + "/pycontainer/oci"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if os.geteuid():
+        return (runtime or f"/run/user/{os.geteuid()}") + "/pycontainer/oci"
+    if runtime and in_user_namespace() and os.environ.get("USER") != "root":  # one that a user has made
+        return runtime + "/pycontainer/oci"
+    return "/run/pycontainer/oci"
 
 
 def help_text() -> str:
