@@ -7,7 +7,6 @@ host in "hybrid" mode has both, and each controller lives in one of them. Readin
 from __future__ import annotations
 
 import os
-import select
 from _thread import allocate_lock
 
 from pycontainer.errors import HostLacks
@@ -71,7 +70,7 @@ class _Mounts(Record):
     Attributes:
         seen_by: the process, and the namespace that it was in.
         file: /proc/self/mountinfo, in which poll(2) reports an event when something has been mounted or unmounted.
-        text: of it, from before that.
+        text: its lines about cgroups, from before that: a host with many containers has hundreds of others.
     """
 
     seen_by: tuple[int, int]
@@ -84,7 +83,7 @@ _looking = allocate_lock()
 
 
 def _mountinfo() -> str:
-    """The text of /proc/self/mountinfo; the kernel writes it anew only where it is not what it was at the last call."""
+    """Of /proc/self/mountinfo, which the kernel writes anew only where it is not what it was at the last call."""
     global _mounts_now
     here = os.getpid(), os.stat("/proc/self/ns/mnt").st_ino
     with _looking:
@@ -93,11 +92,14 @@ def _mountinfo() -> str:
         if _mounts_now.file >= 0:
             os.close(_mounts_now.file)
         file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        _mounts_now = _Mounts(here, file, _whole(file))
+        lines = [line for line in _whole(file).splitlines() if " - cgroup" in line]
+        _mounts_now = _Mounts(here, file, "\n".join(lines))
         return _mounts_now.text
 
 
 def _has_changed(file: int) -> bool:
+    import select  # a command asks once
+
     poll = select.poll()
     poll.register(file, select.POLLPRI)
     return bool(poll.poll(0))
