@@ -85,7 +85,7 @@ def pull(
         credentials: gives user and password for a host; by default those that ``pyc login`` has stored.
         insecure: the registry may, or must not, be plain HTTP or have any certificate; by default as registries.conf
             says.
-        jobs: how many layers at a time; as many as processors by default.
+        jobs: how many layers at a time; by default what keeps this machine busy.
         roots: where the images are.
 
     Raises:

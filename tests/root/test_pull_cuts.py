@@ -132,6 +132,23 @@ def test_twenty_cuts_at_random_places_cost_no_more_than_a_tenth_of_the_bytes(
             assert file.read() == content
 
 
+# ---- a network that is slow
+
+
+def test_layers_come_side_by_side_over_a_network_that_is_slow(store: Store, fake: FakeRegistry) -> None:
+    """Each is held back until three others are asked for, too."""
+    fake.add_image("app:1", [tar(member(b"f", random.Random(seed).randbytes(20_000))) for seed in range(4)])
+    everybody = threading.Barrier(4)
+
+    def hold(handler: Handler) -> bool:
+        if len(fake.blobs.get(handler.path.rpartition("/")[2], b"")) > 20_000:
+            everybody.wait(20)
+        return False
+
+    fake.rules.append(hold)
+    assert len(pull(store, Reference.parse(f"{fake.host}/app:1")).layers) == 4
+
+
 # ---- nginx before docker-registry
 
 

@@ -132,7 +132,7 @@ def load(
         what: its name, for messages.
         platform: for which machine; this one by default.
         progress: is told what happens, always in the calling thread.
-        jobs: how many layers at a time; as many as processors by default.
+        jobs: how many layers at a time; by default what keeps this machine busy.
 
     Raises:
         ImageError: the archive or one of its images is malformed or hostile. Then none of them is there.

@@ -9,8 +9,9 @@ at the same time and memory does not grow with the layer::
 
     download, sha256, write the blob  ->  decompress  ->  sha256 (diff ID)  ->  make the files
 
-Several layers do so at once. Blob and layer appear in the store, by rename, only when their digests are right. What
-exists is not fetched again, what another process is fetching is waited for, and what was cut is continued.
+Several layers do so at once, as turns.py decides. Blob and layer appear in the store, by rename, only when their
+digests are right. What exists is not fetched again, what another process is fetching is waited for, and what was cut is
+continued.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from pycontainer.engine.image import team
 from pycontainer.engine.image.blob import Blob, Source, waiter
 from pycontainer.engine.image.pipeline import in_thread
+from pycontainer.engine.image.turns import Turns
 from pycontainer.errors import ImageError, LayerError, StoreError, VerificationError
 from pycontainer.image import after_reboot, events, garbage, staging, unsynced
 from pycontainer.image.compression import UNPACKED_MAX, decompress
@@ -112,7 +114,7 @@ def fetch(
         name: what to call it in errors.
         platform: for which machine; this one by default.
         listener: is told what happens, always in the calling thread.
-        jobs: how many layers at a time; as many as processors by default.
+        jobs: how many layers at a time; by default what keeps this machine busy.
 
     Raises:
         RegistryError: the source can't be reached, refuses, or has no such image.
@@ -196,17 +198,19 @@ def fetch_content(
             raise ImageError(f"the image is for {config.platform}, not for {platform}")
         listener(Event("warning", text=f"the image is for {config.platform}, this machine is {host()}"))
     layers = dict(zip(config.diff_ids, found.manifest.layers, strict=True))  # an image may have one layer twice
-    bringing = _Layers(store, source)
-    team.work(layers.items(), bringing.bring, jobs or max(2, os.cpu_count() or 1), listener, bringing.halt)
+    turns = Turns(jobs)
+    bringing = _Layers(store, source, turns)
+    team.work(layers.items(), bringing.bring, turns.at_once, listener, bringing.halt)
     return descriptor.digest
 
 
 class _Layers:
     """Brings layers from a source to the store, in any number of threads."""
 
-    def __init__(self, store: Store, source: Source) -> None:
+    def __init__(self, store: Store, source: Source, turns: Turns) -> None:
         self._store = store
         self._source = source
+        self._turns = turns
         self._stop = threading.Event()
 
     def halt(self) -> None:
@@ -237,7 +241,7 @@ class _Layers:
             from pycontainer.image.layer import unpack_layer  # 8 ms, only for what is not here yet
 
             with (
-                in_thread(blob.read(), self._stop) as compressed,
+                in_thread(self._turns.take(blob.read(), self._stop), self._stop) as compressed,
                 in_thread(_tar(compressed, descriptor, _room(store), report), self._stop) as tar,
                 in_thread(
                     verified(tar, diff_id, f"layer {descriptor.digest} unpacks to diff ID"), self._stop

@@ -42,7 +42,7 @@ def pull(
         platform: for which machine; this one by default.
         progress: is told what happens, always in the calling thread.
         credentials: gives user and password for a host, if the registry asks.
-        jobs: how many layers at a time; as many as processors by default.
+        jobs: how many layers at a time; by default what keeps this machine busy.
         insecure: it may, or must not, be plain HTTP or have any certificate; by default as registries.conf says.
         patience: with the registry.
 
