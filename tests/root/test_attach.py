@@ -13,6 +13,7 @@ import pytest
 from pycontainer.engine.options import Roots
 from pycontainer.engine.visit import connect
 from tests.support.cli import Pyc, sh
+from tests.support.host import PATIENCE
 from tests.support.states import look, until, until_state
 from tests.support.terminal import CTRL_C, CTRL_P, CTRL_Q
 
@@ -135,7 +136,7 @@ def test_a_client_that_stands_still_is_let_go_and_hinders_nobody(
     say(clients[1], "\n")
     assert clients[1].stdout is not None
     while clients[1].stdout.readline() != b"done\n":
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 10 * PATIENCE
     clients[0].send_signal(signal.SIGCONT)
     _, err = clients[0].communicate(timeout=10)
     assert clients[0].returncode == 1 and b"has let go of us" in err

@@ -12,6 +12,7 @@ import pytest
 from pycontainer.engine.policy import Tries, another
 from tests.root.test_life import monitor_of
 from tests.support.cli import Pyc, sh
+from tests.support.host import PATIENCE
 from tests.support.states import inspect, look, until, until_state
 
 pytestmark = pytest.mark.root
@@ -54,7 +55,7 @@ def test_it_begins_again_until_somebody_stops_it(stocked: Pyc, image: str, polic
     assert (state["Running"], state["Restarting"]) == (True, True)
     began = time.monotonic()
     stocked("stop", "box").ok()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 * PATIENCE
     assert look(stocked, "box").state == "exited"
     before = lives(stocked)
     time.sleep(0.15)
