@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import pycontainer
 from images.registry import Registry
 from tests.support.crash import BOX, LONG, NAME, Crash, crashing
 from tests.support.host import missing_command
@@ -158,7 +159,7 @@ POINT = r'(?:\bhit\(|\bwritten=)"([a-z.]+)"\)'
 
 
 def test_every_point_of_the_code_is_reached_by_a_command_here() -> None:
-    package = Path(__file__).parents[2] / "pycontainer"
+    package = Path(pycontainer.__file__).parent  # wherever it is installed
     points = {name for path in package.rglob("*.py") for name in re.findall(POINT, path.read_text())}
     assert points == {param.values[1] for param in EACH}
 

@@ -31,7 +31,7 @@ from pycontainer.image.registry import Patience
 from pycontainer.image.store import Store
 from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry, Handler
-from tests.support.host import needs_command
+from tests.support.host import PATIENCE, needs_command
 from tests.support.nginx import Nginx, certificates
 from tests.support.tars import member, tar
 
@@ -237,7 +237,7 @@ def test_a_web_server_that_stands_still_for_a_while_is_awaited(
 
     def stop() -> None:
         os.kill(pid, signal.SIGSTOP)
-        threading.Timer(2.5, os.kill, (pid, signal.SIGCONT)).start()
+        threading.Timer(2.5 * PATIENCE, os.kill, (pid, signal.SIGCONT)).start()
 
     image, heard = pull_and(store, nginx, f"{big}:1", stop)
     assert os.path.getsize(f"{image.layers[0].path_of_fs}/f") == 12_000_000
