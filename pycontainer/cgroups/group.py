@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CGROUP = Slot("cgroup")  # the v2 directory
 COUNTERS = Slot("memory counters")
 SCOPE = Slot("word of the scope")  # a byte comes, by this pipe, when systemd has made it
+_DETACHED = Slot("detached cgroup")
 _FILE = Slot("cgroup file")
 
 # What each controller is for: the end of a title, and why.
@@ -143,10 +144,10 @@ class Group(Record):
 
     def open(self) -> Plan:
         """The monitor opens what init enters by, and the counters that tell later whether memory ran out."""
-        opened = []
+        opened: list[Call] = []
         for tree in self.trees:
             if tree.hierarchy.version == 2:
-                opened.append(calls.openat(k.AT_FDCWD, tree.directory, k.O_PATH | k.O_DIRECTORY, out=CGROUP))
+                opened += _open_v2(tree.directory)
             else:
                 opened.append(calls.openat(k.AT_FDCWD, f"{tree.directory}/tasks", k.O_WRONLY, out=_tasks(tree)))
             if "memory" in tree.controllers:
@@ -187,8 +188,17 @@ class Group(Record):
         """Init, which was born in its cgroup of v2, does not keep the directory."""
         if not self.clone_into:
             return ()
-        why = "From there a way leads to the cgroups of everybody"
-        return (Step("Let go of the cgroup's directory", why, INIT, (calls.close(CGROUP),), "close(2)"),)
+        why = "It was needed to be born by, and nobody inside has a use for it"
+        return (
+            Step(
+                "Let go of the cgroup's directory",
+                why,
+                INIT,
+                (calls.close(CGROUP),),
+                "close(2)",
+                Proof("/proc/{pid}/fd"),
+            ),
+        )
 
     @property
     def counters(self) -> Slot | None:
@@ -239,6 +249,22 @@ def _write(directory: str, lines: Iterable[tuple[str, str]]) -> list[Call]:
         written += [calls.write(_FILE, text) for _, text in same]
         written.append(calls.close(_FILE))
     return written
+
+
+def _open_v2(directory: str) -> tuple[Call, ...]:
+    """Open it as a mount that is attached nowhere, for reading only.
+
+    Whoever is born by its descriptor holds a copy until it has closed it, and somebody in the container who may trace
+    it could take that. From a plain directory ``..`` would lead to the host's root; from this one it leads nowhere.
+    Without the right to mount, the container has no more rights than its caller.
+    """
+    return (
+        calls.openat(k.AT_FDCWD, directory, k.O_PATH | k.O_DIRECTORY, out=CGROUP),
+        calls.open_tree(CGROUP, "", k.OPEN_TREE_CLONE | k.AT_EMPTY_PATH, out=_DETACHED, tolerate=(errno.EPERM,)),
+        calls.mount_setattr(_DETACHED, 0, set=k.MOUNT_ATTR_RDONLY),
+        calls.dup3(_DETACHED, CGROUP, k.O_CLOEXEC),
+        calls.close(_DETACHED),
+    )
 
 
 def _create_v1(tree: Tree) -> list[Step]:

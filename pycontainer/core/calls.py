@@ -86,7 +86,7 @@ def close(fd: Fd) -> Call:
     return Call("close", (fd,))
 
 
-def dup3(fd: Fd, number: int, flags: int = 0) -> Call:
+def dup3(fd: Fd, number: Fd, flags: int = 0) -> Call:
     """dup3(2): without O_CLOEXEC the copy outlives an execve."""
     return Call("dup3", (fd, number, flags))
 

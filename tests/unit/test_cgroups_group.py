@@ -175,6 +175,15 @@ def test_v2_processes_are_born_in_their_cgroup() -> None:
     assert [call.args[1] for call in opened] == [f"{TOP}/c"]
 
 
+def test_v2_what_processes_are_born_by_leads_nowhere_else() -> None:
+    """Somebody inside who may trace them could take the descriptor (CVE-2024-21626 had one like it)."""
+    group = v2("memory").group("/c", {})
+    names = [
+        call.name for call in group.open()[0].calls if group.clone_into in call.args or call.out == group.clone_into
+    ]
+    assert names == ["openat", "open_tree", "dup3"]
+
+
 def test_v2_counts_swap_alone() -> None:
     found = limits(v2("memory"), memory={"limit": 100, "swap": 300, "reservation": 50})
     assert found == {"memory.max": "100", "memory.swap.max": "200", "memory.low": "50"}

@@ -22,7 +22,9 @@ from tests.vm.worker import NEXT
 PYTHON = "/opt/pycontainer/bin/python"
 # What another kernel, cgroup v2 or systemd can break. The rest is registries, archives and our own words, which is the
 # same code everywhere, while software emulation makes each start of pyc twenty times as long.
-QUICK = " ".join(f"tests/root/test_{name}.py" for name in "cgroup_v2 systemd cgroups run exec restart health".split())
+QUICK = " ".join(
+    f"tests/root/test_{name}.py" for name in "cgroup_v2 systemd cgroups run exec exec_attacks restart health".split()
+)
 TESTS = QUICK if os.environ.get("PYC_VM_TESTS") == "quick" else os.environ.get("PYC_VM_TESTS", "tests/root")
 SILENCE = 1200.0  # seconds without a result from any VM, on a busy host without virtualization; then it hangs
 # What a skip in the VM may be for. Peers and their packages are not in the image; everything else must run.
