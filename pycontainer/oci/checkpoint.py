@@ -16,7 +16,7 @@ from pycontainer.core import kernel
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
-from pycontainer.oci import cgroup, control, failures, fields, runtime
+from pycontainer.oci import cgroup, control, failures, fields, log, runtime
 from pycontainer.oci.state import Home, State, start_time
 from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
@@ -190,6 +190,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
                 _perform(plan, given | scoped.given, name, "restore", f"{work}/restore.log", scoped)
         with open(f"{where}/pid") as file:
             pid = int(file.read())
+        _warn_of_what_is_lost(spec, pid)
         state = State(
             id=name,
             pid=pid,
@@ -212,6 +213,17 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         if isinstance(error, PlanFailed):
             raise failures.failure(error, spec) from None
         raise
+
+
+def _warn_of_what_is_lost(spec: Spec, pid: int) -> None:
+    """A CRIU before 3.19 does not give back no_new_privs, and nobody can set it from outside."""
+    if not spec["process"].get("noNewPrivileges"):
+        return
+    with open(f"/proc/{pid}/status") as file:
+        if "NoNewPrivs:\t0" in file.read():
+            log.warning(
+                "process.noNewPrivileges is lost: this CRIU does not keep it, and set-user-ID programs give privileges"
+            )
 
 
 def restore_arguments(spec: Spec, options: Options, named: dict[int, str]) -> list[str]:
