@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+import images
 from images.registry import Registry
 from tests.support.host import needs_command
+
+HERE = os.path.dirname(os.path.dirname(images.__file__))
 
 pytestmark = [pytest.mark.root, needs_command("docker-registry", "skopeo", "busybox")]
 
 
 def test_the_demo_shows_a_process_in_a_container_of_an_image_from_a_registry():
-    done = subprocess.run([sys.executable, "-m", "images.demo"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "images.demo"], capture_output=True, text=True, timeout=120, cwd=HERE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nuid=0(root)" in done.stdout
     assert "\nfirst-light\n" in done.stdout

@@ -130,7 +130,7 @@ def test_an_ipvlan_shares_the_hardware_address_of_its_parent(
     assert reaches(net, "one", THERE)
     address = address_of(net, "one", "lan")
     assert served(outside, address, 80)
-    mac = host.ok("cat", "/sys/class/net/up0/address").strip()
+    mac = json.loads(host.ok("ip", "-j", "link", "show", "up0"))[0]["address"]
     assert mac in outside.ok("ip", "neighbour", "show", address)
 
 

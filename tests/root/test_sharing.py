@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cli import Pyc, sh
+from tests.support.host import PATIENCE
 
 pytestmark = pytest.mark.root
 
@@ -44,9 +45,10 @@ def test_it_ends_with_its_own_process_and_takes_only_its_own_along(stocked: Pyc,
 
 
 def test_its_health_is_checked_and_what_follows_its_end_runs_on_the_host(stocked: Pyc, image: str, donor: str) -> None:
-    healthy = ("--health-cmd", "ps | grep -q 'sleep 1000'", "--health-interval", "100ms")
-    stocked("run", "-d", "--rm", "--name", "guest", "--pid", f"container:{donor}", *healthy, image, "sleep", "2").ok()
-    deadline = time.monotonic() + 5
+    options = ("--rm", "--pid", f"container:{donor}", "--health-cmd", "ps | grep -q 'sleep 1000'")
+    lasts = ("sleep", str(2 * PATIENCE))
+    stocked("run", "-d", "--name", "guest", *options, "--health-interval", "100ms", image, *lasts).ok()
+    deadline = time.monotonic() + 5 * PATIENCE
     while stocked("inspect", "-f", "{{.State.Health.Status}}", "guest").stdout != "healthy\n":
         assert time.monotonic() < deadline
     stocked("stop", "-t", "0", "guest").ok()

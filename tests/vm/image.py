@@ -25,7 +25,10 @@ CACHE = os.path.join(SOURCE, ".cache", "vm")
 SYSTEM = (
     "linux-image-cloud-amd64 initramfs-tools systemd-sysv libpam-systemd dbus udev kmod openssh-server sudo e2fsprogs"
 )
-TESTS = "busybox-static criu docker-registry iproute2 nginx-light python3-pip rsync skopeo strace util-linux"
+TESTS = (
+    "busybox-static bzip2 criu docker-registry iproute2 nginx-light python3-pip rsync skopeo strace util-linux xz-utils"
+    " zstd"
+)
 SIZE = 6 << 30  # of the disk; what is not written takes no place
 
 # Relative to the root. DHCP is QEMU's own; the daemon of Debian's registry is started by the tests, not by the machine.
