@@ -70,15 +70,17 @@ class _Mounts(Record):
     Attributes:
         seen_by: the process, and the namespace that it was in.
         file: /proc/self/mountinfo, in which poll(2) reports an event when something has been mounted or unmounted.
+        is_file: its device and inode: a program may close descriptors that it knows nothing of, and use the number.
         text: its lines about cgroups, from before that: a host with many containers has hundreds of others.
     """
 
     seen_by: tuple[int, int]
     file: int
+    is_file: tuple[int, int]
     text: str
 
 
-_mounts_now = _Mounts((0, 0), -1, "")
+_mounts_now = _Mounts((0, 0), -1, (0, 0), "")
 _looking = allocate_lock()
 
 
@@ -87,14 +89,22 @@ def _mountinfo() -> str:
     global _mounts_now
     here = os.getpid(), os.stat("/proc/self/ns/mnt").st_ino
     with _looking:
-        if _mounts_now.seen_by == here and not _has_changed(_mounts_now.file):
-            return _mounts_now.text
-        if _mounts_now.file >= 0:
+        if _mounts_now.seen_by == here and _identity(_mounts_now.file) == _mounts_now.is_file:
+            if not _has_changed(_mounts_now.file):
+                return _mounts_now.text
             os.close(_mounts_now.file)
         file = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         lines = [line for line in _whole(file).splitlines() if " - cgroup" in line]
-        _mounts_now = _Mounts(here, file, "\n".join(lines))
+        _mounts_now = _Mounts(here, file, _identity(file), "\n".join(lines))
         return _mounts_now.text
+
+
+def _identity(file: int) -> tuple[int, int]:
+    try:
+        found = os.fstat(file)
+    except OSError:
+        return -1, -1
+    return found.st_dev, found.st_ino
 
 
 def _has_changed(file: int) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from pycontainer.cgroups import hierarchy
 from pycontainer.cgroups.hierarchy import Hierarchy, own_cgroup, parse
 from pycontainer.errors import HostLacks
 
@@ -81,3 +84,21 @@ def test_where_this_process_is_counts_from_what_the_mount_shows(name: str, root:
 def test_a_mount_that_does_not_show_this_process_is_refused(name: str, root: str) -> None:
     with pytest.raises(HostLacks):
         own_cgroup(Hierarchy(1, "/m", root, True, (), name), MEMBERSHIP)
+
+
+def test_a_descriptor_that_somebody_else_has_by_now_is_left_alone() -> None:
+    text = hierarchy._mountinfo()
+    kept = hierarchy._mounts_now.file
+    assert hierarchy._mountinfo() is text  # nothing was mounted, nothing is read
+    reader, writer = os.pipe()
+    os.dup2(reader, kept)  # as who closes all that it does not know, and opens files of its own
+    os.close(writer)  # the end of a pipe is an event, too
+    try:
+        assert hierarchy._mountinfo() == text
+        assert hierarchy._mounts_now.file != kept
+        assert os.read(kept, 1) == b""
+        os.close(hierarchy._mounts_now.file)
+        assert hierarchy._mountinfo() == text
+    finally:
+        os.close(kept)
+        os.close(reader)
