@@ -13,6 +13,7 @@ import pytest
 from pycontainer import cgroups
 from tests.support.cli import Pyc, sh
 from tests.support.host import PATIENCE
+from tests.support.states import until
 from tests.support.terminal import CTRL_C
 
 pytestmark = pytest.mark.root
@@ -92,8 +93,9 @@ def test_top_executes_and_believes_nothing_of_the_container(stocked: Pyc, box: s
 
 
 def test_stats_of_a_busy_container(stocked: Pyc, image: str) -> None:
-    work = "head -c 20000000 /dev/zero > /file; sync; tail -c 1 /file; while :; do :; done"
+    work = "head -c 20000000 /dev/zero > /file; sync; tail -c 1 /file; echo alone; while :; do :; done"
     stocked("run", "-d", "--name", "busy", "-m", "64m", "--pids-limit", "10", image, *sh(work)).ok()
+    until(lambda: "alone" in stocked("logs", "busy").stdout)
     found = json.loads(stocked("stats", "--no-stream", "--format", "json", "busy").ok().stdout)
     assert found["Name"] == "busy" and re.fullmatch(r"[0-9a-f]{12}", found["ID"])
     assert float(found["CPUPerc"].rstrip("%")) > 20
