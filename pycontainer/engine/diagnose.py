@@ -148,8 +148,8 @@ def _cause(failed: PlanFailed, bundle: Bundle) -> str:
         return "this process does not have CAP_SYS_ADMIN"
     if parameter := _parameter(failed):
         return _parameter_cause(parameter, call, number)
-    if _goes_beyond(call, number):
-        return _beyond_cause(bundle)
+    if _goes_beyond(call, number) and not _has("sys_resource"):
+        return "this process does not have CAP_SYS_RESOURCE, which it takes to go beyond its own"
     if number == errno.ENOSPC:
         return _no_space(bundle)
     if number == errno.EINVAL and call.name == "mount" and call.args[1] == "/" and not _is_root_mounted():
@@ -189,12 +189,6 @@ def _goes_beyond(call: Call, number: int) -> bool:
     if call.name == "write" and call.args[0] == Slot("oom_score_adj"):
         return number in (errno.EACCES, errno.EPERM)
     return call.name == "prlimit64" and number == errno.EPERM
-
-
-def _beyond_cause(bundle: Bundle) -> str:
-    if not _has("sys_resource"):
-        return "this process does not have CAP_SYS_RESOURCE, which it takes to go beyond its own"
-    return "root of a user namespace may not go beyond the host's; --userns host may" if bundle.users else ""
 
 
 def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:

@@ -20,7 +20,7 @@ from pycontainer.errors import HostLacks, StoreError
 from pycontainer.light import ExitStack, IdentityCache, suppress
 from pycontainer.plan import namespaces, slots
 from pycontainer.plan.container import NO_NETWORK, Networking, Setting, container
-from pycontainer.plan.host import kernel_version, kind_of
+from pycontainer.plan.host import exceeded, kernel_version, kind_of, oom_score
 from pycontainer.plan.monitor import Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
@@ -94,6 +94,8 @@ def setting(
         watch=watch(roots, bundle),
         network=network,
         memory=memory,
+        own_oom_score=oom_score(bundle.spec),
+        exceeded=exceeded(bundle.spec),
     )
 
 

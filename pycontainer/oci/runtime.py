@@ -106,6 +106,8 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
                 keeps_groups=keeps_groups(spec),
                 in_users=in_user_namespace(),
                 unprivileged=os.geteuid() != 0,
+                own_oom_score=host.oom_score(spec),
+                exceeded=host.exceeded(spec),
             )
             plan = container(spec, setting)
             inner, outer = kernel.socketpair(kernel.SOCK_STREAM)

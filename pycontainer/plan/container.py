@@ -8,7 +8,7 @@ to tell the monitor that it happened.
 
 from __future__ import annotations
 
-from pycontainer.core.step import Plan, Slot, Step
+from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.core.wire import REPORTS
 from pycontainer.plan import (
     devices,
@@ -80,6 +80,8 @@ class Setting(Record):
         keeps_groups: nobody may change groups in its user namespace.
         unprivileged: we have no power over the host's mounts; the container's first process has in its user namespace.
         memory: the mount namespace of the container whose /dev/shm it shares, or "".
+        own_oom_score: the monitor's own oom_score_adj.
+        exceeded: the rlimits that are to be higher than the monitor's: name, its soft limit, their hard limit.
     """
 
     container: str
@@ -101,6 +103,8 @@ class Setting(Record):
     keeps_groups: bool = False
     unprivileged: bool = False
     memory: str = ""
+    own_oom_score: int = 0
+    exceeded: tuple[tuple[str, int, int], ...] = ()
 
 
 def container(spec: Spec, setting: Setting) -> Plan:
@@ -153,9 +157,12 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
         yield from root.take(setting.rootfs, setting.mount_point, setting.kernel, owner=owner)
     yield from mounts.take_outside(spec, users=outside)
     yield from shared_memory.take(setting.memory)
+    yield from limits.raise_hard(setting.exceeded)
+    yield from limits.oom_score(spec, MONITOR)
     yield from namespaces.clone(spec, setting.group.clone_into, sibling=held)
 
     # Two processes now: init, in new namespaces, waits until the monitor has done its part
+    yield from limits.own_oom_score(spec, setting.own_oom_score)
     if outside:
         yield from root.leave_layers(setting.rootfs, setting.kernel)
     yield from setting.network.connect
@@ -173,7 +180,6 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from setting.group.enter()
     yield from namespaces.join(spec)
     yield from namespaces.hide_cgroup(spec)
-    yield from limits.oom_score(spec)
     yield from labels.open_attributes(spec)
     if not (setting.unprivileged and mounts.has_users(spec)):  # then only its own container may look, and its user
         yield from identity.hide()  # its own files of /proc are root's from here on

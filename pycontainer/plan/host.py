@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import stat
 
+from pycontainer.core.constants import RLIMITS
 from pycontainer.errors import HostLacks
 from pycontainer.light import cache
+from pycontainer.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pycontainer.oci.spec import Spec
 
 
 def kind_of(path: str) -> str:
@@ -25,6 +30,28 @@ def _kind(path: str) -> str:
         return "directory" if stat.S_ISDIR(os.stat(path).st_mode) else "file"
     except OSError:
         return ""
+
+
+def oom_score(spec: Spec) -> int:
+    """Our own oom_score_adj, if the container is to have another; else 0."""
+    if not spec["process"].get("oomScoreAdj"):
+        return 0
+    with open("/proc/self/oom_score_adj") as file:
+        return int(file.read())
+
+
+def exceeded(spec: Spec) -> tuple[tuple[str, int, int], ...]:
+    """The rlimits whose hard limit is to be higher than ours: name, our soft limit, the hard limit it is to have."""
+    import resource  # +0.2 ms
+
+    found: list[tuple[str, int, int]] = []
+    for limit in spec["process"].get("rlimits") or ():
+        if limit["type"] not in RLIMITS:
+            continue  # plan/limits.py refuses it
+        soft, hard = (own if own >= 0 else 2**64 - 1 for own in resource.getrlimit(RLIMITS[limit["type"]]))
+        if limit["hard"] > hard:
+            found.append((limit["type"], soft, limit["hard"]))
+    return tuple(found)
 
 
 OLDEST = (5, 15)  # the kernel that has all calls which the plan can't do without
