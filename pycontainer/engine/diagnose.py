@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from pycontainer.core.constants import SOCK_DGRAM
+from pycontainer.core.constants import RLIMITS, SOCK_DGRAM
 from pycontainer.core.performer import PlanFailed
 from pycontainer.core.step import Call, Slot
 from pycontainer.errors import CommandNotExecutable, CommandNotFound, Conflict, HostLacks, KernelError, PycError
@@ -148,8 +148,8 @@ def _cause(failed: PlanFailed, bundle: Bundle) -> str:
         return "this process does not have CAP_SYS_ADMIN"
     if parameter := _parameter(failed):
         return _parameter_cause(parameter, call, number)
-    if _goes_beyond(call, number) and not _has("sys_resource"):
-        return "this process does not have CAP_SYS_RESOURCE, which it takes to go beyond its own"
+    if _goes_beyond(call, number):
+        return _beyond_cause(call)
     if number == errno.ENOSPC:
         return _no_space(bundle)
     if number == errno.EINVAL and call.name == "mount" and call.args[1] == "/" and not _is_root_mounted():
@@ -189,6 +189,18 @@ def _goes_beyond(call: Call, number: int) -> bool:
     if call.name == "write" and call.args[0] == Slot("oom_score_adj"):
         return number in (errno.EACCES, errno.EPERM)
     return call.name == "prlimit64" and number == errno.EPERM
+
+
+def _beyond_cause(call: Call) -> str:
+    if not _has("sys_resource"):
+        return "this process does not have CAP_SYS_RESOURCE, which it takes to go beyond its own"
+    if call.name == "prlimit64" and call.args[1] == RLIMITS["RLIMIT_NOFILE"]:
+        assert isinstance(call.args[2], bytes)
+        wanted = int.from_bytes(call.args[2][8:], "little")
+        with open("/proc/sys/fs/nr_open") as file:
+            most = int(file.read())
+        return f"fs.nr_open lets no process have more than {most} open files" if wanted > most else ""
+    return ""
 
 
 def _port_taken(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycError:

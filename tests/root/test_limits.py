@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import Pyc, sh
 from tests.support.host import needs_capability
-from tests.support.states import look
+from tests.support.states import look, until
 
 pytestmark = pytest.mark.root
 
@@ -22,7 +22,7 @@ def test_the_score_is_the_container_s_alone(stocked: Pyc, image: str, userns: st
             monitor = next(line.split()[1] for line in status if line.startswith("PPid:"))
         with open(f"/proc/{monitor}/oom_score_adj") as score, open("/proc/self/oom_score_adj") as ours:
             assert score.read() == ours.read()
-        assert stocked("logs", "box").stdout == "300\n"
+        until(lambda: stocked("logs", "box").stdout == "300\n", "the score")
     finally:
         stocked("rm", "-f", "box").ok()
 

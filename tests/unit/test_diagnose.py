@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer.core import calls
+from pycontainer.core import constants as k
+from pycontainer.engine import diagnose
 from pycontainer.engine.diagnose import _exec_cause
 from pycontainer.rootfs.view import MergedView
 
@@ -60,3 +63,9 @@ def test_the_wrong_architecture_is_named(root: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_is_said_that_was_not_seen(root: Path, program: str) -> None:
     with MergedView([str(root)]) as view:
         assert _exec_cause(program, errno.ENOENT, view) == ""
+
+
+@pytest.mark.parametrize(("capable", "words"), [(False, "CAP_SYS_RESOURCE"), (True, "fs.nr_open lets no process have")])
+def test_why_a_limit_can_not_be_as_high(monkeypatch: pytest.MonkeyPatch, capable: bool, words: str) -> None:
+    monkeypatch.setattr(diagnose, "_has", lambda capability: capable)
+    assert words in diagnose._beyond_cause(calls.prlimit64(k.RLIMITS["RLIMIT_NOFILE"], 10, 2**40))
