@@ -62,7 +62,13 @@ def _total(size: int) -> None:
     "prune", help="Remove the images that no container uses and that have no tag; with -a, all such images."
 )
 @declare.option("-a", "--all", "every", is_flag=True, help="Remove all that no container uses")
-@_FILTER
+@declare.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Only those with until=, label= or label!=; dangling=false means -a",
+)
 @_FORCE
 @declare.pass_obj
 def images(session: Session, /, every: bool, filters: tuple[str, ...], force: bool) -> None:
