@@ -1,8 +1,8 @@
 """How many layers come at once: as many as it takes to keep this machine busy, and no more.
 
 A layer on its way decompresses, takes digests and makes files in threads of its own, which fill one processor and a
-half. Behind a quick network a second one would only be in its way; behind a slow one processors idle, and more
-downloads bring more. Which of the two it is shows while it happens.
+half. Behind a quick network a second one would only be in its way; behind a slow one they mostly wait, and more
+downloads bring more. Which of the two it is shows while it happens, in the processor time that we use.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Generator
 
 AT_ONCE_MAX = 6
 _PERIOD = 0.1  # seconds
-_BUSY = 0.6
+_BUSY = 0.5  # of one processor: on a machine that others use as well, a layer does not get its one and a half
 
 
 class Turns:
-    """The right to download: whoever has none waits until another has finished, or until processors idle."""
+    """The right to download: whoever has none waits until another has finished, or until we hardly do anything."""
 
     def __init__(self, fixed: int = 0, processors: int = 0) -> None:
         """So many at once, and no more if it is ``fixed``; else one for two processors, and more where they idle."""
@@ -26,8 +26,7 @@ class Turns:
         self.at_once = fixed or AT_ONCE_MAX
         self._adapts = not fixed
         self._free = threading.Semaphore(fixed or min(max(1, processors // 2), AT_ONCE_MAX))
-        self._first_in_line = threading.Lock()  # so that each sees what the one before it has made of the processors
-        self._busy = _BUSY * _PERIOD * min(processors, 2)  # more than two are rarely kept busy by Python
+        self._first_in_line = threading.Lock()  # so that each sees what the one before it has changed
 
     def take(self, chunks: Generator[bytes, None, None], stop: threading.Event) -> Generator[bytes, None, None]:
         """Those chunks, from when it is their turn, which ends with them. With ``stop`` set nobody waits any more."""
@@ -42,5 +41,5 @@ class Turns:
         used = time.process_time()
         while not self._free.acquire(timeout=_PERIOD):
             before, used = used, time.process_time()
-            if stop.is_set() or (self._adapts and used - before < self._busy):
+            if stop.is_set() or (self._adapts and used - before < _BUSY * _PERIOD):
                 return  # its release() will be one more than there was: as many stay
