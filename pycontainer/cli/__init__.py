@@ -20,7 +20,7 @@ from pycontainer.oci.grammar.words import choice
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import NoReturn, TextIO
 
     from pycontainer.engine.options import RunOptions
@@ -89,15 +89,21 @@ _interrupted: list[int] = []
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Handle SIGINT. Amid an import it waits: an exception there can keep a lock of the interpreter for ever.
 
+    So it does while something is finalized, where the interpreter prints an exception and goes on.
+
     Raises KeyboardInterrupt.
     """
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code.co_filename.startswith("<frozen importlib") or _swallows(frame.f_code):
             start_new_thread(_interrupt_again, (number,))
             return
         frame = frame.f_back
     _interrupted.append(number)  # who turns the exception into another does not deceive us
     raise KeyboardInterrupt
+
+
+def _swallows(code: CodeType) -> bool:
+    return code.co_name == "__del__" or code.co_filename.endswith("/weakref.py")  # its finalize
 
 
 def _interrupt_again(number: int) -> None:

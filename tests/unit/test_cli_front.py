@@ -206,6 +206,36 @@ def test_an_interrupt_amid_an_import_waits_for_its_end(tmp_path):
     assert (done.stdout, done.stderr) == ("interrupted True\n", "")
 
 
+WHILE_FINALIZING = """
+import signal, sys, time, weakref
+from pycontainer.cli import interrupt
+signal.signal(signal.SIGINT, interrupt)
+class Thing:
+    def __del__(self):
+        if "del" in sys.argv:
+            signal.raise_signal(signal.SIGINT)
+            print("deleted")
+def finalized():
+    signal.raise_signal(signal.SIGINT)
+    print("finalized")
+try:
+    thing = Thing()
+    if "finalize" in sys.argv:
+        weakref.finalize(thing, finalized)
+    del thing
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize(("way", "done"), [("del", "deleted"), ("finalize", "finalized")])
+def test_an_interrupt_while_something_is_finalized_is_not_lost(way, done):
+    argv = [sys.executable, "-c", WHILE_FINALIZING, way]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    assert (said.stdout, said.stderr) == (f"{done}\ninterrupted\n", "")
+
+
 def test_a_bug_is_called_one_and_shows_its_traceback_only_when_asked(pyc, failing):
     failing(ValueError("oops"))
     status, _, err = pyc("fail")
