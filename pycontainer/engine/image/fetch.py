@@ -241,7 +241,8 @@ class _Layers:
             from pycontainer.image.layer import unpack_layer  # 8 ms, only for what is not here yet
 
             with (
-                in_thread(self._turns.take(blob.read(), self._stop), self._stop) as compressed,
+                self._turns.one(self._stop),
+                in_thread(blob.read(), self._stop) as compressed,
                 in_thread(_tar(compressed, descriptor, _room(store), report), self._stop) as tar,
                 in_thread(
                     verified(tar, diff_id, f"layer {descriptor.digest} unpacks to diff ID"), self._stop

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 AT_ONCE_MAX = 6
 _PERIOD = 0.1  # seconds
@@ -18,7 +19,7 @@ _BUSY = 0.5  # of one processor: on a machine that others use as well, a layer d
 
 
 class Turns:
-    """The right to download: whoever has none waits until another has finished, or until we hardly do anything."""
+    """The right to bring a layer: whoever has none waits until another has finished, or until we hardly do anything."""
 
     def __init__(self, fixed: int = 0, processors: int = 0) -> None:
         """So many at once, and no more if it is ``fixed``; else one for two processors, and more where they idle."""
@@ -28,12 +29,17 @@ class Turns:
         self._free = threading.Semaphore(fixed or min(max(1, processors // 2), AT_ONCE_MAX))
         self._first_in_line = threading.Lock()  # so that each sees what the one before it has changed
 
-    def take(self, chunks: Generator[bytes, None, None], stop: threading.Event) -> Generator[bytes, None, None]:
-        """Those chunks, from when it is their turn, which ends with them. With ``stop`` set nobody waits any more."""
+    @contextmanager
+    def one(self, stop: threading.Event) -> Iterator[None]:
+        """From when it is this thread's turn. With ``stop`` set nobody waits any more.
+
+        It lasts until the layer is made. One that ends with the download lets the next layer in at once, since most
+        are smaller than the queues between the threads: that took a sixth longer.
+        """
         with self._first_in_line:
             self._wait(stop)
         try:
-            yield from chunks
+            yield
         finally:
             self._free.release()
 
