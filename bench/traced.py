@@ -108,7 +108,7 @@ def tell_steps() -> None:
         wind_up(started, bundle)
         for index, (step, _) in enumerate(performance.calls):
             record = performance.results.get(index)
-            lines.append(f"{step.where}\t{step.title}\t{record.ns if record else 0}")
+            lines.append(f"{step.role}\t{step.title}\t{record.ns if record else 0}")
 
     vars(performer)["encode"] = reported
     foreground.wind_up = told
