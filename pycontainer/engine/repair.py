@@ -72,6 +72,8 @@ def _end(roots: Roots, container_id: str, pid: int) -> None:
 
     from pycontainer.engine import process
 
+    if os.path.isdir(roots.container(container_id)):
+        return  # it was being made when we looked; now that it has a pid, one that is missing has been deleted
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
