@@ -42,10 +42,13 @@ def oom_score(spec: Spec) -> int:
 
 def exceeded(spec: Spec) -> tuple[tuple[str, int, int], ...]:
     """The rlimits whose hard limit is to be higher than ours: name, our soft limit, the hard limit it is to have."""
+    asked = spec["process"].get("rlimits")
+    if not asked:
+        return ()
     import resource  # +0.2 ms
 
     found: list[tuple[str, int, int]] = []
-    for limit in spec["process"].get("rlimits") or ():
+    for limit in asked:
         if limit["type"] not in RLIMITS:
             continue  # plan/limits.py refuses it
         soft, hard = (own if own >= 0 else 2**64 - 1 for own in resource.getrlimit(RLIMITS[limit["type"]]))
