@@ -1,8 +1,9 @@
 """Control groups: what a container may use, kept by the kernel (cgroups(7)).
 
 :func:`detect` reads what this host has; :meth:`Cgroups.group` turns a spec's ``linux.resources`` into a
-:class:`Group`, whose steps make, enter and remove a directory in each hierarchy that is needed. ``v1`` and ``v2`` hold
-the two kernels' interfaces, ``devices`` the rules for devices in both, ``removal`` what repairs.
+:class:`Group` (``planner``), whose steps make, enter and remove a directory in each hierarchy that is needed
+(``group``). ``v1`` and ``v2`` hold the two kernels' interfaces, ``devices`` the rules for devices in both, ``removal``
+what repairs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Cgroups:
             HostLacks: what was asked for can't be limited here.
             UsageError: a path or value that means nothing.
         """
-        return group.plan(self.hierarchies, path, resources, self.look, defaults, also)
+        from pycontainer.cgroups import planner  # not for who enters one
+
+        return planner.plan(self.hierarchies, path, resources, self.look, defaults, also)
 
     def existing(self, path: str, pid: int) -> Group:
         """The group at ``path`` as it is, for a process that is to join process ``pid`` there."""

@@ -6,8 +6,9 @@ import os
 
 from pycontainer import cgroups
 from pycontainer.cgroups import scope
-from pycontainer.cgroups.group import EVERYWHERE, Group, Tree
+from pycontainer.cgroups.group import Group, Tree
 from pycontainer.cgroups.hierarchy import own_cgroup
+from pycontainer.cgroups.planner import EVERYWHERE
 from pycontainer.errors import Conflict, HostLacks, PycError, UsageError
 from pycontainer.oci.failures import by_its_field
 from pycontainer.plan.devices import DEFAULT
