@@ -17,7 +17,7 @@ from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
 from pycontainer.oci import cgroup, control, failures, fields, log, runtime
-from pycontainer.oci.state import Home, State, start_time
+from pycontainer.oci.state import Home, State, now, start_time
 from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
 from pycontainer.record import TYPE_CHECKING
@@ -197,7 +197,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
             began=start_time(pid),
             bundle=bundle,
             rootfs=rootfs,
-            created=runtime.now(),
+            created=now(),
             cgroups=group.directories,
             cgroup=path,
             annotations=spec.get("annotations") or {},

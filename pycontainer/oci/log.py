@@ -42,7 +42,7 @@ def _say(level: str, message: str, hint: str) -> None:
     if not path:
         return
     from pycontainer import jsontext
-    from pycontainer.oci.runtime import now
+    from pycontainer.oci.state import now
 
     if _asked.get("log-format") == "json":
         line = jsontext.dump({"level": level, "msg": message, "time": now()})

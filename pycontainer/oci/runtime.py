@@ -23,7 +23,7 @@ from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
 from pycontainer.oci.caller import in_user_namespace, may_not_change_groups
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
-from pycontainer.oci.state import Home, State, shown, start_time
+from pycontainer.oci.state import Home, State, now, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.seccomp import LISTENER, Filter
@@ -195,14 +195,6 @@ def filter_of(spec: Spec) -> Filter | None:
     profile = spec["linux"].get("seccomp")
     with by_its_field():
         return load_filter(profile, FILTERS) if profile else None
-
-
-def now() -> str:
-    """RFC 3339, UTC."""
-    import time
-
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09d}Z"
 
 
 def write_pid_file(path: str, pid: int) -> None:
