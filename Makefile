@@ -101,7 +101,7 @@ $(VENV)/.python:
 
 # What builds the C stays out of the environment's own site-packages: setuptools costs each start of `pyc` 1.7 ms there,
 # and an editable install by import hook 6 ms; a line with a path costs nothing (editable_mode=compat).
-$(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py
+$(VENV)/.installed: $(VENV)/.python pyproject.toml setup.py pycontainer/cli/pyc pycontainer/oci/pyc-oci
 	@echo "make: installing Python packages and building the C core"
 	@$(PY) -m pip install --quiet --upgrade --target $(TOOLS) "setuptools>=77"
 	@$(PY) -m pip install --quiet cffi

@@ -16,10 +16,8 @@ def main() -> None:
         from pycontainer.streams import open_missing
 
         open_missing()
-    from pycontainer.cli import interrupt
     from pycontainer.cli import main as command_line
 
-    signal(SIGINT, interrupt)
     command_line()
 
 

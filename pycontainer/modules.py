@@ -13,7 +13,6 @@ longer than looking its names up.
 import marshal
 import os
 import sys
-from _signal import SIG_DFL, SIGINT, signal
 from _thread import _count as other_threads
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
@@ -170,10 +169,8 @@ _used: list[Modules] = []
 
 def start(name: str) -> None:
     """What a script of ours does: call the ``main`` of a module that is taken from the file, as all after it."""
-    interrupt = signal(SIGINT, SIG_DFL)  # while it loads, one ends it without a word
     use()
     __import__(name)
-    signal(SIGINT, interrupt)
     sys.modules[name].main()
 
 

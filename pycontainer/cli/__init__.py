@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import time
+from _signal import SIG_IGN, SIGINT, signal  # `signal` itself takes 2 ms to load
 from _thread import start_new_thread  # `threading` itself takes 2 ms to load
 
 from pycontainer import __version__, modules
@@ -78,7 +79,12 @@ def main() -> NoReturn:
         from pycontainer.cli.front import complete
 
         complete()
-    status = call(sys.argv[1:])
+    try:
+        signal(SIGINT, interrupt)
+        status = call(sys.argv[1:])
+        signal(SIGINT, SIG_IGN)
+    except KeyboardInterrupt:  # one more, while the first was told of
+        status = 130
     modules.keep()
     os._exit(status)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _signal import SIG_IGN, SIGINT, default_int_handler, signal
 
 from pycontainer import __version__, modules
 from pycontainer.errors import PycError, UsageError
@@ -75,7 +76,9 @@ COMMANDS: dict[str, Command] = {
 def main() -> NoReturn:
     """Run the command line and leave, without the 5 ms in which the interpreter would tidy up its memory."""
     try:
+        signal(SIGINT, default_int_handler)
         code = command_line(sys.argv[1:])
+        signal(SIGINT, SIG_IGN)
     except KeyboardInterrupt:
         code = 130
     try:

@@ -186,56 +186,6 @@ def test_being_interrupted_is_quiet(pyc, failing, error, status):
     assert pyc("fail") == (status, "", "")
 
 
-AMID_AN_IMPORT = """
-import signal, sys, time
-from pycontainer.cli import interrupt
-signal.signal(signal.SIGINT, interrupt)
-try:
-    import interrupts_itself
-    time.sleep(5)
-except KeyboardInterrupt:
-    print("interrupted", sys.modules["interrupts_itself"].whole)
-"""
-
-
-def test_an_interrupt_amid_an_import_waits_for_its_end(tmp_path):
-    module = "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(0.01)\nwhole = True\n"
-    (tmp_path / "interrupts_itself.py").write_text(module)
-    argv = [sys.executable, "-c", AMID_AN_IMPORT]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True)
-    assert (done.stdout, done.stderr) == ("interrupted True\n", "")
-
-
-WHILE_FINALIZING = """
-import signal, sys, time, weakref
-from pycontainer.cli import interrupt
-signal.signal(signal.SIGINT, interrupt)
-class Thing:
-    def __del__(self):
-        if "del" in sys.argv:
-            signal.raise_signal(signal.SIGINT)
-            print("deleted")
-def finalized():
-    signal.raise_signal(signal.SIGINT)
-    print("finalized")
-try:
-    thing = Thing()
-    if "finalize" in sys.argv:
-        weakref.finalize(thing, finalized)
-    del thing
-    time.sleep(5)
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-
-
-@pytest.mark.parametrize(("way", "done"), [("del", "deleted"), ("finalize", "finalized")])
-def test_an_interrupt_while_something_is_finalized_is_not_lost(way, done):
-    argv = [sys.executable, "-c", WHILE_FINALIZING, way]
-    said = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
-    assert (said.stdout, said.stderr) == (f"{done}\ninterrupted\n", "")
-
-
 def test_a_bug_is_called_one_and_shows_its_traceback_only_when_asked(pyc, failing):
     failing(ValueError("oops"))
     status, _, err = pyc("fail")
