@@ -21,6 +21,8 @@ MILLISECONDS = {"typing", "re", "enum", "json", "signal", "contextlib", "functoo
 
 
 def loaded(*argv: str) -> set[str]:
+    subprocess.run([sys.executable, *argv], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    # that one keeps the code it read (pycontainer.bytecode), this one finds it kept
     done = subprocess.run([sys.executable, "-X", "importtime", *argv], stdin=subprocess.DEVNULL, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-500:]
     lines = [line for line in done.stderr.decode().splitlines() if line.startswith("import time:")]
