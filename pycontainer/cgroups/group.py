@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CGROUP = Slot("cgroup")  # the v2 directory
 COUNTERS = Slot("memory counters")
 SCOPE = Slot("word of the scope")  # a byte comes, by this pipe, when systemd has made it
+PLACE = "linux.cgroupsPath"  # the field that asks for a cgroup
 _DETACHED = Slot("detached cgroup")
 _FILE = Slot("cgroup file")
 
@@ -155,7 +156,7 @@ class Group(Record):
         if not opened:
             return ()
         why = "A process that is cut off from the host's files can still use the descriptors that it was given"
-        return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)", Proof("/proc/{pid}/fd")),)
+        return (Step("Open the way in", why, MONITOR, tuple(opened), "cgroups(7)", Proof("/proc/{pid}/fd"), PLACE),)
 
     @property
     def scope(self) -> scope.Scope | None:
@@ -176,7 +177,7 @@ class Group(Record):
         # which the kernel keeps every fork and exit on the host waiting: 5 ms, where `tasks` takes 0.05.
         entered = tuple(calls.write(slot, b"0") for slot in slots)
         why = "Who writes 0 to `tasks` is moved into that cgroup; all its children will be born there"
-        return (Step("Enter the cgroups", why, INIT, entered, "cgroups(7)", Proof("/proc/{pid}/cgroup")),)
+        return (Step("Enter the cgroups", why, INIT, entered, "cgroups(7)", Proof("/proc/{pid}/cgroup"), PLACE),)
 
     @property
     def entrances(self) -> list[Slot]:
@@ -280,7 +281,8 @@ def _create_v1(tree: Tree) -> list[Step]:
     shown = "devices.list" if tree.rules else lines[0][0] if lines else "cgroup.procs"
     what, why = _purpose(tree.controllers)
     verb = "Limit" if lines else "Count"
-    return [Step(f"{verb} {what}", why, MONITOR, tuple(made), "cgroups(7)", Proof(f"{tree.directory}/{shown}"))]
+    field = "linux.resources" if lines else PLACE
+    return [Step(f"{verb} {what}", why, MONITOR, tuple(made), "cgroups(7)", Proof(f"{tree.directory}/{shown}"), field)]
 
 
 def _purpose(controllers: tuple[str, ...]) -> tuple[str, str]:
@@ -311,6 +313,7 @@ def _create_v2(tree: Tree) -> list[Step]:
             tuple(made),
             "cgroups(7)",
             Proof(f"{tree.directory}/cgroup.controllers"),
+            field=PLACE,
         ),
     ]
     by_controller: dict[str, list[Limit]] = {}
@@ -320,7 +323,7 @@ def _create_v2(tree: Tree) -> list[Step]:
         what, why = _purpose((controller,))
         proof = Proof(f"{tree.directory}/{limits[0].file}")
         written = tuple(_write(tree.directory, [limit.line for limit in limits]))
-        steps.append(Step(f"Limit {what}", why, MONITOR, written, "cgroups(7)", proof))
+        steps.append(Step(f"Limit {what}", why, MONITOR, written, "cgroups(7)", proof, field="linux.resources"))
     if tree.rules:
         steps.append(_filter_devices(tree))
     return steps
@@ -345,6 +348,7 @@ def _enter_scope(tree: Tree) -> list[Step]:
         (calls.mkdirat(k.AT_FDCWD, beside, 0o755), *_write(beside, [("cgroup.procs", "0")])),
         "cgroups(7)",
         Proof("/proc/{pid}/cgroup"),
+        field=PLACE,
     )
     return [wait, room]
 
@@ -357,6 +361,7 @@ def _filter_devices(tree: Tree) -> Step:
         MONITOR,
         (opened, *devices.attach(tree.rules, CGROUP), calls.close(CGROUP)),
         "bpf(2)",
+        field="linux.resources.devices",
     )
 
 

@@ -91,6 +91,7 @@ class Step(Record):
         calls: in order.
         man: the pages that explain it, for example ``"pivot_root(2)"``.
         proof: where to look, or None.
+        field: of config.json, that asks for it; "" if a container can't do without it.
     """
 
     title: str
@@ -99,6 +100,7 @@ class Step(Record):
     calls: tuple[Call, ...]
     man: str
     proof: Proof | None = None
+    field: str = ""
 
 
 Plan = tuple[Step, ...]

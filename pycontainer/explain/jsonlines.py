@@ -50,6 +50,7 @@ class JsonNarrator(Narrator):
             "text": render.line(told.call.name, told.values),
             "man": render.man(told.call),
             "read": told.step.man,
+            "field": told.step.field,
         }
         if record is not None:
             entry["skipped"] = told.skipped

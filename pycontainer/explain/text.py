@@ -114,7 +114,8 @@ class TextNarrator(Narrator):
 
     def _head(self, step: Step, pid: int) -> None:
         self._headed = step
-        self._say(f"\n{self.number(step):2}. {render.shorten(step.title)}   [{who(step, pid)}]", self._style.bold)
+        title = f"\n{self.number(step):2}. {render.shorten(step.title)}   [{who(step, pid)}]"
+        self._say(title, self._style.bold, f"   # {step.field}" if step.field else "")
         self._say(textwrap.fill(step.why, 100, initial_indent=" " * 4, subsequent_indent=" " * 4))
 
     def _print_calls(self, calls: list[Told]) -> None:

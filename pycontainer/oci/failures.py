@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pycontainer.cgroups import Group
     from pycontainer.core.performer import PlanFailed
+    from pycontainer.core.step import Call, Step
     from pycontainer.oci.spec import Spec
 
 
@@ -43,8 +44,8 @@ def failure(failed: PlanFailed, spec: Spec, group: Group | None = None) -> PycEr
     limits = (
         {f"{tree.directory}/{limit.file}": limit.key for tree in group.trees for limit in tree.limits} if group else {}
     )
-    field = f"linux.resources.{limits[what]}" if what in limits else ""
-    said = sentence(failed.step.title, failed.call.name, failed.record.error, what, field)
+    title = titled(failed.step, failed.call, f"linux.resources.{limits[what]}" if what in limits else "")
+    said = sentence(title, failed.call.name, failed.record.error, what)
     return RuntimeFailed(said + (_without_mapping(failed) or _without_namespace(failed, spec)))
 
 
@@ -88,11 +89,15 @@ def exec_failure(name: str, number: int, *, found: bool = False) -> str:
     return f'exec: "{name}": stat {name}: {os.strerror(number).lower()}'
 
 
-def sentence(title: str, call: str, number: int, what: str = "", field: str = "") -> str:
+def titled(step: Step, call: Call, field: str = "") -> str:
+    """A step behind the field of config.json that asks for this call of it: ``linux.sysctl: Set kernel parameters``."""
+    field = field or _CALLS.get(call.name, step.field)
+    return f"{field}: {step.title}" if field else step.title
+
+
+def sentence(title: str, call: str, number: int, what: str = "") -> str:
     """``linux.sysctl: Set kernel parameters: openat2 sys/x: no such file or directory``."""
-    field = field or _CALLS.get(call) or next((field for start, field in _TITLES if title.startswith(start)), "")
-    reason = os.strerror(number).lower()
-    return f"{f'{field}: ' if field else ''}{title}: {call}{f' {what}' if what else ''}: {reason}"
+    return f"{title}: {call}{f' {what}' if what else ''}: {os.strerror(number).lower()}"
 
 
 def is_anothers(error: BaseException) -> bool:
@@ -120,47 +125,11 @@ def by_its_field() -> Iterator[None]:
         raise
 
 
-# What a step or a call is asked for by
+# Calls of a step that several fields may ask for, each its own
 _CALLS = {
     "sched_setattr": "process.scheduler",
     "ioprio_set": "process.ioPriority",
     "set_mempolicy": "linux.memoryPolicy",
     "personality": "linux.personality",
-    "sethostname": "hostname",
     "setdomainname": "domainname",
-    "prlimit64": "process.rlimits",
-    "seccomp": "linux.seccomp",
-    "sched_setaffinity": "process.execCPUAffinity",
 }
-_TITLES = (
-    ("Take the root directory", "root.path"),
-    ("Attach the new root", "root.path"),
-    ("Mount ", "mounts"),
-    ("Bind ", "mounts"),
-    ("Take ", "mounts"),
-    ("Open the namespaces", "linux.namespaces[].path"),
-    ("Join the namespaces", "linux.namespaces[].path"),
-    ("Make the container's first process", "linux.namespaces"),
-    ("Set the clocks", "linux.timeOffsets"),
-    ("Make the cgroup", "linux.cgroupsPath"),
-    ("Make room in the scope", "linux.cgroupsPath"),
-    ("Open the way in", "linux.cgroupsPath"),
-    ("Enter the cgroups", "linux.cgroupsPath"),
-    ("Make the devices", "linux.devices"),
-    ("Make /", "linux.devices"),
-    ("Make the root read-only", "root.readonly"),
-    ("Make a user namespace", "mounts[].uidMappings"),
-    ("Set kernel parameters", "linux.sysctl"),
-    ("Go to the working directory", "process.cwd"),
-    ("Mask ", "linux.maskedPaths"),
-    ("See that its /dev/null", "linux.maskedPaths"),
-    ("Find /dev", "root.path"),
-    ("Protect ", "linux.readonlyPaths"),
-    ("Say how soon to kill it", "process.oomScoreAdj"),
-    ("Become the user", "process.user"),
-    ("Give up root's powers", "process.capabilities"),
-    ("Bound what can ever be gained", "process.capabilities.bounding"),
-    ("Limit ", "linux.resources"),
-    ("Count ", "linux.cgroupsPath"),
-    ("Open a terminal", "process.terminal"),
-)

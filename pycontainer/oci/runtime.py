@@ -22,7 +22,7 @@ from pycontainer.errors import Conflict, UsageError
 from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
 from pycontainer.oci.caller import in_user_namespace, may_not_change_groups
-from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence
+from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence, titled
 from pycontainer.oci.state import Home, State, now, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
@@ -410,7 +410,7 @@ def _later_calls(plan: tuple[Step, ...]) -> dict[str, str]:
     for step in plan:
         for call in step.calls:
             if waited:
-                later[str(index)] = LISTENS if call.out is LISTENER else f"{step.title}: {_named(call)}"
+                later[str(index)] = LISTENS if call.out is LISTENER else f"{titled(step, call)}: {_named(call)}"
             waited = waited or call.name == "accept4"
             index += 1
     return later
@@ -486,7 +486,7 @@ def _until_execve(starter: int, spec: Spec, state: State) -> None:
                 hand_over(spec, state, state.pid, record.value)
                 os.write(starter, b"t")
                 continue
-            title, _, call = what.partition(": ")
+            title, _, call = what.rpartition(": ")
             call_name, _, tolerated = call.partition(":")
             if call_name == "execve" and record.error:
                 execs.append(record.error)

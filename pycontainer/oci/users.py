@@ -116,6 +116,7 @@ def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> Iterator[int
         MONITOR,
         (calls.unshare(k.CLONE_NEWUSER)._replace(report=True), calls.read(gate, 1, expect=1)),
         "mount_setattr(2)",
+        field="mounts[].uidMappings",
     )
     performance = Performance((step,), {gate: theirs}, name="maps")
     os.close(theirs)

@@ -65,6 +65,7 @@ def _always_there(*, bound: bool, new: bool, but: frozenset[str]) -> Step:
         (*made, *links),
         "mknod(2)",
         Proof("/proc/{pid}/fd/{new /dev}/"),
+        field="linux.devices",
     )
 
 
@@ -81,6 +82,7 @@ def _found(*, made: bool = False) -> tuple[Step, ...]:
                 calls.openat2(ROOT, "dev", k.O_PATH | k.O_DIRECTORY, resolve=resolve, out=DEV),
             ),
             "openat2(2)",
+            field="root.path",
         ),
     )
 
@@ -108,6 +110,7 @@ def _proven(spec: Spec) -> tuple[Step, ...]:
                 calls.close(null),
             ),
             "null(4)",
+            field="linux.maskedPaths",
         ),
     )
 
@@ -138,7 +141,14 @@ def _asked_for(device: Device, *, bound: bool) -> Step:
     if (device.get("uid") or device.get("gid")) and not bound:
         owner = device.get("uid", 0), device.get("gid", 0)
         steps.append(calls.fchownat(parent, name, *owner, k.AT_SYMLINK_NOFOLLOW))
-    return Step(f"Make {path}", "A device that was asked for; its cgroup allows it too", INIT, tuple(steps), "mknod(2)")
+    return Step(
+        f"Make {path}",
+        "A device that was asked for; its cgroup allows it too",
+        INIT,
+        tuple(steps),
+        "mknod(2)",
+        field="linux.devices",
+    )
 
 
 def console(tty: Slot) -> tuple[Call, ...]:

@@ -225,6 +225,7 @@ def _take_root() -> Step:
         (calls.openat(k.AT_FDCWD, "/", k.O_PATH | k.O_DIRECTORY, out=ROOT),),
         "openat2(2)",
         Proof("/proc/{pid}/root"),
+        field="root.path",
     )
 
 
@@ -268,6 +269,7 @@ def _affinity(spec: Spec, when: str) -> tuple[Step, ...]:
             (calls.sched_setaffinity(mask),),
             "sched_setaffinity(2)",
             Proof("/proc/{pid}/status", "Cpus_allowed_list"),
+            field="process.execCPUAffinity",
         ),
     )
 
@@ -303,6 +305,7 @@ def _pass_on_the_master() -> tuple[Step, ...]:
                 calls.write(MONITOR_END, b"g"),
             ),
             "pidfd_getfd(2)",
+            field="process.terminal",
         ),
         Step(
             "Wait until it is taken",
@@ -373,5 +376,6 @@ def _working_directory(spec: Spec) -> tuple[Step, ...]:
             ),
             "openat2(2)",
             Proof("/proc/{pid}/cwd"),
+            field="process.cwd",
         ),
     )

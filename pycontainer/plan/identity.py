@@ -61,6 +61,7 @@ def _bounded(kept: int) -> tuple[Step, ...]:
             tuple(calls.prctl(k.PR_CAPBSET_DROP, number, tolerate=(EINVAL,)) for number in dropped),
             "capabilities(7)",
             Proof("/proc/{pid}/status", "CapBnd"),
+            field="process.capabilities.bounding",
         ),
     )
 
@@ -111,6 +112,7 @@ def _take_ids(uid: int, gid: int, groups: tuple[int, ...] | None, umask: int) ->
         ),
         "credentials(7)",
         Proof("/proc/{pid}/status", "Uid"),
+        field="process.user",
     )
 
 
@@ -133,6 +135,7 @@ def _give_up(effective: int, permitted: int, inheritable: int, ambient: int, tie
         ),
         "capabilities(7)",
         Proof("/proc/{pid}/status", "CapEff"),
+        field="process.capabilities",
     )
 
 
@@ -148,6 +151,7 @@ def no_new_privs(spec: Spec) -> tuple[Step, ...]:
             (calls.prctl(k.PR_SET_NO_NEW_PRIVS, 1),),
             "PR_SET_NO_NEW_PRIVS(2const)",
             Proof("/proc/{pid}/status", "NoNewPrivs"),
+            field="process.noNewPrivileges",
         ),
     )
 

@@ -24,6 +24,10 @@ def wanted(spec: Spec) -> list[tuple[Slot, str, str]]:
     return asked
 
 
+def _field(spec: Spec) -> str:
+    return "process.apparmorProfile" if spec["process"].get("apparmorProfile") else "process.selinuxLabel"
+
+
 def slots(spec: Spec) -> tuple[Slot, ...]:
     """The descriptors that :func:`open_attributes` opens and :func:`apply` needs."""
     return tuple(slot for slot, _, _ in wanted(spec))
@@ -41,6 +45,7 @@ def open_attributes(spec: Spec) -> tuple[Step, ...]:
             INIT,
             tuple(calls.openat(k.AT_FDCWD, f"/proc/self/attr/{file}", k.O_WRONLY, out=slot) for slot, file, _ in asked),
             "proc_pid_attr(5)",
+            field=_field(spec),
         ),
     )
 
@@ -58,5 +63,6 @@ def apply(spec: Spec) -> tuple[Step, ...]:
             tuple(calls.write(slot, text) for slot, _, text in asked),
             "proc_pid_attr(5)",
             Proof("/proc/{pid}/attr/exec"),
+            field=_field(spec),
         ),
     )

@@ -28,6 +28,7 @@ def rlimits(spec: Spec) -> tuple[Step, ...]:
             tuple(calls.prlimit64(k.RLIMITS[limit["type"]], limit["soft"], limit["hard"]) for limit in limits),
             "setrlimit(2)",
             Proof("/proc/{pid}/limits", "Max open files"),
+            field="process.rlimits",
         ),
     )
 
@@ -57,7 +58,9 @@ def _score(title: str, why: str, score: int, role: str) -> Step:
         calls.write(file, str(score)),
         calls.close(file),
     )
-    return Step(title, why, role, made, "proc_pid_oom_score_adj(5)", Proof("/proc/{pid}/oom_score_adj"))
+    return Step(
+        title, why, role, made, "proc_pid_oom_score_adj(5)", Proof("/proc/{pid}/oom_score_adj"), "process.oomScoreAdj"
+    )
 
 
 def raise_hard(exceeded: tuple[tuple[str, int, int], ...]) -> tuple[Step, ...]:
@@ -75,5 +78,6 @@ def raise_hard(exceeded: tuple[tuple[str, int, int], ...]) -> tuple[Step, ...]:
             tuple(calls.prlimit64(k.RLIMITS[name], soft, hard) for name, soft, hard in exceeded),
             "setrlimit(2)",
             Proof("/proc/{pid}/limits", "Max open files"),
+            field="process.rlimits",
         ),
     )

@@ -53,6 +53,7 @@ def _masked(paths: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
             tuple(result),
             "proc(5)",
             Proof("/proc/{pid}/mountinfo", f" {next((path for path in kinds if kinds[path]), path)} "),
+            field="linux.maskedPaths",
         ),
     )
 
@@ -86,5 +87,6 @@ def _protected(paths: tuple[str, ...]) -> tuple[Step, ...]:
             tuple(result),
             "proc_sys(5)",
             Proof("/proc/{pid}/mountinfo", "/proc/sys "),
+            field="linux.readonlyPaths",
         ),
     )

@@ -180,6 +180,7 @@ def take_outside(spec: Spec, *, users: bool) -> tuple[Step, ...]:
             MONITOR,
             (*_take(mount), *_map_ids(mount)),
             "open_tree(2)" if is_bind(mount) else "fsopen(2)",
+            field="mounts",
         )
         for mount in taken
     )
@@ -250,6 +251,7 @@ def _attach_devpts(destination: str, *, dev: bool) -> Step:
         (*_target(destination, dev=dev), calls.move_mount(PTS, TARGET)),
         "devpts(5)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
+        field="mounts",
     )
 
 
@@ -295,6 +297,7 @@ def _cgroup(
             tuple(made),
             "cgroup_namespaces(7)",
             Proof("/proc/{pid}/mountinfo", f"{destination} "),
+            field="mounts",
         ),
     )
 
@@ -321,6 +324,7 @@ def _bound(
         (*(() if taken else bind(source, a, out=fresh)), *_attached(destination, fresh, kind_of(shown), dev=dev)),
         "mount(8)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
+        field="mounts",
     )
 
 
@@ -346,6 +350,7 @@ def _mounted(
         (*made, *_target(destination, dev=dev), calls.move_mount(fresh, TARGET)),
         "mount(8)",
         Proof("/proc/{pid}/mountinfo", f"{destination} "),
+        field="mounts",
     )
 
 

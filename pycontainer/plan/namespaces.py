@@ -70,6 +70,7 @@ def clone(spec: Spec, cgroup: Slot | None, *, sibling: bool = False) -> tuple[St
             (*_cloned(flags, cgroup, sibling), *_children_here(spec)),
             "clone(2)",
             Proof("/proc/{pid}/ns/pid_for_children"),
+            field="linux.namespaces",
         ),
     )
 
@@ -161,6 +162,7 @@ def _set_clocks(spec: Spec) -> tuple[Step, ...]:
             ),
             "time_namespaces(7)",
             Proof("/proc/{pid}/timens_offsets"),
+            field="linux.timeOffsets",
         ),
     )
 
@@ -181,6 +183,7 @@ def _open_joined(spec: Spec) -> tuple[Step, ...]:
             MONITOR,
             opened + pid,
             "setns(2)",
+            field="linux.namespaces[].path",
         ),
     )
 
@@ -199,6 +202,7 @@ def join(spec: Spec) -> tuple[Step, ...]:
             tuple(calls.setns(_slot(ns), FLAGS[ns["type"]]) for ns in joined),
             "setns(2)",
             Proof("/proc/{pid}/ns/net"),
+            field="linux.namespaces[].path",
         ),
     )
 
@@ -219,6 +223,7 @@ def hide_cgroup(spec: Spec) -> tuple[Step, ...]:
             (calls.unshare(k.CLONE_NEWCGROUP),),
             "cgroup_namespaces(7)",
             Proof("/proc/{pid}/ns/cgroup"),
+            field="linux.namespaces",
         ),
     )
 
@@ -232,7 +237,16 @@ def name(spec: Spec) -> tuple[Step, ...]:
         names.append(calls.setdomainname(spec["domainname"]))
     if not names:
         return ()
-    return (Step("Name it", "The UTS namespace has a host name of its own", INIT, tuple(names), "uts_namespaces(7)"),)
+    return (
+        Step(
+            "Name it",
+            "The UTS namespace has a host name of its own",
+            INIT,
+            tuple(names),
+            "uts_namespaces(7)",
+            field="hostname",
+        ),
+    )
 
 
 def loopback(spec: Spec) -> tuple[Step, ...]:

@@ -60,6 +60,7 @@ def working_directory(spec: Spec) -> tuple[Step, ...]:
             (*mounts.target_directory(cwd), calls.fchdir(mounts.TARGET)),
             "openat2(2)",
             Proof("/proc/{pid}/cwd"),
+            field="process.cwd",
         ),
     )
 
@@ -115,6 +116,7 @@ def wait_for_hooks() -> tuple[Step, ...]:
             INIT,
             (calls.write(INIT_END, b"h")._replace(report=True), calls.read(INIT_END, 1, expect=1)),
             "socketpair(2)",
+            field="hooks",
         ),
     )
 
@@ -215,6 +217,7 @@ def _exec(spec: Spec, where: str, path: str = "") -> Step:
         (*tries, calls.execve(last, argv, env)),
         "execve(2)",
         Proof("/proc/{pid}/exe"),
+        field="process.args",
     )
 
 

@@ -72,6 +72,7 @@ def assemble(rootfs: RootFS, mount_point: str, kernel: tuple[int, int], *, taken
             ),
             "move_mount(2)",
             Proof("/proc/{pid}/mountinfo", f" {mount_point} "),
+            field="root.path",
         ),
     )
 
@@ -104,6 +105,7 @@ def _directory(rootfs: Directory, where: str) -> Step:
             calls.mount_setattr(ROOT, k.AT_RECURSIVE, propagation=k.MS_PRIVATE),
         ),
         "open_tree(2)",
+        field="root.path",
     )
 
 
@@ -123,6 +125,7 @@ def pivot() -> tuple[Step, ...]:
             ),
             "pivot_root(2)",
             Proof("/proc/{pid}/root"),
+            field="root.path",
         ),
     )
 
@@ -137,6 +140,7 @@ def move() -> tuple[Step, ...]:
             (calls.fchdir(ROOT), calls.mount(".", "/", None, k.MS_MOVE), calls.chroot("."), calls.chdir("/")),
             "mount(2)",
             Proof("/proc/{pid}/root"),
+            field="root.path",
         ),
     )
 
@@ -157,6 +161,7 @@ def propagation(wanted: str) -> tuple[Step, ...]:
             (calls.mount_setattr(ROOT, k.AT_RECURSIVE if recursive else 0, propagation=kind),),
             "mount_namespaces(7)",
             Proof("/proc/{pid}/mountinfo", " / / "),
+            field="linux.rootfsPropagation",
         ),
     )
 
@@ -171,5 +176,6 @@ def read_only() -> tuple[Step, ...]:
             (calls.mount_setattr(ROOT, 0, set=k.MOUNT_ATTR_RDONLY),),
             "mount_setattr(2)",
             Proof("/proc/{pid}/mountinfo", " / / "),
+            field="root.readonly",
         ),
     )

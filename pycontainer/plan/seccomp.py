@@ -61,6 +61,7 @@ def install(filter_: Filter | None, *, taken: Slot | None = None) -> tuple[Step,
             (call._replace(report=listens), *((calls.read(taken, 1, expect=1),) if listens and taken else ())),
             "seccomp(2)",
             Proof("/proc/{pid}/status", "Seccomp_filters"),
+            field="linux.seccomp",
         ),
     )
 

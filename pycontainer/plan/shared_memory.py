@@ -32,6 +32,7 @@ def take(namespace: str) -> tuple[Step, ...]:
                 calls.close(own),
             ),
             "setns(2)",
+            field="mounts",
         ),
     )
 
@@ -42,4 +43,14 @@ def attach(namespace: str) -> tuple[Step, ...]:
         return ()
     made = (*mounts.target_directory("/dev/shm"), calls.move_mount(_SHM, mounts.TARGET), calls.close(_SHM))
     why = "Shared memory is files, and both containers see the same"
-    return (Step("Mount /dev/shm", why, INIT, made, "shm_overview(7)", Proof("/proc/{pid}/mountinfo", "/dev/shm ")),)
+    return (
+        Step(
+            "Mount /dev/shm",
+            why,
+            INIT,
+            made,
+            "shm_overview(7)",
+            Proof("/proc/{pid}/mountinfo", "/dev/shm "),
+            field="mounts",
+        ),
+    )

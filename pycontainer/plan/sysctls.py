@@ -45,5 +45,6 @@ def _written(values: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
             INIT,
             tuple(result),
             "sysctl(8)",
+            field="linux.sysctl",
         ),
     )

@@ -43,6 +43,7 @@ def open_pty(spec: Spec, given: frozenset[Slot] = frozenset()) -> tuple[Step, ..
                 *resize(spec),
             ),
             "pty(7)",
+            field="process.terminal",
         ),
     )
 
@@ -69,6 +70,7 @@ def open_inside(spec: Spec, given: frozenset[Slot], *, blocking: bool = True) ->
                 *sent,
             ),
             "pty(7)",
+            field="process.terminal",
         ),
     )
 
@@ -109,6 +111,7 @@ def hand_over(spec: Spec, given: frozenset[Slot]) -> tuple[Step, ...]:
             MONITOR,
             (calls.sendmsg(CONSOLE, b"/dev/ptmx", MASTER),),
             "unix(7)",
+            field="process.terminal",
         ),
     )
 

@@ -57,6 +57,7 @@ def _begin_keeper() -> tuple[Step, ...]:
                 calls.pidfd_open(KEEPER_PID, out=KEEPER_PIDFD),
             ),
             "clone(2)",
+            field="mounts[].uidMappings",
         ),
         Step(
             "Show it to the monitor",
@@ -88,6 +89,7 @@ def _map_keeper(slot: Slot, uids: list[IDMapping], gids: list[IDMapping]) -> Ste
         ),
         "user_namespaces(7)",
         Proof("/proc/{keeper's pid}/uid_map"),
+        field="mounts[].uidMappings",
     )
 
 
@@ -147,6 +149,7 @@ def map_init(spec: Spec) -> tuple[Step, ...]:
             ),
             "user_namespaces(7)",
             Proof("/proc/{init's pid}/uid_map"),
+            field="linux.uidMappings",
         ),
     )
 

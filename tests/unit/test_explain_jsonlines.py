@@ -46,6 +46,7 @@ def test_a_line_says_everything() -> None:
             "text": "close(9<fd>)",
             "man": "close(2)",
             "read": "intro(2)",
+            "field": "",
             "skipped": False,
             "errno": 0,
             "error": None,

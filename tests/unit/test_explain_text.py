@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_a_step_says_its_place_its_title_who_does_it_and_why() -> None:
     assert " 2. Name it   [init " in text
     assert "    why Name it\n" in text
     assert '      sethostname("box", 3)   # sethostname(2), 1.5 us\n' in text
+
+
+def test_behind_a_step_is_the_field_that_asks_for_it() -> None:
+    text = narrate(step("Name it", calls.sethostname("box"), role="init")._replace(field="hostname"))
+    assert re.search(r" 2\. Name it   \[init \d+\]   # hostname\n", text)
 
 
 def test_a_result_that_is_a_descriptor_is_shown_and_known_from_then_on() -> None:

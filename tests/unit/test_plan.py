@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +13,15 @@ from pycontainer.cgroups import Group
 from pycontainer.core import constants as k
 from pycontainer.core.step import INIT, MONITOR, PROGRAM, Call, Plan, Slot, Struct
 from pycontainer.errors import UsageError
+from pycontainer.oci import fates
 from pycontainer.plan import mounts, program, slots
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.seccomp import Filter
 from pycontainer.rootfs.overlay import Directory, Overlay
 
 KINDS = {"/proc/kcore": "file", "/proc/acpi": "directory", "/sys/firmware": "directory", "/src": "directory"}
+
+TOP = Path(fates.__file__).parents[1]
 
 
 def spec(**process: Any) -> Any:
@@ -109,6 +115,23 @@ def test_every_step_says_why_and_where_to_read_on() -> None:
         assert step.title[0].isupper()
         assert len(step.why) > 20
         assert "(" in step.man
+
+
+FIELD = re.compile(r"(?:hostname|hooks|mounts|(?:process|linux|root)\.\w+)[\w.\[\]]*")
+
+
+def test_a_step_is_asked_for_by_a_field_that_there_is() -> None:
+    there = fates.table()
+    sources = [path for folder in ("plan", "cgroups", "oci") for path in (TOP / folder).glob("*.py")]
+    made = [node for path in sources for node in ast.walk(ast.parse(path.read_text())) if _is_step(node)]
+    asked = {value.value for node in made for value in ast.walk(node) if isinstance(value, ast.Constant)}
+    fields = {value for value in asked if isinstance(value, str) and FIELD.fullmatch(value)}
+    assert len(fields) > 20
+    assert [field for field in fields if not any(name.startswith(field) for name in there)] == []
+
+
+def _is_step(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Step"
 
 
 def test_without_no_new_privs_the_filter_comes_before_the_power_to_install_it_goes() -> None:
