@@ -11,9 +11,10 @@ from pycontainer.core.step import Slot
 from pycontainer.errors import Conflict, HostLacks, NotFound, PycError
 from pycontainer.light import ExitStack, suppress
 from pycontainer.oci import cgroup, hooks
+from pycontainer.oci.caller import caller_of
 from pycontainer.oci.failures import failure
 from pycontainer.oci.granted import only_granted
-from pycontainer.oci.runtime import Asked, filter_of, keeps_groups, stdio_of, write_pid_file
+from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
@@ -61,8 +62,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
             filter=filter_of(spec),
             given=frozenset(given),
             preserved=wanted.asked.preserve_fds,
-            keeps_groups=keeps_groups(spec),
-            unprivileged=os.geteuid() != 0,
+            caller=caller_of(spec),
         )
         pid = _perform(enter(entered, entry), given, f"{name} exec", entered, state)
     write_pid_file(wanted.asked.pid_file, pid)
@@ -93,8 +93,7 @@ def call_hook(kind: str, hook: Hook, spec: Spec, state: State, told: str, *, con
             given=frozenset(given),
             path=path,
             confined=confined,
-            keeps_groups=keeps_groups(spec),
-            unprivileged=os.geteuid() != 0,
+            caller=caller_of(spec),
         )
         try:
             entered: Spec = {**spec, "process": process}

@@ -21,7 +21,7 @@ from pycontainer.core.wire import RECORD_BYTES, outcomes
 from pycontainer.errors import Conflict, UsageError
 from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
-from pycontainer.oci.caller import in_user_namespace, may_not_change_groups
+from pycontainer.oci.caller import caller_of
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence, titled
 from pycontainer.oci.state import Home, State, now, shown, start_time
 from pycontainer.plan import host, mounts, program, slots, terminal
@@ -103,9 +103,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
                 preserved=asked.preserve_fds,
                 pivot=not asked.no_pivot,
                 keyring=not asked.no_new_keyring,
-                keeps_groups=keeps_groups(spec),
-                in_users=in_user_namespace(),
-                unprivileged=os.geteuid() != 0,
+                caller=caller_of(spec),
                 own_oom_score=host.oom_score(spec),
                 exceeded=host.exceeded(spec),
             )
@@ -179,15 +177,6 @@ def read_bundle(bundle: str) -> tuple[str, Spec]:
         digits = "Exceeds the limit" in str(error)  # of int(); it is told before there is a field
         raise UsageError(f"{path}: {'a number of more digits than any field takes' if digits else error}") from None
     return document, spec
-
-
-def keeps_groups(spec: Spec) -> bool:
-    """Whether nobody in the container may change groups, because its user namespace is an ordinary user's."""
-    if not mounts.has_users(spec):
-        return may_not_change_groups()
-    from pycontainer.oci.users import groups_are_kept
-
-    return groups_are_kept(spec["linux"].get("gidMappings") or [])
 
 
 def filter_of(spec: Spec) -> Filter | None:

@@ -76,9 +76,7 @@ class Setting(Record):
         pivot: change the root by pivot_root; if not, by covering it.
         keyring: give it a session keyring of its own.
         network: how it gets into its networks.
-        in_users: we are in a user namespace ourselves, where nobody makes device nodes.
-        keeps_groups: nobody may change groups in its user namespace.
-        unprivileged: we have no power over the host's mounts; the container's first process has in its user namespace.
+        caller: who makes it.
         memory: the mount namespace of the container whose /dev/shm it shares, or "".
         own_oom_score: the monitor's own oom_score_adj.
         exceeded: the rlimits that are to be higher than the monitor's: name, its soft limit, their hard limit.
@@ -99,9 +97,7 @@ class Setting(Record):
     pivot: bool = True
     keyring: bool = True
     network: Networking = NO_NETWORK
-    in_users: bool = False
-    keeps_groups: bool = False
-    unprivileged: bool = False
+    caller: identity.Caller = identity.ROOT
     memory: str = ""
     own_oom_score: int = 0
     exceeded: tuple[tuple[str, int, int], ...] = ()
@@ -125,7 +121,7 @@ def _taken(spec: Spec, setting: Setting) -> Iterator[Slot]:
 
 def _outside(spec: Spec, setting: Setting) -> bool:
     """Whether the monitor makes what a process in the container's user namespace may not."""
-    return mounts.has_users(spec) and not setting.unprivileged
+    return mounts.has_users(spec) and not setting.caller.unprivileged
 
 
 def _filter(spec: Spec, setting: Setting) -> Iterator[Step]:
@@ -138,8 +134,8 @@ def _filter(spec: Spec, setting: Setting) -> Iterator[Step]:
 
 def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     tty, given, held = terminal.wanted(spec), setting.given, setting.held
-    outside, bound = _outside(spec, setting), setting.in_users or mounts.has_users(spec)
-    pty = tty and not setting.unprivileged
+    outside, bound = _outside(spec, setting), setting.caller.in_users or mounts.has_users(spec)
+    pty = tty and not setting.caller.unprivileged
 
     if not held:
         from pycontainer.plan import users  # who holds it maps its ids as well (oci/users.py)
@@ -181,7 +177,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from namespaces.join(spec)
     yield from namespaces.hide_cgroup(spec)
     yield from labels.open_attributes(spec)
-    if not (setting.unprivileged and mounts.has_users(spec)):  # then only its own container may look, and its user
+    if outside or not mounts.has_users(spec):  # else only its own container may look, and its user
         yield from identity.hide()  # its own files of /proc are root's from here on
 
     # The root filesystem, and everything mounted in it
@@ -220,7 +216,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     yield from identity.bound(spec)
     if not gains_nothing:  # without that bit, installing a filter takes the power that is about to go
         yield from _filter(spec, setting)
-    yield from identity.become(spec, tied=not held, keeps_groups=setting.keeps_groups)
+    yield from identity.become(spec, tied=not held, caller=setting.caller)
     if held and gains_nothing:  # in both cases just before the filter, which need not know of our waiting
         yield from program.wait_for_start(count=setting.preserved, labels=labels.slots(spec))
     yield from labels.apply(spec)

@@ -66,8 +66,7 @@ class Entry(Record):
         preserved: how many descriptors of the caller's from 3 on the program gets.
         path: the program's path where argv[0] does not lead to it.
         confined: behind the container's whole wall; if not, only in its namespaces, for a hook that the engine trusts.
-        keeps_groups: nobody may change groups in its user namespace.
-        unprivileged: only as root of its user namespace may we enter the others.
+        caller: who enters; unprivileged, only as root of its user namespace the others.
         watched: the monitor stays, carries the process's input and output, and knows how it ends; if not, the process
             is the child of whoever started the performer.
     """
@@ -80,8 +79,7 @@ class Entry(Record):
     preserved: int = 0
     path: str = ""
     confined: bool = True
-    keeps_groups: bool = False
-    unprivileged: bool = False
+    caller: identity.Caller = identity.ROOT
     watched: bool = False
 
 
@@ -92,7 +90,7 @@ def enter(spec: Spec, entry: Entry) -> Plan:
 
 def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     group, watched = entry.group, entry.watched
-    inside = ("user" not in entry.kinds or entry.unprivileged) and not labels.wanted(spec)
+    inside = ("user" not in entry.kinds or entry.caller.unprivileged) and not labels.wanted(spec)
     if group:
         yield from group.open()
     yield from terminal.own_pipes(spec, entry.given, inherited=not watched)
@@ -141,7 +139,7 @@ def _wall(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from identity.bound(spec)
     if not spec["process"].get("noNewPrivileges"):
         yield from _filter(spec, entry)
-    yield from identity.become(spec, tied=entry.watched, keeps_groups=entry.keeps_groups)
+    yield from identity.become(spec, tied=entry.watched, caller=entry.caller)
     yield from labels.apply(spec)
 
 

@@ -7,7 +7,7 @@ from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.core.step import INIT, Proof, Step
 from pycontainer.light import lru_cache
-from pycontainer.record import TYPE_CHECKING
+from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +15,24 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
 
 EINVAL, ENOSYS, EDQUOT, EPERM = 22, 38, 122, 1
+
+
+class Caller(Record):
+    """Who makes a container or enters it: root of the machine, but for what is said here (user_namespaces(7)).
+
+    Attributes:
+        unprivileged: no power over the host's mounts and processes; the container's first process has some, in its
+            user namespace.
+        in_users: in a user namespace itself, where nobody makes device nodes.
+        keeps_groups: nobody may change groups in the container, since one may be there to keep somebody out.
+    """
+
+    unprivileged: bool = False
+    in_users: bool = False
+    keeps_groups: bool = False
+
+
+ROOT = Caller()
 
 
 def hide() -> tuple[Step, ...]:
@@ -82,17 +100,16 @@ def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
     )
 
 
-def become(spec: Spec, *, tied: bool = True, keeps_groups: bool = False) -> tuple[Step, ...]:
+def become(spec: Spec, *, tied: bool = True, caller: Caller = ROOT) -> tuple[Step, ...]:
     """Groups, then group, then user, then capabilities: each step needs what the next gives up.
 
-    ``tied``: the process dies with its parent. ``keeps_groups``: nobody may change groups in the user namespace, since
-    one may be there to keep somebody out; then the caller's stay, unless some are asked for.
+    ``tied``: the process dies with its parent. The groups of a caller who keeps them stay, unless some are asked for.
     """
     user = spec["process"]["user"]
     groups, umask = tuple(user.get("additionalGids") or ()), user.get("umask", 0o022)
     sets = [_mask(_set(spec, name)) for name in ("effective", "permitted", "inheritable", "ambient")]
     return (
-        _take_ids(user.get("uid", 0), user.get("gid", 0), None if keeps_groups and not groups else groups, umask),
+        _take_ids(user.get("uid", 0), user.get("gid", 0), groups if groups or not caller.keeps_groups else None, umask),
         _give_up(*sets, tied),
     )
 
