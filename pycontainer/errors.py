@@ -47,6 +47,12 @@ class PycError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle and copy it with all its attributes: a process pool hands an error on to another process."""
+        from copyreg import __newobj__  # type: ignore[attr-defined]  # what pickle itself makes ordinary objects with
+
+        return __newobj__, (type(self), *self.args), vars(self)
+
 
 class UsageError(PycError):
     """An option or argument whose value can't be right."""

@@ -71,16 +71,22 @@ def visit(roots: Roots, container: Container, *, stdin: bool = True, sig_proxy: 
 
 
 def wait(roots: Roots, name: str, timeout: float | None = None) -> int:
-    """Wait until the container does not run, and return its exit code; TimeoutError after ``timeout`` seconds."""
+    """Wait until the container does not run, and return its exit code.
+
+    Raises TimeoutError after ``timeout`` seconds; 0 only looks.
+    """
     container = containers.find(roots, name)
     status = None
     # a connection that was never taken is reset
     with suppress(Conflict, ConnectionError), connect(roots, container) as client:
         client.send(bytes([MUTE]))
         client.settimeout(timeout)
-        while message := client.recv(64):
-            if message[0] == EXITED:
-                status = int.from_bytes(message[1:], "little")
+        try:
+            while message := client.recv(64):
+                if message[0] == EXITED:
+                    status = int.from_bytes(message[1:], "little")
+        except BlockingIOError:  # what a timeout of 0 makes of a socket
+            raise TimeoutError("timed out") from None
     return _exit_code(roots, container, status)
 
 
