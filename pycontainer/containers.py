@@ -14,6 +14,7 @@ Importing this module costs next to nothing.
 
 from __future__ import annotations
 
+from os import fspath
 from typing import overload
 
 from pycontainer.light import suppress
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pycontainer.image.changes import Change
     from pycontainer.image.events import Event
     from pycontainer.image.model import Image
-    from pycontainer.options import Command, Limits, Options
+    from pycontainer.options import Command, Limits, Options, Path
 
 
 __all__ = ["Container", "Result", "create", "events", "get", "list", "run"]
@@ -138,7 +139,7 @@ def create(
             lists. What may be given several times is a list, and pairs may be a mapping: ``env``, ``labels``,
             ``volumes`` (from a source to a target), ``publish``. A text is what the flag takes: ``memory="64m"``.
 
-    Raises PycError; TypeError for an option that there is not.
+    Raises PycError; TypeError for an option that doesn't exist, or of a type that it doesn't take.
     """
     from pycontainer.engine.again import make
     from pycontainer.options import run_options
@@ -318,8 +319,8 @@ class Container:
         timeout: float | None = None,
         detach: bool = False,
         env: Mapping[str, str] | Sequence[str] = (),
-        user: str = "",
-        workdir: str = "",
+        user: str | int = "",
+        workdir: Path = "",
         tty: bool = False,
         privileged: bool = False,
     ) -> Result:
@@ -341,7 +342,9 @@ class Container:
         from pycontainer.options import environment, words
 
         stdin = input.encode() if isinstance(input, str) else input
-        options = ExecOptions(words(command), environment(env), user, workdir, tty, bool(stdin), privileged, detach)
+        options = ExecOptions(
+            words(command), environment(env), str(user), fspath(workdir), tty, bool(stdin), privileged, detach
+        )
         if detach:
             launch(self.roots, self.id, options)
             return Result(0, b"", b"")
@@ -369,8 +372,11 @@ class Container:
         restart(self.roots, self.id, timeout=timeout, signals=NoSignals())
         return self
 
-    def kill(self, signal: str = "SIGKILL") -> None:
-        """Send a signal to its first process: ``TERM``, ``SIGTERM`` or ``15``. Raises Conflict if it does not run."""
+    def kill(self, signal: str | int = "SIGKILL") -> None:
+        """Send a signal to its first process: ``"TERM"``, ``"SIGTERM"`` or ``15``.
+
+        Raises Conflict if it does not run.
+        """
         from pycontainer import options
         from pycontainer.engine.stop import kill
 

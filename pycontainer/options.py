@@ -5,6 +5,7 @@ An option is what the flag of that name is, and a text is read by the same rules
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
@@ -12,6 +13,7 @@ from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from os import PathLike
     from typing import Any
 
     from pycontainer.cli.flags import Flag
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from pycontainer.oci.grammar.networks import Endpoint
     from pycontainer.oci.grammar.ports import Publication
 
-    Command = str | Sequence[str]
+    Path = str | PathLike[str]
+    Command = str | Sequence[Path]
     Bytes = int | str
     """A number, or as a flag has it: ``64m``."""
     Pairs = Mapping[str, str] | Sequence[str]
@@ -59,14 +62,14 @@ class Options(Limits, total=False):
     # the process
     entrypoint: str
     env: Pairs
-    env_file: Sequence[str]
-    user: str
-    group_add: Sequence[str]
-    workdir: str
+    env_file: Sequence[Path]
+    user: str | int
+    group_add: Sequence[str | int]
+    workdir: Path
     tty: bool
     interactive: bool
     init: bool
-    stop_signal: str
+    stop_signal: str | int
     stop_timeout: int
     ulimits: Pairs | Sequence[Rlimit]
     oom_score_adj: int
@@ -78,13 +81,13 @@ class Options(Limits, total=False):
     dns_option: Sequence[str]
     dns_search: Sequence[str]
     labels: Pairs
-    label_file: Sequence[str]
+    label_file: Sequence[Path]
     annotations: Pairs
     # networks
     network: str | Endpoint | Sequence[str | Endpoint]
-    publish: Mapping[str, str] | Sequence[str | Publication]
+    publish: Mapping[str, str] | Mapping[int, int] | Sequence[str | int | Publication]
     publish_all: bool
-    expose: Sequence[str]
+    expose: Sequence[str | int]
     ip: str
     ip6: str
     mac_address: str
@@ -98,7 +101,7 @@ class Options(Limits, total=False):
     cgroupns: str
     userns: str
     # files
-    volumes: Pairs
+    volumes: Pairs | Mapping[PathLike[str], str]
     mounts: Sequence[str | Mount]
     tmpfs: Pairs
     volumes_from: Sequence[str]
@@ -149,11 +152,9 @@ PLURALS = {
 _WITH_COLON = frozenset(["add_host", "devices", "link", "publish", "tmpfs", "volumes"])
 """Where a flag has a colon between the two sides of a pair; the others have an equals sign."""
 
-_NUMBERS = frozenset(["bytes", "decimal", "int", "uint16"])
-
 
 def run_options(image: str, command: Command, options: Mapping[str, Any], *, detach: bool) -> RunOptions:
-    """What the engine makes a container of. Raises UsageError, and TypeError for an option that there is not."""
+    """What the engine makes a container of. Raises UsageError, and TypeError for an option that doesn't exist."""
     from pycontainer.cli.run_flags import assemble
 
     return assemble({**values(options, Options.__annotations__), "detach": detach}, [image, *words(command)])
@@ -173,9 +174,11 @@ def values(options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, An
     found: dict[str, Any] = {}
     for name, value in options.items():
         flag = FLAGS.by_name["--" + PLURALS.get(name, name).replace("_", "-")]
+        if value is None:
+            continue
         if flag.many:
             found.setdefault(flag.field, []).extend(_read(flag, name, item) for item in _items(name, value))
-        elif value is not None:
+        else:
             found[flag.field] = _read(flag, name, value)
     return found
 
@@ -184,26 +187,36 @@ def _items(name: str, value: Any) -> Sequence[Any]:
     """The values of an option that may have several; one alone need be in no list."""
     if isinstance(value, Mapping):
         between = ":" if name in _WITH_COLON else "="
-        return [f"{left}{between}{right}" for left, right in value.items()]
-    return [value] if isinstance(value, str) or hasattr(value, "_fields") else value
+        return [f"{_text(name, left)}{between}{_text(name, right)}" for left, right in value.items()]
+    return [value] if isinstance(value, (str, int, os.PathLike)) or hasattr(value, "_fields") else value
 
 
 def _read(flag: Flag, name: str, value: Any) -> Any:
-    """A text as its flag reads it, and a number, which may be too small; what has the engine's type stays as it is."""
+    """What the flag makes of the value as text; a record of the engine's stays as it is."""
     from pycontainer.cli.flags import parser
 
-    if not isinstance(value, str) and not (flag.kind in _NUMBERS and not isinstance(value, bool)):
+    if hasattr(value, "_fields"):
         return value
+    text = _text(name, value) + ("s" if flag.kind == "duration" and not isinstance(value, str) else "")
     try:
-        return parser(flag)(str(value))
+        return parser(flag)(text)
     except UsageError as error:
         raise UsageError(f"{name}={value!r}: {error.message}") from None
+
+
+def _text(name: str, value: Any) -> str:
+    """A text, number or path as it would be typed. Raises TypeError for anything else."""
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    raise TypeError(f"{name} can't be made of {value!r}: it takes texts, numbers and paths")
 
 
 def words(command: Command) -> tuple[str, ...]:
     """The program and its arguments. Raises UsageError for a text that ends amid a quotation."""
     if not isinstance(command, str):
-        return tuple(command)
+        return tuple(map(os.fsdecode, command))
     import shlex  # +3 ms, for those who want it
 
     try:
@@ -212,12 +225,12 @@ def words(command: Command) -> tuple[str, ...]:
         raise UsageError(f"command {command!r}: {str(error).lower()}") from None
 
 
-def signal(text: str) -> str:
-    """A signal's name. Raises UsageError."""
+def signal(text: str | int) -> str:
+    """A signal's name, of that or its number. Raises UsageError."""
     from pycontainer.oci.grammar.signals import signal_name
 
     try:
-        return signal_name(text)
+        return signal_name(str(text))
     except UsageError as error:
         raise UsageError(f"signal={text!r}: {error.message}") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, facts, files, health, life, recall, removal, runroot, users
@@ -244,7 +243,9 @@ def make_sources(asked: ContainerOptions) -> None:
             except OSError as error:
                 why = os.strerror(error.errno or 0).lower()
                 raise UsageError(f"can't make the bind source {mount.source}: {why}") from None
-            print(f"pyc: made the directory {mount.source}, which was missing", file=sys.stderr)
+            from pycontainer.engine.notes import note
+
+            note(f"made the directory {mount.source}, which was missing")
 
 
 def _has_volumes(image: Image, asked: ContainerOptions) -> bool:

@@ -137,13 +137,14 @@ def mount_again(rootfs: RootFS) -> None:
 
 def tell(roots: Roots, reason: str) -> None:
     """Say once for each reason, until the next boot, that a container shares the host's ids."""
-    import sys
     from binascii import crc32
+
+    from pycontainer.engine.notes import note
 
     with suppress(FileExistsError):
         with open(f"{roots.runroot}/users/told.{crc32(reason.encode()):08x}", "x") as file:
             file.write(reason + "\n")
-        print(f"pyc: note: no user namespace of its own, so root in it is the host's: {reason}", file=sys.stderr)
+        note(f"note: no user namespace of its own, so root in it is the host's: {reason}")
 
 
 def _read(path: str) -> str:

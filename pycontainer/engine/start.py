@@ -276,7 +276,7 @@ def _network(roots: Roots, bundle: Bundle) -> Networking:
     mode = bundle.asked.network
     if mode in ("none", "host"):
         if bundle.asked.publish:
-            from pycontainer.engine.network.attachments import note
+            from pycontainer.engine.notes import note
 
             note(f"published ports are discarded with --network {mode}")
         return NO_NETWORK

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from signal import SIGINT
+
 import pytest
 
 from pycontainer.cli.run_flags import FLAGS, THIS_COMMAND
@@ -75,11 +78,40 @@ def test_texts_numbers_lists_mappings_and_the_engine_s_own_types() -> None:
     assert limits({"memory": "32m", "restart": "always"}) == {"memory": 32 << 20, "restart": "always"}
 
 
+def test_numbers_and_paths_are_what_they_would_be_as_text() -> None:
+    made = run_options(
+        "box",
+        ["cat", Path("/data/file")],
+        {
+            "user": 1000,
+            "group_add": [5],
+            "workdir": Path("/data"),
+            "volumes": {Path("/srv"): "/data:ro"},
+            "publish": {8080: 80},
+            "expose": 90,
+            "stop_signal": SIGINT,
+            "health_interval": 2,
+            "env": None,
+            "hostname": None,
+        },
+        detach=False,
+    ).container
+    assert (made.command, made.user, made.group_add) == (("cat", "/data/file"), "1000", ("5",))
+    assert (made.workdir, made.mounts[0].source, made.publish[0].host_first) == ("/data", "/srv", 8080)
+    assert (made.expose, made.stop_signal, made.health_interval) == (("90",), "SIGINT", 2.0)
+    assert (made.env, made.hostname) == ((), "")
+    assert (words([b"echo", "a"]), signal(SIGINT)) == (("echo", "a"), "SIGINT")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
         ({"nonsense": 1}, TypeError, "no such option: nonsense"),
         ({"detach_keys": "a"}, TypeError, "no such option"),
+        ({"entrypoint": ["sh", "-c"]}, TypeError, r"entrypoint can't be made of \['sh', '-c'\]"),
+        ({"env": {"A": None}}, TypeError, "env can't be made of None"),
+        ({"hostname": b"box"}, TypeError, "hostname can't be made of b'box'"),
+        ({"health_interval": -1}, UsageError, "health_interval=-1: not a duration"),
         ({"restart": "sometimes"}, UsageError, "restart='sometimes'"),
         ({"pull": "perhaps"}, UsageError, "pull='perhaps'"),
         ({"memory": "1x"}, UsageError, "memory='1x'"),

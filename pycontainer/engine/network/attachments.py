@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 
 from pycontainer import jsontext
 from pycontainer.core.directories import make_private, replace_file
@@ -52,11 +51,6 @@ def locked(roots: Roots) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
-
-
-def note(text: str) -> None:
-    """Tell the user something that is no error."""
-    print(f"pyc: {text}", file=sys.stderr)
 
 
 def record_path(roots: Roots, container_id: str) -> str:

@@ -12,7 +12,8 @@ from pycontainer.core.directories import make_private
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import settings
 from pycontainer.engine.network import neighbours
-from pycontainer.engine.network.attachments import attachments, directory, locked, note, table_of
+from pycontainer.engine.network.attachments import attachments, directory, locked, table_of
+from pycontainer.engine.notes import note
 from pycontainer.light import suppress
 from pycontainer.network import bridge, links, nftables, store
 from pycontainer.record import TYPE_CHECKING

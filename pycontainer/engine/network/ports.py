@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycontainer.engine import settings
-from pycontainer.engine.network.attachments import note
+from pycontainer.engine.notes import note
 from pycontainer.errors import Conflict, HostLacks, UsageError
 from pycontainer.network import addresses, store
 from pycontainer.network.connection import PROTOCOLS, Connection, Port
