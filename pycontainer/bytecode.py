@@ -1,9 +1,13 @@
-"""Makes the file of :mod:`pycontainer.modules`: code without what only readers and type checkers look at.
+"""Writes the file of :mod:`pycontainer.modules`, and compiles what goes into it.
 
-The annotations of functions, and the line of ``__future__`` that turns them into text, are a tenth of what a start
-would read, and carry out for each ``def``. Those of classes stay, since records are made of them; so do docstrings, of
-which help is made, asserts, and the numbers of lines. What is below ``if TYPE_CHECKING`` goes, and so does each ``from
-... import`` at the top, which is told as data: who loads the module does what it says.
+A module is compiled without what no running program needs:
+
+- annotations of functions, a tenth of what a start would read, and evaluate for each ``def``. Those of classes stay,
+  because records are made from them;
+- what is below ``if TYPE_CHECKING``;
+- each ``from ... import`` at the top: it becomes data beside the code, and the loader does what it says.
+
+Docstrings stay (help is made of them), and so do asserts and the numbers of lines, for tracebacks.
 """
 
 from __future__ import annotations
@@ -24,11 +28,12 @@ if TYPE_CHECKING:
 
     from pycontainer.modules import Imports, Modules, Part
 
-ONLY_TREE, ANNOTATIONS_ARE_TEXT = 0x400, 0x1000000  # PyCF_ONLY_AST; CO_FUTURE_ANNOTATIONS, for those that stay
+ONLY_TREE = 0x400  # ast.PyCF_ONLY_AST: parse, do not compile
+ANNOTATIONS_ARE_TEXT = 0x1000000  # __future__.CO_FUTURE_ANNOTATIONS: what `from __future__ import annotations` turns on
 
 
 def keep(modules: Modules, missed: list[str]) -> None:
-    """Write the file anew, with what was missing in it. If that can't be done, the next command may try."""
+    """Write the file anew, with the modules that it missed. If that fails, the next command may try."""
     parts = {name: modules.bytes_of(name) for name in modules.index}
     parts |= {name: marshal.dumps(_part(name)) for name in missed}
     index: dict[str, tuple[int, int]] = {}
@@ -44,7 +49,7 @@ def keep(modules: Modules, missed: list[str]) -> None:
         with open(fresh, "xb") as file:
             file.write(b"".join(pieces))
         os.rename(fresh, FILE)
-    except OSError:  # it is not ours to write, or there is no room
+    except OSError:  # we may not write there, or there is no room
         with suppress(OSError):
             os.unlink(fresh)
 
@@ -52,17 +57,18 @@ def keep(modules: Modules, missed: list[str]) -> None:
 def _part(name: str) -> Part:
     """The part of a module that was imported in the usual way."""
     path = sys.modules[name].__file__ or ""
-    seen = os.stat(path)  # before it is read: if it changes meanwhile, the time is wrong and not the code
+    # Before it is read: if it changes in between, the part has a time that is too old, and is not used.
+    seen = os.stat(path)
     code, imports = compiled(path)
     return os.path.relpath(path, HERE), seen.st_mtime_ns, seen.st_size, imports, code
 
 
 def compiled(path: str) -> tuple[CodeType, Imports]:
-    """The code of a source, and what it imports before it runs."""
+    """The code of a source file, and what it imports at its top."""
     with open(path, "rb") as file:
         tree: Module = compile(file.read(), path, "exec", ONLY_TREE, dont_inherit=True)
     body = list(_for_the_interpreter(tree.body))
-    tree.body = [node for node in body if not _is_told(node)]
+    tree.body = [node for node in body if not _becomes_data(node)]
     for node in _nodes(tree):
         if isinstance(node, FunctionDef):
             node.returns = None
@@ -74,7 +80,7 @@ def compiled(path: str) -> tuple[CodeType, Imports]:
 
 
 def _for_the_interpreter(body: list[stmt]) -> Iterator[stmt]:
-    """Without what is there for type checkers."""
+    """Leave out what is there for type checkers only."""
     for node in body:
         if isinstance(node, If) and isinstance(node.test, Name) and node.test.id == "TYPE_CHECKING":
             yield from node.orelse
@@ -82,21 +88,22 @@ def _for_the_interpreter(body: list[stmt]) -> Iterator[stmt]:
             yield node
 
 
-def _is_told(node: stmt) -> bool:
-    """Whether it is left to who loads the module."""
+def _becomes_data(node: stmt) -> bool:
+    """Whether it is an import that the loader does."""
     return isinstance(node, ImportFrom) and node.names[0].name != "*"
 
 
 def _imports(body: list[stmt]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """The modules to be loaded, with the names to be taken from each: there, and here."""
+    """The modules to load, and the names to take from each, as (name there, name here) pairs."""
     for node in body:
         if isinstance(node, ImportFrom) and node.module and node.module != "__future__":
             yield node.module, tuple((alias.name, alias.asname or alias.name) for alias in node.names)
-        elif isinstance(node, Import):  # it stays, and finds them there
+        elif isinstance(node, Import):  # the statement stays, and will find them loaded
             yield from ((alias.name, ()) for alias in node.names if alias.name.startswith("pycontainer."))
 
 
 def _nodes(node: AST) -> Iterator[AST]:
+    """The node and all below it: ``ast.walk``, which is in another module."""
     yield node
     for field in node._fields:
         value = getattr(node, field, None)

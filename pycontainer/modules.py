@@ -1,13 +1,20 @@
-"""The code of our modules in one file, from which a command takes what it imports.
+"""A cache of our modules' code in one file, which makes the imports of a command quicker.
 
-Python looks for a module in its directory, and reads and checks a file of ``__pycache__``: for the hundred modules of a
-start that takes 5 ms. Here all are behind one index. As with ``__pycache__``, nobody has to see to it: code is only
-taken while its source has the time and size that it had when it was compiled, and a command that had to import in the
-usual way adds what it imported. Only commands do so; who imports the package from Python imports as ever.
+A start imports a hundred modules. For each of them Python searches directories, opens a file of ``__pycache__`` and
+compares it with the source: 5 ms in all. A command opens one file instead, in which the code of every module stands
+behind one index::
 
-With a module's code is what it imports at its top. That is done here, before the code runs: searching, locking and
-describing, one module at a time, takes importlib longer than running their code, and ``from`` a module that is there
-longer than looking its names up.
+    import pycontainer.x    Python asks the finders in ``sys.meta_path``, of which ours is the first
+    find_spec               there is code for x, and the source of x has not changed: we are its loader.
+                            Else None: the next finder imports it in the usual way, and we note what we missed
+    exec_module             load what x imports at its top, then run the code of x
+    keep                    at the end of the command: write what was missed into the file, for the next one
+
+So nobody has to look after the file, as nobody has to look after ``__pycache__``. It may be deleted at any time.
+
+What a module imports at its top is kept beside its code, as data, and loaded here without the help of importlib, which
+takes longer to search, lock and describe a module than the module takes to run. :mod:`pycontainer.bytecode` writes the
+file. Only commands use it: a program that imports the package gets ordinary imports.
 """
 
 import marshal
@@ -16,7 +23,8 @@ import sys
 from _thread import _count as other_threads
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
-TYPE_CHECKING = False  # not even pycontainer.record comes before this, nor does __future__, which is a file to be read
+# Nothing of ours is imported here, as it could not come from the file; nor is __future__, a file more to be read.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
@@ -24,21 +32,25 @@ if TYPE_CHECKING:
     Imports = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     Part = tuple[str, int, int, Imports, CodeType]
 else:
-    ModuleSpec, ModuleType = type(__spec__), type(sys)  # whose own modules would load half of importlib
+    ModuleSpec, ModuleType = type(__spec__), type(sys)  # the modules that export them load half of importlib
 
 HERE = os.path.dirname(__file__)
 FILE = f"{HERE}/modules.{sys.implementation.cache_tag}"
 FORMAT, HEADER = 4, 24
-"""The file: numbers of 8 bytes, the size of the index, that of the whole file, and FORMAT; the index; a part for each.
-The index: name -> offset of its part and its length. A part: source, its time in nanoseconds and its size; what the
-module imports at its top, as (module, (name there, name here) pairs) pairs; its code."""
+"""The file is a header, an index, and a part for each module; index and parts are encoded by marshal.
+
+The header: three numbers of 8 bytes, which are the size of the index, the size of the whole file, and FORMAT.
+The index: from a module's name to the offset and the length of its part.
+A part: the path of the source, its time in nanoseconds and its size; what the module imports at its top, as pairs of a
+module and its (name there, name here) pairs; the module's code.
+"""
 
 
 class Modules:
-    """Finds our modules and loads them, for ``sys.meta_path``."""
+    """The file as a finder and loader of modules, for ``sys.meta_path``."""
 
     def __init__(self) -> None:
-        """Read the index; without a file, or with a damaged one, there is nothing in it."""
+        """Read the index; it is empty if there is no file, or a damaged one."""
         self.index: dict[str, tuple[int, int]] = {}
         self.found: dict[str, Part] = {}
         self.missed: list[str] = []
@@ -54,7 +66,7 @@ class Modules:
             pass
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "ModuleSpec | None":
-        """Where a module is, or None: then it is looked for in the usual way."""
+        """Say that we load a module, or None: then the next finder is asked. Source: importlib.abc.MetaPathFinder."""
         if not name.startswith("pycontainer."):
             return None
         part = self._part(name)
@@ -70,7 +82,7 @@ class Modules:
         return spec
 
     def _part(self, name: str) -> "Part | None":
-        """What the file has of a module, if its source has not changed since."""
+        """What the file has of a module, unless its source has changed."""
         if name not in self.index:
             return None
         part: Part = marshal.loads(self.bytes_of(name))
@@ -81,34 +93,35 @@ class Modules:
         return part if now.st_mtime_ns == part[1] and now.st_size == part[2] else None
 
     def bytes_of(self, name: str) -> bytes:
-        """A part, as it is in the file."""
+        """A part, as it stands in the file."""
         offset, length = self.index[name]
         return os.pread(self.file, length, self.start + offset)
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-        """An ordinary one."""
+        """Leave it to importlib, which makes an ordinary one."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run its code, with all there that it imports."""
+        """Run its code, after its imports."""
         source, _, _, imports, code = self.found.pop(module.__name__)
         module.__file__ = f"{HERE}/{source}"
-        if other_threads() or "importtime" in sys._xoptions:  # a thread may not find what is half loaded
-            _import(module.__dict__, imports)
+        # importlib locks a module while it is loaded, so that no other thread finds half of it; our short way does not.
+        if other_threads() or "importtime" in sys._xoptions:
+            _import_with_locks(module.__dict__, imports)
         else:
-            self._bring(module.__dict__, imports)
+            self._import(module.__dict__, imports)
         exec(code, module.__dict__)
 
-    def _bring(self, space: dict[str, object], imports: "Imports") -> None:
-        """Put what a module imports into its namespace, and load what is not there yet."""
+    def _import(self, space: dict[str, object], imports: "Imports") -> None:
+        """Bind what a module imports at its top in its namespace, and load what is not loaded yet."""
         for source, names in imports:
             module = sys.modules.get(source) or self._load(source)
             there = module.__dict__
             for name, here in names:
-                space[here] = there[name] if name in there else self._made(source, name)
+                space[here] = there[name] if name in there else self._absent(source, name)
 
     def _load(self, name: str) -> ModuleType:
-        """Load a module, and before it what it imports."""
+        """Load a module: what importlib and :meth:`exec_module` do, in short."""
         part = self._part(name)
         if part is None:
             __import__(name)
@@ -121,7 +134,7 @@ class Modules:
         if part[0].endswith("/__init__.py"):
             module.__package__, module.__path__ = name, [os.path.dirname(module.__file__)]
         try:
-            self._bring(module.__dict__, part[3])
+            self._import(module.__dict__, part[3])
             exec(part[4], module.__dict__)
         except BaseException:
             del sys.modules[name]
@@ -129,17 +142,17 @@ class Modules:
         setattr(package, last, module)
         return module
 
-    def _made(self, source: str, name: str) -> object:
-        """What a module does not have: it is a module below it, or made when it is asked for."""
+    def _absent(self, source: str, name: str) -> object:
+        """A name that is not in a module: a submodule of it, or what its ``__getattr__`` makes."""
         below = f"{source}.{name}"
         if below in sys.modules or below in self.index:
             return sys.modules.get(below) or self._load(below)
         space: dict[str, object] = {}
-        _import(space, ((source, ((name, name),)),))
+        _import_with_locks(space, ((source, ((name, name),)),))
         return space[name]
 
 
-def _import(space: dict[str, object], imports: "Imports") -> None:
+def _import_with_locks(space: dict[str, object], imports: "Imports") -> None:
     """Do what import statements do."""
     for source, names in imports:
         module = __import__(source, None, None, [name for name, _ in names])
@@ -150,7 +163,7 @@ def _import(space: dict[str, object], imports: "Imports") -> None:
 
 
 def _open_high(path: str) -> int:
-    """Above the numbers that a caller may have opened for a container, and believe to have."""
+    """Open a file under a high number: a caller may have handed us low ones for the container."""
     low = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return fcntl(low, F_DUPFD_CLOEXEC, 16)
@@ -159,7 +172,7 @@ def _open_high(path: str) -> int:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether it was imported in the usual way, from a source."""
+    """Whether a module was imported in the usual way, from its source."""
     spec = getattr(sys.modules.get(name), "__spec__", None)
     return spec is not None and spec.has_location and spec.origin.endswith(".py")
 
@@ -168,7 +181,7 @@ _used: list[Modules] = []
 
 
 def start(name: str) -> None:
-    """What a script of ours does: call the ``main`` of a module that is taken from the file, as all after it."""
+    """Call the ``main`` of a module, with imports from the file. This is all that our scripts do."""
     use()
     __import__(name)
     sys.modules[name].main()
@@ -176,16 +189,16 @@ def start(name: str) -> None:
 
 def use() -> None:
     """Import from the file from now on."""
-    if not sys.flags.optimize and not _used:  # optimized, it is other code
+    if not sys.flags.optimize and not _used:  # `python -O` compiles to other code than the file has
         _used.append(Modules())
         sys.meta_path.insert(0, _used[0])
 
 
 def keep() -> None:
-    """At the end of a command: add what it imported and the file did not have."""
+    """At the end of a command: add to the file what it had to import in the usual way."""
     if not _used or sys.dont_write_bytecode or not any(map(_is_ours, _used[0].missed)):
         return
     if os.access(HERE, os.W_OK):
-        from pycontainer.bytecode import keep  # most commands come here never
+        from pycontainer.bytecode import keep  # hardly any command comes here
 
         keep(_used[0], [name for name in _used[0].missed if _is_ours(name)])
