@@ -176,7 +176,8 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="pyc-") as scratch, Registry(scratch, port=port) as registry:
             for name in names:
                 print(f"serving {registry.publish(name)}", flush=True)
-            print("press Ctrl-C to stop", flush=True)
+            print(f"For the same by their names on Docker Hub: export CONTAINERS_REGISTRIES_CONF={registry.mirror()}")
+            print("Press Ctrl-C to stop.", flush=True)
             signal.pause()
     except (RegistryDown, build.RecipeError) as error:
         print(f"images.registry: {error}", file=sys.stderr)

@@ -94,7 +94,7 @@ def test_the_readme_counts_the_steps_as_they_are(tmp_path, capsys):
 def test_the_readme_knows_how_long_the_performer_is():
     lines = sum(read(f"pycontainer/core/{name}.c").count("\n") for name in ("performer", "monitor", "init"))
     assert lines < 1000
-    assert "A static C program of less\nthan a thousand lines" in read("README.md")
+    assert "A static C program of less than a thousand lines" in read("README.md")
 
 
 def test_every_recipe_is_described():
