@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Container",
     "Result",
+    "Roots",
     "containers",
     "create",
     "events",
@@ -29,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pycontainer import containers, images, manifests, networks, volumes
     from pycontainer.containers import Container, Result, create, events, get, list, run
+    from pycontainer.engine.options import Roots
 
 
 def __getattr__(name: str) -> object:
@@ -39,5 +41,6 @@ def __getattr__(name: str) -> object:
 
     if name in ("containers", "images", "manifests", "networks", "volumes"):
         return import_module("pycontainer." + name)
-    value = globals()[name] = getattr(import_module("pycontainer.containers"), name)
+    home = "engine.options" if name == "Roots" else "containers"
+    value = globals()[name] = getattr(import_module("pycontainer." + home), name)
     return value

@@ -66,6 +66,7 @@ def test_importing_costs_nothing() -> None:
     code = "import sys, pycontainer; print([n for n in sys.modules if n.startswith('pycontainer.')]); pycontainer.run"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+    assert pycontainer.Roots is Roots
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pycontainer.nonsense  # type: ignore[attr-defined]
 
