@@ -6,7 +6,7 @@ import os
 import time
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, files, life, policy, removal, users
+from pycontainer.engine import containers, events, life, policy, removal, users
 from pycontainer.engine.attach import Signals, require_terminal
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.create import create, describe, make_sources, write_files
@@ -149,7 +149,6 @@ def revived(roots: Roots, container: Container, lock: int, *, once: bool = False
             file_binds=write_files(roots, container.id, hostname, options.container),
             users_of=lambda asked: users.take(roots, container.id, asked),
         )
-        files.give(roots.live(container.id), bundle.users)
     except BaseException:
         removal.forget_live(roots, container.id)
         os.close(lock)

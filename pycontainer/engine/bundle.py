@@ -7,6 +7,7 @@ from pycontainer.oci.options import ContainerOptions
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
+    from pycontainer.engine.options import Roots
     from pycontainer.oci.spec import Spec
     from pycontainer.rootfs.overlay import Overlay
 
@@ -35,3 +36,8 @@ class Bundle(Record):
     asked: ContainerOptions = ContainerOptions()
     exposed: tuple[str, ...] = ()
     users: int = 0
+
+
+def mount_point(roots: Roots, container_id: str) -> str:
+    """Where its root is attached, in its mount namespace: a directory of its own that covers nothing to be bound."""
+    return roots.container(container_id) + "/work"

@@ -6,9 +6,10 @@ A container is a directory, ``ROOT/containers/<id>``:
     config.json      the runtime-spec
     upper, work      what it has written, and overlay's scratch directory
     life             when it began, and how it ended (engine/life.py)
+    hosts, ...       what is bound into it (engine/files.py)
 
 ``ROOT/names/<name>`` is a symbolic link to the directory, so that two containers can't have one name.
-``RUNROOT/containers/<id>`` holds its live state, and the files that are bound into it (hosts, ...).
+``RUNROOT/containers/<id>`` holds its live state.
 """
 
 from __future__ import annotations

@@ -67,7 +67,6 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
                 file_binds=write_files(roots, container_id, hostname, options.container),
                 users_of=(lambda asked: users.take(roots, container_id, asked)) if starts else users.foresee,
             )
-            files.give(roots.live(container_id), bundle.users)
             hit("create.described")
             containers.write(roots, bundle.container)
             hit("create.recorded")
@@ -296,7 +295,7 @@ def _relative(paths: tuple[str, ...], base: str) -> tuple[str, ...]:
 
 def write_files(roots: Roots, container_id: str, hostname: str, asked: ContainerOptions) -> Mapping[str, str]:
     """Write the files that say who it is and whom it knows: path in the container -> path on the host."""
-    written = files.write(roots.live(container_id), hostname, asked)
+    written = files.write(roots.container(container_id), hostname, asked)
     if not asked.network.startswith("container:"):
         return written
     from pycontainer.engine import sharing  # most have a network of their own

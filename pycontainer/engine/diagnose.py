@@ -54,8 +54,9 @@ def explain_failure(failed: PlanFailed, bundle: Bundle, roots: Roots) -> PycErro
     cause = refusal.cause(failed.step, failed.call, number) or _cause(failed, bundle)
     if bundle.users and not cause:
         from pycontainer.engine import host_ids
+        from pycontainer.engine.bundle import mount_point
 
-        cause = host_ids.cause(failed, roots.container(bundle.container.id))
+        cause = host_ids.cause(failed, mount_point(roots, bundle.container.id))
     return kernel_error(failed, cause)
 
 

@@ -12,13 +12,11 @@ from pycontainer.light import lru_cache
 from pycontainer.oci.build import Facts
 from pycontainer.oci.options import ContainerOptions
 from pycontainer.oci.resources import HostDevice
-from pycontainer.plan.host import kernel_version, kind_of
+from pycontainer.plan.host import kind_of
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-MAPPED_TMPFS = (6, 3)  # the kernel that maps the ids of mounts of a filesystem of memory
 
 
 def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> Facts:
@@ -50,7 +48,6 @@ def gather(options: ContainerOptions, *, setuid_files: Collection[str] = ()) -> 
         thermal_cpus=cpus if kind_of("/sys/devices/system/cpu/cpu0/thermal_throttle") else 0,
         setuid_files=setuid_files,
         console=terminal_size() if options.tty else None,
-        mapped_files=kernel_version() >= MAPPED_TMPFS,
         swap=bool(options.memory and not options.memory_swap) and _counts_swap(),
     )
 

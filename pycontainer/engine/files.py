@@ -1,15 +1,17 @@
-"""The three files that say who a container is and whom it knows: /etc/hostname, /etc/hosts, /etc/resolv.conf."""
+"""The three files that say who a container is and whom it knows: /etc/hostname, /etc/hosts, /etc/resolv.conf.
+
+They are among the files of the container and not in its live state: it may write to them, as much as it likes, and must
+not fill a filesystem of memory that is the whole host's.
+"""
 
 from __future__ import annotations
 
 import os
 
-from pycontainer.engine.facts import MAPPED_TMPFS
 from pycontainer.errors import UsageError
 from pycontainer.light import lru_cache
 from pycontainer.network import resolver
 from pycontainer.oci.options import ContainerOptions
-from pycontainer.plan.host import kernel_version
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,13 +42,6 @@ def write(where: str, hostname: str, options: ContainerOptions) -> Mapping[str, 
         finally:
             os.close(descriptor)
     return {f"/etc/{name}": f"{where}/{name}" for name in contents}
-
-
-def give(where: str, owner: int) -> None:
-    """Let root of a user namespace, the host's id ``owner``, write them: where mounts of tmpfs can't map owners."""
-    if kernel_version() < MAPPED_TMPFS:
-        for name in ("hostname", "hosts", "resolv.conf"):
-            os.chown(f"{where}/{name}", owner, owner)
 
 
 def hosts(hostname: str, options: ContainerOptions) -> str:

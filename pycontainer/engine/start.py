@@ -11,9 +11,9 @@ from pycontainer.core.constants import SIGTERM
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
-from pycontainer.engine import callback, containers, events, files, life, policy, removal, trash, users
+from pycontainer.engine import callback, containers, events, life, policy, removal, trash, users
 from pycontainer.engine.attach import TOLD, connection
-from pycontainer.engine.bundle import Bundle
+from pycontainer.engine.bundle import Bundle, mount_point
 from pycontainer.engine.options import Roots
 from pycontainer.engine.planned import Planned
 from pycontainer.errors import HostLacks, StoreError
@@ -84,7 +84,7 @@ def setting(
     return Setting(
         container=bundle.container.id,
         rootfs=bundle.rootfs,
-        mount_point=roots.container(bundle.container.id),
+        mount_point=mount_point(roots, bundle.container.id),
         group=group,
         kernel=kernel_version(),
         kind_of=kind_of,
@@ -242,14 +242,13 @@ def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer 
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
     from pycontainer.engine import host_ids  # only for a failure
 
-    reason = host_ids.cause(failed, roots.container(bundle.container.id)) if bundle.users else ""
+    reason = host_ids.cause(failed, mount_point(roots, bundle.container.id)) if bundle.users else ""
     if not reason or bundle.asked.userns == "private":
         from pycontainer.engine.diagnose import explain_failure
 
         raise explain_failure(failed, bundle, roots) from None
     removal.release_networks(roots, bundle.container.id)
     host_ids.mount_again(bundle.rootfs)
-    files.give(roots.live(bundle.container.id), 0)
     started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), stdio, observer)
     host_ids.tell(roots, reason)
     return started

@@ -35,7 +35,8 @@ def empty(roots: Roots) -> None:
             os.close(trash)
 
 
-_FILES = ("container.json", "config.json", "life", "log", "name", "work/work/incompat/volatile/dirty")
+_RECORDS = ("container.json", "config.json", "life", "log", "name", "hosts", "hostname", "resolv.conf")
+_FILES = (*_RECORDS, "work/work/incompat/volatile/dirty")
 _DIRECTORIES = ("work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "")
 """What most containers leave: our files, and overlay's marks where no container can write."""
 

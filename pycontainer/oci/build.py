@@ -45,8 +45,6 @@ class Facts(Record):
         console: rows and columns of the caller's terminal.
         swap: cgroups here can limit swap.
         users: the first of the host's ids that the ids of its user namespace are, or 0 for no such namespace.
-        mapped_files: binds of /etc/hosts and its like can be id-mapped; they are on a filesystem of memory, for which
-            that takes Linux 6.3.
     """
 
     nofile: int = NOFILE[1]
@@ -58,7 +56,6 @@ class Facts(Record):
     console: tuple[int, int] | None = None
     swap: bool = False
     users: int = 0
-    mapped_files: bool = True
 
 
 def build_spec(
@@ -198,7 +195,7 @@ def _mounts(options: ContainerOptions, files: Mapping[str, str], facts: Facts) -
     """
     mounts = {mount["destination"]: mount for mount in _default_mounts(options)}
     mode = ["ro"] if options.read_only else []
-    if facts.users and facts.mapped_files:
+    if facts.users:
         mode.append("idmap")
     for destination, source in files.items():
         mounts[destination] = _host_bind(source, destination, ["bind", "rprivate", "nosuid", "nodev", "noexec", *mode])

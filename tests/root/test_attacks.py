@@ -174,6 +174,20 @@ def test_state_is_closed_to_other_users(stocked: Pyc) -> None:
         assert os.stat(directory).st_mode & 0o077 == 0, directory
 
 
+def test_what_a_container_may_write_without_end_is_not_in_the_live_state(stocked: Pyc, image: str) -> None:
+    """That is on a filesystem of memory, /run, which the whole host needs."""
+    files = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+    fill = 'for file; do head -c 2000000 /dev/zero > "$file"; done; echo full; sleep 60'
+    name = stocked("run", "-d", image, *sh(fill), "sh", *files).ok().stdout.strip()
+    while "full" not in stocked("logs", name).ok().stdout:
+        continue
+    live = Path(stocked.runroot, "containers", name)
+    assert sum(path.lstat().st_size for path in live.iterdir()) < 1_000_000
+    shown = stocked("inspect", "-f", "{{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}", name).ok().stdout
+    assert [os.path.getsize(path) for path in shown.split()] == [2_000_000] * 3
+    stocked("restart", "-t", "0", name).ok()
+
+
 def test_newlines_in_names_are_refused(run: Run) -> None:
     for options in (["-e", "HOME=/x\nroot:x"], ["--hostname", "a\nb"], ["--add-host", "a\nb:1.2.3.4"]):
         assert run(*options, command=("true",)).code == 125, options

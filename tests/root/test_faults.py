@@ -206,7 +206,7 @@ def test_another_processs_number_is_never_signalled(crash: Crash) -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 GARBAGE = {"empty": b"", "half": b'{"id": "', "bytes": b"\xff\0\xfe" * 20, "list": b"[1, 2]"}
-DURABLE, LIVE = ("container.json", "config.json", "life", "restarts", "log"), ("pid", "network.json", "hosts", "lock")
+DURABLE, LIVE = ("container.json", "config.json", "life", "restarts", "log", "hosts"), ("pid", "network.json", "lock")
 
 
 @pytest.mark.slow
