@@ -7,7 +7,7 @@ from datetime import datetime
 from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
 from pycontainer.cli.documents import to_json
-from pycontainer.cli.listing import Filters, of_filters, printable
+from pycontainer.cli.listing import Filters, for_stdout, of_filters, printable
 from pycontainer.cli.moments import stamp
 from pycontainer.cli.template import Template
 from pycontainer.engine.happened import Happening, read
@@ -33,7 +33,7 @@ def command(session: Session, /, filters: tuple[str, ...], form: str, since: str
         if not fits(happening, chosen):
             continue
         if template:
-            echo(template.render(in_go(happening)))
+            echo(for_stdout(template.render(in_go(happening))))
         else:
             echo(to_json(happening.document()) if form == "json" else text(happening))
 

@@ -126,7 +126,10 @@ def test_what_an_image_says_of_itself_moves_no_cursor(pyc: Pyc, tmp_path: Path) 
     with tarfile.open(tmp_path / "root.tar", "w"):
         pass
     made = pyc("import", "-m", evil, "-c", f'LABEL x="{evil}"', str(tmp_path / "root.tar"), "evil").ok().stdout.strip()
+    pyc("create", "evil", "true").ok()
     for words in (
+        ("events", "--since=1h", "--until=0s"),
+        ("events", "--since=1h", "--until=0s", "--format={{.Actor.Attributes}}"),
         ("history", "evil"),
         ("history", "--no-trunc", "--format={{.Comment}}", "evil"),
         ("inspect", "evil"),
