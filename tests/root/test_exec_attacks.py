@@ -15,6 +15,7 @@ from tests.root.test_attacks import digests
 from tests.root.test_exec import Box
 from tests.support.cli import Pyc, sh
 from tests.support.host import PATIENCE, missing_command
+from tests.support.races import leased
 
 pytestmark = pytest.mark.root
 
@@ -156,6 +157,7 @@ FILES = {
     "a link to the host": "rm /etc/passwd; ln -s /proc/1/root/../../../etc/passwd /etc/passwd",
     "a link to a device": "rm /etc/passwd; ln -s /dev/zero /etc/passwd",
     "a loop": "rm /etc/passwd; ln -s passwd /etc/passwd",
+    "a link to the kernel's messages": "rm /etc/passwd; ln -s /proc/kmsg /etc/passwd",
 }
 
 
@@ -167,6 +169,15 @@ def test_a_hostile_passwd_is_refused_at_once(box: Box, made: str) -> None:
     assert done.code == 126 and "Traceback" not in done.stderr and done.stderr.count("\n") <= 2
     assert time.monotonic() - began < 5 * PATIENCE
     assert box("echo", "in").stdout == "in\n"  # who asks for nobody needs no file
+
+
+def test_who_leases_its_passwd_keeps_nobody_waiting(box: Box) -> None:
+    """Root in there may ask to be told before anybody opens a file of its own: the kernel lets us wait for 45 s."""
+    box(*sh("echo me:x:7:7::/: > /etc/passwd")).ok()
+    with leased(f"/proc/{box.pid}/root/etc/passwd"):
+        began = time.monotonic()
+        done = box("id", options="-u me")
+    assert done.code == 126 and done.stderr.count("\n") <= 2 and time.monotonic() - began < 5 * PATIENCE
 
 
 def test_a_container_that_was_started_in_a_chroot_is_entered_by_its_own_root(
