@@ -8,6 +8,7 @@ from pycontainer.errors import UsageError
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots, RunOptions
 
 OWNER_DIGITS = 56
@@ -52,3 +53,10 @@ def hostname_of(roots: Roots, container_id: str, options: RunOptions) -> str:
 
         return sharing.hostname(roots, options.container) or container_id[:12]
     return options.container.hostname or container_id[:12]
+
+
+def recorded_hostname(container: Container) -> str:
+    """The same of one that exists. What its file says is not asked: that it may write itself."""
+    if container.options.get("uts") == "host":
+        return os.uname().nodename
+    return container.options.get("hostname") or container.id[:12]

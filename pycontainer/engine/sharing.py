@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pycontainer.engine import containers, life
+from pycontainer.engine import containers, identity, life
 from pycontainer.errors import Conflict, NotFound, StoreError
 from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.record import TYPE_CHECKING
@@ -33,22 +33,23 @@ def wanted(asked: ContainerOptions) -> dict[str, str]:
 
 def files(roots: Roots, asked: ContainerOptions) -> dict[str, str]:
     """The files of whose network is shared: path in the container -> path on the host. None if it does not run."""
-    where = _live(roots, asked)
-    names = [name for name in ("hosts", "hostname", "resolv.conf") if where and os.path.exists(f"{where}/{name}")]
-    return {f"/etc/{name}": f"{where}/{name}" for name in names}
+    other = _owner(roots, asked)
+    if other is None or not other.runs:
+        return {}
+    where = roots.container(other.id)
+    return {f"/etc/{name}": f"{where}/{name}" for name in ("hosts", "hostname", "resolv.conf")}
 
 
 def hostname(roots: Roots, asked: ContainerOptions) -> str:
-    """What that one is called, as is written in its files, which name its address so."""
-    with suppress(OSError), open(_live(roots, asked) + "/hostname") as file:
-        return file.read(256).strip()
-    return ""
+    """What that one is called, as its files name its address; "" if there is none."""
+    other = _owner(roots, asked)
+    return identity.recorded_hostname(other) if other else ""
 
 
-def _live(roots: Roots, asked: ContainerOptions) -> str:
+def _owner(roots: Roots, asked: ContainerOptions) -> Container | None:
     with suppress(NotFound, StoreError):
-        return roots.live(containers.find(roots, asked.network.partition(":")[2]).id)
-    return ""
+        return containers.find(roots, asked.network.partition(":")[2])
+    return None
 
 
 @contextmanager

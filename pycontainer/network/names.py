@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import os
 
-from pycontainer.record import Record
+from pycontainer.light import suppress
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BEGIN, END = "# pyc: the containers of its networks", "# pyc: end"
 
@@ -30,19 +34,34 @@ def lines(members: list[Member]) -> str:
 def rewrite(path: str, members: list[Member]) -> None:
     """Put our part into the file, and leave alone what a container wrote into the rest.
 
-    The file is bound into the container, so it must stay the same inode: it is written in place, in one write.
+    Raises nothing: one that has just ended, or does not let us, is not told.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return  # it has just ended
-    try:
-        old = os.pread(descriptor, 1 << 20, 0).decode(errors="surrogateescape")
+
+    def ours(old: str) -> str:
         head, begin, rest = old.partition(BEGIN + "\n")
-        tail = rest.partition(END + "\n")[2] if begin else ""
-        new = (head + lines(members) + tail).encode(errors="surrogateescape")
-        if new != old.encode(errors="surrogateescape"):
-            os.pwrite(descriptor, new, 0)
-            os.ftruncate(descriptor, len(new))
-    finally:
-        os.close(descriptor)
+        return head + lines(members) + (rest.partition(END + "\n")[2] if begin else "")
+
+    _change(path, ours)
+
+
+def replace(path: str, text: str) -> None:
+    """Replace all that is in a file of a container that runs, in the same way."""
+    _change(path, lambda old: text)
+
+
+def _change(path: str, new_of: Callable[[str], str]) -> None:
+    """The file is bound into the container, so it must stay the same inode: it is written in place, in one write.
+
+    And the container may own it, so we wait for nothing: with a lease (fcntl(2), F_SETLEASE) it could keep who opens
+    its file waiting for three quarters of a minute, with our lock on the networks.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            old = os.pread(descriptor, 1 << 20, 0)
+            new = new_of(old.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+            if new != old:
+                os.pwrite(descriptor, new, 0)
+                os.ftruncate(descriptor, len(new))
+        finally:
+            os.close(descriptor)

@@ -109,6 +109,20 @@ def test_the_file_of_names_may_be_anything_and_nothing_outside_is_written(
     assert "spoiler" not in net("exec", "other", "cat", "/etc/hosts").ok().stdout
 
 
+NAMED = {"no text": r"\377\376", "control characters": r"a\033[31m\nb", "long": "x" * 300, "nothing": ""}
+
+
+@pytest.mark.parametrize("said", NAMED.values(), ids=NAMED)
+def test_what_its_file_says_that_it_is_called_misleads_nobody(net: HostedPyc, said: str) -> None:
+    """Its neighbours start, and so does who shares its network, under the name that it was given."""
+    net("network", "create", "lan").ok()
+    script = f"printf '{said}' > /etc/hostname; sleep 60"
+    net("run", "-d", "--name", "evil", "-h", "given", "--network", "lan", "busybox", *sh(script)).ok()
+    net("run", "--rm", "--network", "lan", "busybox", "true").ok()
+    assert net("run", "--rm", "--network", "container:evil", "busybox", "hostname").ok().stdout == "given\n"
+    assert "\tgiven\n" in net("exec", "evil", "cat", "/etc/hosts").ok().stdout
+
+
 def test_when_all_addresses_are_taken_it_is_said_and_one_freed_is_given_again(net: HostedPyc) -> None:
     net("network", "create", "--subnet", "10.70.0.0/29", "tiny").ok()
     for number in range(5):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from pycontainer.network.addresses import Subnet
 from pycontainer.network.design import Draft, design
 from pycontainer.network.names import Member
 from pycontainer.oci.grammar import networks, ports
+from tests.support.races import leased
 
 TINY = Subnet("10.1.0.0/29", "10.1.0.1", aux={"printer": "10.1.0.3"})
 
@@ -103,6 +105,16 @@ def test_our_lines_are_replaced_and_those_of_the_container_kept(tmp_path):
     names.rewrite(str(path), [Member(("10.1.0.4",), ("app",))])
     lines = path.read_text().splitlines()
     assert "10.1.0.4\tapp" in lines and "192.0.2.9\tmine" in lines and "10.1.0.2\tdb store" not in lines
+
+
+def test_a_file_that_its_container_has_leased_is_not_waited_for(tmp_path):
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1\tlocalhost\n")
+    began = time.monotonic()
+    with leased(str(path)):
+        names.rewrite(str(path), [Member(("10.1.0.2",), ("db",))])
+        names.replace(str(path), "")
+    assert time.monotonic() - began < 5 and path.read_text() == "127.0.0.1\tlocalhost\n"
 
 
 def test_name_servers_on_loopback_or_of_an_internal_network_are_left_out():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from pycontainer.engine import containers
+from pycontainer.engine.identity import recorded_hostname
 from pycontainer.engine.network.attachments import attachments, directory, locked
-from pycontainer.errors import NotFound
+from pycontainer.errors import NotFound, StoreError
 from pycontainer.light import suppress
 from pycontainer.network import names, resolver
 from pycontainer.network.names import Member
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 def introduce(roots: Roots, bundle: Bundle, attachment: Attachment, networks: list[Network]) -> None:
     """Write the container's own addresses, and those of its neighbours, into its files."""
-    live = roots.live(attachment.container)
-    path = live + "/hosts"
+    where = roots.container(attachment.container)
+    path = where + "/hosts"
     with open(path) as file:
         text = file.read()
     hostname = bundle.spec.get("hostname", "")
@@ -35,7 +36,7 @@ def introduce(roots: Roots, bundle: Bundle, attachment: Attachment, networks: li
         file.write(text)
     internal = all(network.internal for network in networks)
     if not bundle.asked.dns:
-        with open(live + "/resolv.conf", "r+") as file:
+        with open(where + "/resolv.conf", "r+") as file:
             kept = resolver.reachable(file.read(), internal=internal)
             file.seek(0)
             file.truncate()
@@ -80,9 +81,8 @@ def _follow(roots: Roots, attachment: Attachment) -> None:
     if not options.dns:
         text = files.resolv_conf(options)
         internal = not any(connection.gateways for connection in attachment.connections)
-        with open(roots.live(attachment.container) + "/resolv.conf", "r+") as file:
-            file.write(resolver.reachable(text, internal=internal))
-            file.truncate()
+        path = roots.container(attachment.container) + "/resolv.conf"
+        names.replace(path, resolver.reachable(text, internal=internal))
 
 
 def refresh_names(roots: Roots, which: set[str]) -> None:
@@ -108,7 +108,7 @@ def _rewrite_hosts(roots: Roots, attachment: Attachment, live: list[Attachment])
         for connection in other.connections:
             if connection.network in theirs and connection.names:
                 members.append(Member(connection.addresses, connection.names))
-    names.rewrite(roots.live(attachment.container) + "/hosts", members)
+    names.rewrite(roots.container(attachment.container) + "/hosts", members)
 
 
 def _linked_members(own: Connection, live: list[Attachment]) -> Iterator[Member]:
@@ -120,6 +120,6 @@ def _linked_members(own: Connection, live: list[Attachment]) -> Iterator[Member]
 
 
 def _hostname(roots: Roots, container_id: str) -> str:
-    with suppress(OSError), open(roots.live(container_id) + "/hostname") as file:
-        return file.read(256).strip() or container_id[:12]
+    with suppress(NotFound, StoreError):
+        return recorded_hostname(containers.load(roots, container_id))
     return container_id[:12]
