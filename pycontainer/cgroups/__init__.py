@@ -6,6 +6,11 @@
 what repairs.
 """
 
+# to read it       hierarchy (what is mounted), resources (what is asked for), planner, limit, v1 and v2, devices, group
+# systemd          scope, systemd, request
+# meanwhile        adjust, usage, freezer
+# when it fails    refusal; at the end: removal
+
 from __future__ import annotations
 
 from pycontainer.cgroups import group, hierarchy

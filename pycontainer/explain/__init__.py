@@ -3,6 +3,11 @@
 Imported only when asked for: a run that is not watched pays nothing for it.
 """
 
+# who tells      text (--explain, --dry-run), jsonlines (--explain=json:FILE), stepper (--step), pull;
+#                narrator is what they share
+# a call         render, decode, values, structs, messages (of netlink), fold (what repeats)
+# a proof        proof
+
 from __future__ import annotations
 
 import sys

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 
 import pytest
 
@@ -83,3 +84,26 @@ def test_imports_go_down_only(path):
 def test_every_part_of_the_house_has_a_floor():
     parts = {path.split("/")[0].removesuffix(".py") for path in sources()} - {"__init__", "__main__"}
     assert parts <= set().union(*FLOORS)
+
+
+GUIDED = (
+    "cgroups",
+    "core",
+    "engine",
+    "engine/image",
+    "engine/network",
+    "explain",
+    "image",
+    "network",
+    "oci",
+    "plan",
+    "rootfs",
+)
+
+
+@pytest.mark.parametrize("folder", GUIDED)
+def test_the_guide_of_a_folder_names_each_of_its_modules(folder):
+    with open(f"{HOUSE}/{folder}/__init__.py") as file:
+        guide = {word for line in file if line.startswith("#") for word in re.findall(r"\w+", line)}
+    modules = {name[:-3] for name in os.listdir(f"{HOUSE}/{folder}") if name.endswith(".py") and name[0] != "_"}
+    assert modules - guide == set()
