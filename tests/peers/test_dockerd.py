@@ -137,8 +137,9 @@ def test_kill_and_restart(docker: Engine, sleeper: str) -> None:
 
 
 def test_a_healthcheck_runs_inside(docker: Engine) -> None:
-    health = ("--health-cmd", "test -e /bin/sh", "--health-interval", "200ms")
-    docker.ok("run", "-d", "--name", "checked", *ALONE, *health, "busybox", "sleep", "100")
+    health = ("--health-cmd", "test -e /only-inside", "--health-interval", "200ms")
+    program = ("sh", "-c", "touch /only-inside; sleep 100")
+    docker.ok("run", "-d", "--name", "checked", *ALONE, *health, "busybox", *program)
     wait_until(lambda: docker.ok("inspect", "--format", "{{.State.Health.Status}}", "checked") == "healthy")
     docker.ok("rm", "--force", "checked")
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from images.registry import Registry
-from tests.root.test_registry_front import HTPASSWD, PASSWORD
 from tests.support.cli import Pyc
 from tests.support.host import missing_command, needs_command
+from tests.support.private_registry import PASSWORD, private_registry
 
 pytestmark = [pytest.mark.peers, pytest.mark.root, needs_command("docker-registry", "skopeo")]
 
@@ -36,10 +36,7 @@ LOGOUT = {
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry that asks for a password, with busybox in it."""
-    directory = tmp_path_factory.mktemp("private")
-    (directory / "htpasswd").write_text(HTPASSWD)
-    with Registry(str(directory), htpasswd=str(directory / "htpasswd")) as running:
-        running.publish("busybox", credentials=f"me:{PASSWORD}")
+    with private_registry(tmp_path_factory.mktemp("private")) as running:
         yield running
 
 

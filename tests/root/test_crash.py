@@ -18,7 +18,6 @@ import pytest
 import pycontainer
 from images.registry import Registry
 from tests.support.crash import BOX, LONG, NAME, Crash, crashing
-from tests.support.host import missing_command
 
 pytestmark = pytest.mark.root
 
@@ -28,8 +27,6 @@ ROUNDS = int(os.environ.get("PYC_TEST_CRASHES", "0"))
 
 @pytest.fixture(scope="module")
 def crash(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
-    if reason := missing_command("ip", "nft", "nsenter"):
-        pytest.skip(reason)
     with crashing(registry.publish("busybox"), str(tmp_path_factory.mktemp("crash"))) as made:
         yield made
 

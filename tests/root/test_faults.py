@@ -20,7 +20,7 @@ from images.registry import Registry
 from tests.support import deaf_fuse
 from tests.support.cli import Pyc, sh
 from tests.support.crash import BOX, LONG, NAME, PARENT, Crash, crashing, kill, kill_monitor, monitor_of
-from tests.support.host import PATIENCE, cgroup_version, missing_command, needs_filesystem
+from tests.support.host import PATIENCE, cgroup_version, needs_filesystem
 from tests.support.remains import processes
 
 pytestmark = pytest.mark.root
@@ -30,8 +30,6 @@ ALL = "PYC_TEST_CRASHES" in os.environ
 
 @pytest.fixture(scope="module")
 def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
-    if reason := missing_command("ip", "nft", "nsenter"):
-        pytest.skip(reason)
     with crashing(registry.publish("busybox"), str(tmp_path_factory.mktemp("faults"))) as made:
         yield made
 

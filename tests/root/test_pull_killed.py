@@ -17,7 +17,7 @@ import pytest
 from pycontainer.image.model import Image
 from pycontainer.image.store import Store
 from tests.support.cli import Pyc
-from tests.support.fake_registry import FakeRegistry, Handler, digest_of
+from tests.support.fake_registry import FakeRegistry, digest_of
 from tests.support.tars import directory, member, symlink, tar
 
 pytestmark = pytest.mark.root
@@ -109,32 +109,11 @@ def test_a_pull_killed_before_any_of_its_changes_leaves_the_image_absent_or_whol
     print(f"killed before {len(points)} changes, up to {points[-1]}")
 
 
-def slowly(fake: FakeRegistry) -> None:
-    """Large blobs come in small pieces, so that a pull can be hit in the middle."""
-
-    def rule(handler: Handler) -> bool:
-        blob = fake.blobs.get(handler.path.rpartition("/")[2])
-        if blob is None or len(blob) < 100_000:
-            return False
-        start = int(handler.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-        headers = {"Content-Range": f"bytes {start}-{len(blob) - 1}/{len(blob)}"} if start else {}
-        handler.answer(206 if start else 200, b"", {"Content-Length": str(len(blob) - start), **headers})
-        try:
-            for at in range(start, len(blob), 100_000):
-                handler.wfile.write(blob[at : at + 100_000])
-                time.sleep(0.01)
-        except OSError:
-            pass
-        return True
-
-    fake.rules.append(rule)
-
-
 @pytest.mark.slow
 def test_ctrl_c_at_random_moments_is_exit_130_without_a_word_and_the_next_pull_completes(
     fake: FakeRegistry, pyc: Pyc
 ) -> None:
-    slowly(fake)
+    fake.slow_down(100_000)
     name, rng = f"{fake.host}/app:1", random.Random(3)
     start = time.monotonic()
     pyc("pull", name).ok()

@@ -477,36 +477,12 @@ def start_pull(store: Store, fake: FakeRegistry) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def slow_blobs(fake: FakeRegistry) -> None:
-    """Blobs come in small pieces, so that a pull can be hit in the middle."""
-
-    def slowly(handler: Handler) -> bool:
-        blob = fake.blobs.get(handler.path.rpartition("/")[2])
-        if blob is None or len(blob) < 100_000:
-            return False
-        start = int(handler.headers.get("Range", "bytes=0-")[6:].split("-")[0])
-        handler.send_response(206 if start else 200)
-        handler.send_header("Content-Length", str(len(blob) - start))
-        if start:
-            handler.send_header("Content-Range", f"bytes {start}-{len(blob) - 1}/{len(blob)}")
-        handler.end_headers()
-        try:
-            for at in range(start, len(blob), 300_000):
-                handler.wfile.write(blob[at : at + 300_000])
-                time.sleep(0.01)
-        except OSError:
-            pass
-        return True
-
-    fake.rules.append(slowly)
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_pull_that_dies_at_any_moment_leaves_the_image_absent_or_whole(
     store: Store, fake: FakeRegistry, how: signal.Signals
 ) -> None:
     fake.add_image("app:1", [BASE, TOP, tar(member(b"third", os.urandom(3_000_000)))])
-    slow_blobs(fake)
+    fake.slow_down(300_000)
     store.prepare()
     for delay in (0.0, 0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3):
         process = start_pull(store, fake)
@@ -525,7 +501,7 @@ def test_a_pull_that_dies_at_any_moment_leaves_the_image_absent_or_whole(
 
 def test_eight_pulls_at_once_fetch_each_blob_once(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app:1", [BASE, TOP])
-    slow_blobs(fake)
+    fake.slow_down(300_000)
     processes = [start_pull(store, fake) for _ in range(8)]
     outcomes = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outcomes

@@ -20,11 +20,9 @@ from tests.support.cli import Pyc
 from tests.support.fake_registry import FakeRegistry, when
 from tests.support.host import needs_command
 from tests.support.nginx import Nginx, certificates
+from tests.support.private_registry import PASSWORD, private_registry
 
 pytestmark = [pytest.mark.root, needs_command("nginx", "openssl", "docker-registry")]
-
-PASSWORD = "sec:ret é"
-HTPASSWD = "me:$2b$05$FLr3/dBXeRge8oaUJ4Pwv.ytzUPr7tOU5xTga897gFcMiSlLfCg6q\n"
 
 BASIC = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 
@@ -44,10 +42,7 @@ def front(tmp_path: object, registry: Registry) -> Iterator[Front]:
 @pytest.fixture
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry that asks for a password, with busybox in it."""
-    directory = tmp_path_factory.mktemp("private")
-    (directory / "htpasswd").write_text(HTPASSWD)
-    with Registry(str(directory), htpasswd=str(directory / "htpasswd")) as running:
-        running.publish("busybox", credentials=f"me:{PASSWORD}")
+    with private_registry(tmp_path_factory.mktemp("private")) as running:
         yield running
 
 

@@ -59,7 +59,8 @@ def test_the_password_of_a_proxy_goes_to_it_and_nowhere_else(pyc: Pyc, far: Ngin
     proxy.login = "me:pass word"
     pyc("pull", "-q", NAME, env={"HTTPS_PROXY": f"http://me:pass%20word@{proxy.address}"}).ok()
     with open(f"{far.directory}/seen.log") as file:
-        assert all(line.startswith(("[-] ", "[--] ")) for line in file)
+        seen = file.readlines()
+    assert seen and all(line.startswith(("[-] ", "[--] ")) for line in seen)
     wrong = pyc("--debug", "pull", "-q", NAME, env={"HTTPS_PROXY": f"http://me:geheim@{proxy.address}"})
     assert wrong.code == 1
     assert f"proxy {proxy.address}" in wrong.stderr

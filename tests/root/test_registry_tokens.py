@@ -209,4 +209,4 @@ def test_a_hostile_challenge_gets_no_login_and_is_one_line(pyc: Pyc, challenge: 
     assert said in failed.stderr
     assert "Traceback" not in failed.stderr
     assert failed.stderr.replace("\n", "").isprintable()
-    assert all("Authorization" not in headers for _, headers in hostile.requests)
+    assert hostile.requests and all("Authorization" not in headers for _, headers in hostile.requests)

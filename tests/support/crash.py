@@ -9,7 +9,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import Pyc, Result
+from tests.support.host import missing_command
 from tests.support.hosts import HostedPyc, Namespace, World
 from tests.support.remains import PORT, entries, processes, remains, remove_cgroups
 
@@ -83,7 +86,12 @@ def monitor_of(pyc: Pyc, name: str) -> int:
 
 @contextlib.contextmanager
 def crashing(image: str, directory: str) -> Iterator[Crash]:
-    """One with ``image`` in its store and a network called ``crash``; nothing of it is left afterwards."""
+    """One with ``image`` in its store and a network called ``crash``; nothing of it is left afterwards.
+
+    Skips who asks on a host that can't have networks of its own.
+    """
+    if reason := missing_command("ip", "nft", "nsenter"):
+        pytest.skip(reason)
     own = Pyc.beneath(directory)
     own("pull", "-q", image).ok()
     with World() as world:

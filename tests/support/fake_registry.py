@@ -6,6 +6,7 @@ import gzip
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -131,6 +132,24 @@ class FakeRegistry:
     @property
     def url(self) -> str:
         return f"http://{self.host}"
+
+    def slow_down(self, piece: int) -> None:
+        """Send large blobs ``piece`` bytes at a time, so that a pull can be hit in the middle."""
+
+        def slowly(handler: Handler) -> bool:
+            blob = self.blobs.get(handler.path.rpartition("/")[2])
+            if blob is None or len(blob) < 100_000:
+                return False
+            start = int(handler.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+            headers = {"Content-Range": f"bytes {start}-{len(blob) - 1}/{len(blob)}"} if start else {}
+            handler.answer(206 if start else 200, b"", {"Content-Length": str(len(blob) - start), **headers})
+            with suppress(OSError):  # the client had enough
+                for at in range(start, len(blob), piece):
+                    handler.wfile.write(blob[at : at + piece])
+                    time.sleep(0.01)
+            return True
+
+        self.rules.append(slowly)
 
     def paths(self, part: str) -> list[str]:
         """The requests whose path contains ``part``."""

@@ -148,6 +148,7 @@ def test_what_the_image_contains_is_only_opened_with_the_new_root_as_root() -> N
     document = spec(cwd="/work/dir")
     document["mounts"].append({"destination": "/a/b/c", "type": "bind", "source": "/src", "options": ["rbind", "ro"]})
     plan = plan_of(document)
+    assert calls_named(plan, "openat2") and calls_named(plan, "mkdirat")
     for call in calls_named(plan, "openat2"):
         how = call.args[2]
         assert isinstance(how, bytes)
