@@ -152,22 +152,26 @@ class Performance:
             observer.before(-1, start, start.calls[1], self.monitor)
             observer.after(-1, start, start.calls[1], Outcome(-1, 0, 0, 0), self.monitor)
 
-    def wait_started(self) -> None:
+    def wait_started(self, await_record: Callable[[int], None] | None = None) -> None:
         """Return when the container's program has been executed.
 
+        ``await_record`` is called with ``status`` to wait until that is readable, and may raise what it likes.
         Raises PlanFailed: a call failed; the container does not exist, but what the monitor had made may.
         """
         if self._observer is not None:
             self._one_by_one(self._observer)
         last = len(self.calls) - 1  # what tells it is near the end
-        self._wait_until(next(index for index in range(last, -1, -1) if _tells_the_start(*self.calls[index])))
+        started = next(index for index in range(last, -1, -1) if _tells_the_start(*self.calls[index]))
+        self._wait_until(started, await_record)
 
     def wait_for(self, awaited: Callable[[Step, Call], bool]) -> Outcome:
         """The record of the first call that is ``awaited``, once it has been made. Raises PlanFailed."""
         return self._wait_until(next(i for i, (step, call) in enumerate(self.calls) if awaited(step, call)))
 
-    def _wait_until(self, index: int) -> Outcome:
+    def _wait_until(self, index: int, await_record: Callable[[int], None] | None = None) -> Outcome:
         while index not in self.results:
+            if await_record:
+                await_record(self.status)
             if not self.read_records():
                 step, call = self.calls[index]
                 raise PlanFailed(step, call, Outcome(index, errno.ECONNRESET, 0, 0), self.results)
@@ -275,6 +279,13 @@ class Performance:
         with suppress(ProcessLookupError):
             kernel.pidfd_send_signal(self.pidfd, SIGKILL)
 
+    def kill_both(self) -> None:
+        """The same, where the process may have been stopped before it was tied to the monitor."""
+        if child := _only_child(self.monitor):  # nobody waits for it meanwhile, so the number stays its own
+            with suppress(ProcessLookupError):
+                os.kill(child, SIGKILL)
+        self.kill()
+
     def close(self) -> None:
         """Release the monitor's descriptors, for which a process that failed may wait, and wait for its end."""
         self._release()
@@ -316,7 +327,7 @@ def _tells_the_start(step: Step, call: Call) -> bool:
 
 
 def _only_child(parent: int) -> int:
-    """The pid here of a child that ``parent`` made inside its own pid namespace, where it has another number."""
+    """The pid here of a child of ``parent``'s, wherever it was made: in its own pid namespace it has another; or 0."""
     try:
         with open(f"/proc/{parent}/task/{parent}/children") as children:
             return int(children.read().split()[0])

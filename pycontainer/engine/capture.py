@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.options import Roots, RunOptions
     from pycontainer.image.events import Event
 
-GRACE = 10  # seconds for the monitor to say that a killed process is dead
+GRACE = 10  # seconds for a process to begin, and for the monitor to say that a killed one is dead
 
 
 class Captured(Record):
@@ -52,12 +52,16 @@ def capture(
         options: what to run; ``interactive`` where there is something to read.
         deliver: is called with 1 or 2, for stdout or stderr, and a piece of what was written.
         stdin: what it reads.
-        timeout: seconds until it is killed.
+        timeout: seconds until it is killed. A start is given some seconds more: it must come to its end too, and
+            who may signal it in there may have stopped the new process.
 
     Raises PycError when it can't begin. Any thread may call this.
     """
     with entering.target(roots, name) as found:
-        entered = entering.start(roots, found, options)
+        try:
+            entered = entering.start(roots, found, options, await_record=_awaiting(timeout))
+        except TimeoutError:
+            return Captured(life.exit_code(signal.SIGKILL), True)
         try:
             status, late = _Conversation(entered.client, deliver, stdin, timeout).hold()
         except BaseException:
@@ -112,6 +116,21 @@ def run_captured(
     finally:
         foreground.leave(roots, bundle)
         owners.keep()
+
+
+def _awaiting(timeout: float | None) -> Callable[[int], None] | None:
+    """Wait for a start; TimeoutError if it takes too long."""
+    if timeout is None:
+        return None
+    deadline = time.monotonic() + timeout + GRACE
+
+    def wait(status: int) -> None:
+        poll = select.poll()
+        poll.register(status, select.POLLIN)
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+
+    return wait
 
 
 class _Conversation:

@@ -28,7 +28,7 @@ from pycontainer.plan.seccomp import load as load_filter
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pycontainer.core.performer import Observer
     from pycontainer.core.step import Plan, Slot
@@ -108,11 +108,45 @@ def execute(roots: Roots, name: str, options: ExecOptions, *, observer: Observer
     with Signals(interrupt=observer is not None) as signals, target(roots, name) as found:
         if number := signals.fatal():
             return 128 + number
-        entered = start(roots, found, options, observer)
+        try:
+            entered = start(roots, found, options, observer, None if observer else _awaiting(signals))
+        except _Interrupted as interrupted:
+            return 128 + interrupted.number
         if options.detach:
             entered.leave()
             return 0
         return _attend(roots, found.container, entered, options, signals)
+
+
+_PATIENCE = 1000
+"""Milliseconds that a start is given, which takes some dozens, after we were told to give up."""
+
+
+class _Interrupted(Exception):
+    """A signal asks us to give up a start that does not come to its end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _awaiting(signals: Signals) -> Callable[[int], None]:
+    """Wait for a start, and hear signals meanwhile: who may signal it in there may have stopped the new process."""
+
+    def wait(status: int) -> None:
+        from select import POLLIN, poll  # engine/attach.py has it anyway
+
+        either = poll()
+        either.register(status, POLLIN)
+        either.register(signals.descriptor, POLLIN)
+        while True:
+            number = signals.fatal()
+            ready = either.poll(_PATIENCE if number else None)
+            if any(descriptor == status for descriptor, _ in ready):
+                return
+            if number and not ready:
+                raise _Interrupted(number)
+
+    return wait
 
 
 def launch(roots: Roots, name: str, options: ExecOptions) -> None:
@@ -165,8 +199,14 @@ def read_spec(roots: Roots, container: Container) -> Spec:
 # --- starting -------------------------------------------------------------------------------------------------------
 
 
-def start(roots: Roots, found: Target, options: ExecOptions, observer: Observer | None = None) -> Entered:
-    """Perform the plan up to execve. Raises PycError, and then no process is left."""
+def start(
+    roots: Roots,
+    found: Target,
+    options: ExecOptions,
+    observer: Observer | None = None,
+    await_record: Callable[[int], None] | None = None,
+) -> Entered:
+    """Perform the plan up to execve. Raises PycError, and what ``await_record`` does; then no process is left."""
     container = found.container
     spec = spec_of(found, options)
     given: dict[Slot, int] = {}
@@ -186,12 +226,12 @@ def start(roots: Roots, found: Target, options: ExecOptions, observer: Observer 
         words = " ".join(options.command)
         events.write(roots, f"exec_create: {words}", container)
         hit("exec.spawned")
-        performance.wait_started()
+        performance.wait_started(await_record)
         hit("exec.running")
         events.write(roots, f"exec_start: {words}", container)
     except BaseException as error:
         os.close(client)
-        performance.kill()
+        performance.kill_both()
         performance.close()
         if isinstance(error, PlanFailed):
             raise _explained(error, roots, found, spec) from None

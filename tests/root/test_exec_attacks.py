@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer.engine import capture
+from pycontainer.engine.exec import ExecOptions
+from pycontainer.engine.options import Roots
 from tests.root.test_attacks import digests
-from tests.root.test_exec import Box
+from tests.root.test_exec import Box, eventually
 from tests.support.cli import Pyc, sh
 from tests.support.host import PATIENCE, missing_command
 from tests.support.races import leased
@@ -178,6 +181,26 @@ def test_who_leases_its_passwd_keeps_nobody_waiting(box: Box) -> None:
         began = time.monotonic()
         done = box("id", options="-u me")
     assert done.code == 126 and done.stderr.count("\n") <= 2 and time.monotonic() - began < 5 * PATIENCE
+
+
+STOPPER = sh("while :; do kill -STOP -1; done")
+
+
+def test_who_stops_all_that_comes_in_keeps_nobody_waiting(
+    stocked: Pyc, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to wait for a start that does not come to its end: neither a person, nor a program with a timeout."""
+    box = Box(stocked, image, "--userns", "host", command=STOPPER)
+    monkeypatch.setattr(capture, "GRACE", 0.5)
+    roots = Roots(stocked.root, stocked.runroot)
+    late = [capture.capture(roots, box.id, ExecOptions(("true",)), lambda *_: None, timeout=0.1).late for _ in "three"]
+    asked = subprocess.Popen(stocked.argv("exec", box.id, "sleep", "1000"), env=stocked.env())
+    assert eventually(box.watchers)
+    time.sleep(0.3)
+    asked.terminate()
+    assert asked.wait(10 * PATIENCE) in (128 + signal.SIGTERM, 128 + signal.SIGKILL) and any(late)
+    assert eventually(lambda: not box.watchers())
+    stocked("rm", "-f", box.id).ok()
 
 
 def test_a_container_that_was_started_in_a_chroot_is_entered_by_its_own_root(
