@@ -25,9 +25,9 @@ long reap(int child) {
   for (;;) {
     while ((pid = SYS(wait4, -1, &status, WNOHANG_, 0)) > 0)
       if (pid == child)
-        SYS(exit_group, exit_code_of(status));
+        leave(exit_code_of(status));
     if (pid == -ECHILD_)
-      SYS(exit_group, 0);
+      leave(0);
     signal = (int)SYS(rt_sigtimedwait, &all, 0, 0, 8);
     if (signal > 0 && signal != SIGCHLD_)
       SYS(kill, child, signal);

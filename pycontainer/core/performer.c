@@ -54,11 +54,6 @@ static void pause_ns(int64_t ns) {
   SYS(nanosleep, &t, 0);
 }
 
-static void leave(int code) {
-  for (;;)
-    SYS(exit_group, code);
-}
-
 /* Stay until whoever reads our reports has gone, or kills us: the monitor would take our end for the program's. */
 static void await_reader(void) {
   char none;
