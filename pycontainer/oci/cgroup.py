@@ -64,10 +64,11 @@ def group_of(path: str, spec: Spec, *, rootless: bool = False) -> Group:
     ``rootless``: where it may not be made it is not, if nobody asked for it. Raises HostLacks where a limit needs it.
     """
     resources = spec["linux"].get("resources") or {}
-    if resources.get("devices"):
-        resources = {**resources, "devices": [*resources["devices"], *ALWAYS_ALLOWED]}
+    unasked = () if resources.get("devices") else ("devices",)
+    if not unasked or not rootless:
+        resources = {**resources, "devices": [_NOTHING, *(resources.get("devices") or ()), *ALWAYS_ALLOWED]}
     with by_its_field():
-        group = cgroups.detect().group(path, resources, also=EVERYWHERE)
+        group = cgroups.detect().group(path, resources, defaults=unasked, also=EVERYWHERE)
     if rootless:
         asked = bool(spec["linux"].get("cgroupsPath"))
         group = Group(tuple(found for tree in group.trees if (found := _permitted(tree, asked=asked))))
@@ -156,6 +157,7 @@ def make_room(group: Group) -> None:
             raise Conflict(f"linux.cgroupsPath: {directory} is in use, by another container perhaps") from None
 
 
+_NOTHING: DeviceRule = {"allow": False, "access": "rwm"}  # what no rule allows nobody may open, as it is with runc
 # Devices that the runtime makes whatever the rules say: the default ones of config-linux.md, terminals, and all nodes
 # may be made, since it is opening one that counts.
 ALWAYS_ALLOWED: list[DeviceRule] = [
@@ -163,7 +165,7 @@ ALWAYS_ALLOWED: list[DeviceRule] = [
     {"allow": True, "type": "b", "access": "m"},
     *(
         {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"}  # type: ignore[list-item]
-        for _, major, minor in (*DEFAULT, ("console", 5, 1), ("ptmx", 5, 2))
+        for _, major, minor in (*DEFAULT, ("ptmx", 5, 2))
     ),
     {"allow": True, "type": "c", "major": 136, "access": "rwm"},
 ]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 
-from pycontainer import jsontext
 from pycontainer.cgroups.removal import remove
 from pycontainer.core import kernel
 from pycontainer.core.constants import SIGKILL
 from pycontainer.errors import Conflict, HostLacks, NotFound
 from pycontainer.light import suppress
-from pycontainer.oci.state import Home, State, is_alive, shown
+from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ def forget(home: Home, state: State, spec: Spec | None = None) -> None:
     if spec and spec.get("hooks"):
         from pycontainer.oci import hooks
 
-        hooks.call_all(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(state, "stopped")))
+        hooks.call_all(hooks.of(spec, "poststop"), "poststop", state, "stopped")
 
 
 def pause(home: Home, name: str, *, frozen: bool) -> None:
@@ -118,7 +117,7 @@ def pause(home: Home, name: str, *, frozen: bool) -> None:
 
     state = home.read(name)
     status = home.status(state)
-    if status != ("running" if frozen else "paused") and not (frozen and status == "created"):
+    if status not in (("created", "running") if frozen else ("paused",)):
         raise Conflict(f"container {name} is {status}, not {'running' if frozen else 'paused'}")
     if not state.cgroups:
         raise HostLacks(NO_CGROUP.format(name))

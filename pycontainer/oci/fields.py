@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 REFUSED = {
-    "process.commandLine": "for Windows",
-    "process.user.username": "for Windows",
     "linux.resources.blockIO.leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
     "linux.resources.blockIO.weightDevice[].leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
     "linux.resources.memory.kernel": "gone from Linux 5.16",
@@ -93,12 +91,16 @@ def _require(spec: Spec, bundle: str) -> None:
         raise UsageError("process.args must not be empty")
     if not process.get("cwd", "").startswith("/"):
         raise UsageError("process.cwd must be an absolute path")
+    process["cwd"] = os.path.normpath("/" + process["cwd"].lstrip("/"))
     process.setdefault("user", {})
     process["user"].setdefault("uid", 0)
     for index, mount in enumerate(spec.get("mounts") or ()):
-        _check_mount(mount, f"mounts[{index}]", bundle)
+        _check_mount(mount, f"mounts[{index}]", bundle, users=has_users(spec))
     for index, device in enumerate(spec["linux"].get("devices") or ()):
         _check_device(device, f"linux.devices[{index}]")
+    for name in ("maskedPaths", "readonlyPaths"):
+        if "/" in map(os.path.normpath, spec["linux"].get(name) or ()):  # type: ignore[call-overload]
+            raise UsageError(f"linux.{name}: the root itself is none of them: root.readonly protects it")
     if spec.get("hooks"):
         from pycontainer.oci import hooks  # most have none
 
@@ -107,7 +109,7 @@ def _require(spec: Spec, bundle: str) -> None:
                 _check_hook(hook, f"hooks.{kind}[{index}]")
 
 
-def _check_mount(mount: Mount, name: str, bundle: str) -> None:
+def _check_mount(mount: Mount, name: str, bundle: str, *, users: bool) -> None:
     if not mount.get("destination"):
         raise UsageError(f"{name}.destination must not be empty")
     if not mount["destination"].startswith("/"):
@@ -119,6 +121,8 @@ def _check_mount(mount: Mount, name: str, bundle: str) -> None:
         mount["source"] = os.path.join(bundle, mount["source"])
     elif not mount.get("type"):
         raise UsageError(f"{name}.type must not be empty where it is no bind")
+    if {"idmap", "ridmap"} & {*(mount.get("options") or ())} and not (mount.get("uidMappings") or users):
+        raise UsageError(f"{name}.options: an id-mapped mount needs uidMappings, its own or the container's")
     if bool(mount.get("uidMappings")) != bool(mount.get("gidMappings")):
         raise UsageError(f"{name}: uidMappings and gidMappings go together")
 

@@ -6,7 +6,7 @@
     poststart                 outside, after the program has begun
     poststop                  outside, after the container was deleted
 
-This module calls those that run outside; :mod:`pycontainer.oci.enter` puts the others where they belong.
+This module calls those that run outside; :mod:`pycontainer.oci.inside` puts the others where they belong.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import os
 import select
 import time
 
+from pycontainer import jsontext
 from pycontainer.errors import PycError
-from pycontainer.light import suppress
+from pycontainer.light import contextmanager, suppress
+from pycontainer.oci.state import shown
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pycontainer.oci.spec import Hook, Spec
+    from pycontainer.oci.state import State
 
 STDERR = 2
 _LONGEST = 2**31 - 1  # milliseconds that poll(2) takes: 24 days
@@ -40,24 +43,18 @@ def of(spec: Spec, *kinds: str) -> list[Hook]:
     return [hook for kind in kinds for hook in hooks.get(kind) or ()]  # type: ignore[attr-defined]
 
 
-def call(hooks: Iterable[Hook], kind: str, state: str) -> None:
-    """Call each, with the container's state as JSON on its stdin. Raises HookFailed at the first that fails."""
+def call(hooks: Iterable[Hook], kind: str, state: State, status: str) -> None:
+    """Call each in the bundle, with the container's state on its stdin. Raises HookFailed at the first that fails."""
+    told = jsontext.dump(shown(state, status))
     for hook in hooks:
         _keep_to_ourselves()
         output = os.memfd_create("hook output")
-        stdin = stdin_of(state)
+        stdin = stdin_of(told)
         path = hook["path"]
+        streams = [(os.POSIX_SPAWN_DUP2, ours, number) for number, ours in enumerate((stdin, output, output))]
         try:
-            pid = os.posix_spawn(
-                path,
-                hook.get("args") or [path],
-                environment(hook),
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, stdin, 0),
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                ],
-            )
+            with _in(state.bundle):
+                pid = os.posix_spawn(path, hook.get("args") or [path], environment(hook), file_actions=streams)
             judge(kind, hook, wait(pid, hook.get("timeout")), os.pread(output, 4096, 0))
         except OSError as error:
             raise HookFailed(f"{kind} hook {path}: {os.strerror(error.errno or 0).lower()}") from error
@@ -74,13 +71,26 @@ def _keep_to_ourselves() -> None:
                 os.set_inheritable(int(name), False)
 
 
-def call_all(hooks: Iterable[Hook], kind: str, state: str) -> None:
+@contextmanager
+def _in(directory: str) -> Iterator[None]:
+    """Be there for as long as it takes to call a program; where it is gone, stay."""
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            os.chdir(directory)
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+def call_all(hooks: Iterable[Hook], kind: str, state: State, status: str) -> None:
     """The same, where a hook that fails is no reason to leave out the others: each is only warned of."""
     from pycontainer.oci import log
 
     for hook in hooks:
         try:
-            call((hook,), kind, state)
+            call((hook,), kind, state, status)
         except HookFailed as failed:
             log.warning(failed.message)
 

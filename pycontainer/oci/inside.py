@@ -16,6 +16,7 @@ from pycontainer.oci.failures import failure
 from pycontainer.oci.granted import only_granted
 from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
+from pycontainer.oci.variables import complete
 from pycontainer.plan import slots
 from pycontainer.plan.enter import Entry, enter
 from pycontainer.plan.mounts import has_users
@@ -40,6 +41,19 @@ class Wanted(Record):
     ignore_paused: bool = False
 
 
+class _Files(Record):
+    """Those of the container whose first process is ``pid``."""
+
+    pid: int
+
+    def read(self, path: str, limit: int) -> bytes:
+        """The content of one. Raises OSError."""
+        from pycontainer.rootfs.live import LiveRoot
+
+        with LiveRoot(self.pid) as root:
+            return root.read(path, limit)
+
+
 def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console: int = -1) -> int:
     """Start ``process`` in the container and return its pid; it is our child. Raises PycError when it can't begin."""
     state = home.read(name)
@@ -50,6 +64,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
         raise Conflict("cannot exec in a paused container (use --ignore-paused to override)")
     spec = home.spec(name)
     only_granted(process, users=has_users(spec))
+    complete(process, _Files(state.pid))
     entered: Spec = {**spec, "process": process}
     group = cgroup.existing(state.cgroup, spec, state.cgroups)
     with ExitStack() as ours:

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 EMPTY: Mapping[str, str] = {}
 
-# What lxcfs shows in place of the kernel's, with the container's own numbers.
-_REPLACEABLE_PROC = frozenset(
-    f"/proc/{name}"
-    for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
-)
-
 MINIMUM_MEMORY = 6 << 20
 """Below this no program starts: moby's number."""
 
@@ -140,11 +134,13 @@ def check(options: ContainerOptions) -> None:
     _check_cpu(options)
     _check_namespaces(options)
     _check_health(options)
+    from pycontainer.plan.mounts import REPLACEABLE_PROC  # whoever makes a container has it anyway
+
     targets = [mount.target for mount in options.mounts]
     for target in targets:
         if targets.count(target) > 1:
             raise UsageError(f"duplicate mount point: {target}")
-        if (target + "/").startswith("/proc/") and target not in _REPLACEABLE_PROC:
+        if (target + "/").startswith("/proc/") and target not in REPLACEABLE_PROC:
             raise UsageError(f"can't mount on {target}: /proc must be the kernel's own")
 
 

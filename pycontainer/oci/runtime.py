@@ -23,7 +23,9 @@ from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
 from pycontainer.oci.caller import caller_of
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence, titled
+from pycontainer.oci.places import Places, settle
 from pycontainer.oci.state import Home, State, now, shown, start_time
+from pycontainer.oci.variables import complete
 from pycontainer.plan import host, mounts, program, slots, terminal
 from pycontainer.plan.container import Setting, container
 from pycontainer.plan.seccomp import LISTENER, Filter
@@ -79,6 +81,10 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
     fields.check(spec, bundle)
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
+    rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
+    places = Places(rootfs)
+    settle(spec, places)
+    complete(spec["process"], places)
     path = cgroup.cgroup_of(name, spec, systemd=asked.systemd, rootless=asked.rootless)
     where = home.reserve(name)
     group: Group | None = None
@@ -87,7 +93,6 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
     try:
         group = cgroup.group_of(path, spec, rootless=asked.rootless)
         cgroup.make_room(group)
-        rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
         with ExitStack() as ours:
             given = _given(spec, asked, where, console, ours)
             setting = Setting(
@@ -302,7 +307,7 @@ class _Starting:
 
         self.hooked, told = state, jsontext.dump(shown(state, "creating"))
         for kind in ("prestart", "createRuntime"):
-            hooks.call(hooks.of(spec, kind), kind, told)
+            hooks.call(hooks.of(spec, kind), kind, state, "creating")
         for hook in hooks.of(spec, "createContainer"):
             inside.call_hook("createContainer", hook, spec, state, told, confined=False)
 
@@ -327,7 +332,7 @@ class _Starting:
         if self.hooked:
             from pycontainer.oci import hooks
 
-            hooks.call_all(hooks.of(spec, "poststop"), "poststop", jsontext.dump(shown(self.hooked, "stopped")))
+            hooks.call_all(hooks.of(spec, "poststop"), "poststop", self.hooked, "stopped")
 
 
 def _says(word: bytes) -> Callable[[Step, Call], bool]:
@@ -379,7 +384,7 @@ def _find_program(process: Process, root: int) -> tuple[str, str]:
         try:
             fd = kernel.openat2(root, full, os.O_PATH, 0, kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
-            found = errno.ENOTDIR if error.errno == errno.ENOTDIR and "/" in args[0] else found
+            found = (error.errno or found) if "/" in args[0] else found
             continue
         try:
             mode = os.fstat(fd).st_mode
@@ -439,7 +444,7 @@ def begin(home: Home, state: State, spec: Spec, starter: int = -1) -> None:
         for hook in hooks.of(spec, "startContainer"):
             inside.call_hook("startContainer", hook, spec, state, told, confined=True)
         _go_on(home, spec, state)
-        hooks.call(hooks.of(spec, "poststart"), "poststart", jsontext.dump(shown(state, "running")))
+        hooks.call(hooks.of(spec, "poststart"), "poststart", state, "running")
     except hooks.HookFailed:  # the container is stopped, and waits to be deleted (runtime.md, Lifecycle)
         control.kill(home, state.id, SIGKILL, everybody=True)
         raise

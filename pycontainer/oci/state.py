@@ -128,9 +128,9 @@ class Home(Record):
             return "stopped" if not state.created else "creating"
         if not is_alive(state.pid, state.began):
             return "stopped"
-        if os.path.exists(f"{self.directory(state.id)}/start"):
-            return "created"
-        return "paused" if is_frozen(state.cgroups) else "running"
+        if is_frozen(state.cgroups):
+            return "paused"
+        return "created" if os.path.exists(f"{self.directory(state.id)}/start") else "running"
 
     def remove(self, container: str) -> None:
         """Forget it."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pycontainer.oci.spec import Spec
 
+EINVAL, ENOTDIR = 22, 20
+
 
 def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
     """Cover files that tell too much with /dev/null, and directories with one empty tmpfs.
@@ -26,15 +28,13 @@ def mask(spec: Spec, *, kind_of: Callable[[str], str]) -> tuple[Step, ...]:
 
 @lru_cache(maxsize=256)
 def _masked(paths: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
-    kinds = dict(paths)
+    kinds = {path: kind for path, kind in paths if kind and path.startswith(_KERNEL_S)}
+    others = [path for path, _ in paths if not path.startswith(_KERNEL_S)]
     result: list[Call] = []
     attached = False
     if "directory" in kinds.values():
-        nothing = attributes(["ro", "nosuid", "nodev", "noexec", "size=0k", "mode=555"])
-        result += filesystem("tmpfs", nothing, out=_EMPTY)
+        result += filesystem("tmpfs", _NOTHING, out=_EMPTY)
     for path, kind in kinds.items():
-        if not kind and path.startswith(("/proc/", "/sys/")):
-            continue
         cover = (_EMPTY, "", k.AT_EMPTY_PATH) if kind == "directory" else (DEV, "null", k.AT_SYMLINK_NOFOLLOW)
         result.append(calls.openat2(ROOT, path.lstrip("/"), k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES)))
         if kind == "directory" and not attached:  # kernels before 6.15 clone only what is attached somewhere
@@ -43,6 +43,8 @@ def _masked(paths: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
         else:
             result.append(calls.open_tree(cover[0], cover[1], k.OPEN_TREE_CLONE | cover[2], out=_COVER))
             result.append(calls.move_mount(_COVER, TARGET))
+    for path in others:
+        result += _either(path)
     if not result:
         return ()
     return (
@@ -52,13 +54,28 @@ def _masked(paths: tuple[tuple[str, str], ...]) -> tuple[Step, ...]:
             INIT,
             tuple(result),
             "proc(5)",
-            Proof("/proc/{pid}/mountinfo", f" {next((path for path in kinds if kinds[path]), path)} "),
+            Proof("/proc/{pid}/mountinfo", f" {next(iter((*kinds, *others)))} "),
             field="linux.maskedPaths",
         ),
     )
 
 
-_EMPTY, _COVER = Slot("empty tmpfs"), Slot("cover")
+_KERNEL_S = ("/proc/", "/sys/")
+_NOTHING = attributes(["ro", "nosuid", "nodev", "noexec", "size=0k", "mode=555"])
+_EMPTY, _COVER, _DIRECTORY = Slot("empty tmpfs"), Slot("cover"), Slot("directory to mask")
+
+
+def _either(path: str) -> tuple[Call, ...]:
+    """Only the image knows what this is. A file does not cover a directory, and one that is covered is none."""
+    name = path.lstrip("/")
+    return (
+        calls.openat2(ROOT, name, k.O_PATH, out=TARGET, tolerate=(ENOENT, EACCES, ENOTDIR)),
+        calls.open_tree(DEV, "null", k.OPEN_TREE_CLONE | k.AT_SYMLINK_NOFOLLOW, out=_COVER),
+        calls.move_mount(_COVER, TARGET)._replace(tolerate=(EINVAL, ENOTDIR)),
+        calls.openat2(ROOT, name, k.O_PATH | k.O_DIRECTORY, out=_DIRECTORY, tolerate=(ENOENT, EACCES, ENOTDIR)),
+        *filesystem("tmpfs", _NOTHING, out=_EMPTY),
+        calls.move_mount(_EMPTY, _DIRECTORY),
+    )
 
 
 def protect(spec: Spec) -> tuple[Step, ...]:

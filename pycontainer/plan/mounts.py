@@ -32,6 +32,7 @@ _ATTRIBUTES: dict[str, tuple[int, int]] = {
     "exec": (0, k.MOUNT_ATTR_NOEXEC),
     "noatime": (k.MOUNT_ATTR_NOATIME, k.MOUNT_ATTR__ATIME),
     "relatime": (0, k.MOUNT_ATTR__ATIME),
+    "norelatime": (0, k.MOUNT_ATTR__ATIME),  # nor is there another default
     "atime": (0, k.MOUNT_ATTR__ATIME),
     "strictatime": (k.MOUNT_ATTR_STRICTATIME, k.MOUNT_ATTR__ATIME),
     "nostrictatime": (0, k.MOUNT_ATTR__ATIME),
@@ -46,7 +47,12 @@ PROPAGATION = {
     "shared": k.MS_SHARED,
     "unbindable": k.MS_UNBINDABLE,
 }
-_IGNORED = {"defaults", "async", "loud", "nomand", "noiversion", "tmpcopyup"}
+_IGNORED = {"defaults", "async", "loud", "silent", "nomand", "iversion", "noiversion", "tmpcopyup"}
+# What lxcfs shows in place of the kernel's, with the container's own numbers.
+REPLACEABLE_PROC = frozenset(
+    f"/proc/{name}"
+    for name in "cpuinfo diskstats loadavg meminfo net/dev slabinfo stat swaps uptime sys/kernel/ns_last_pid".split()
+)
 
 
 class Attributes(Record):
@@ -377,6 +383,7 @@ _WHY = {
 def filesystem(fstype: str, a: Attributes, *, source: str = "", out: Slot) -> tuple[Call, ...]:
     """A new filesystem instance as a mount that is attached nowhere yet."""
     fs = Slot("filesystem")
+    propagation = a.propagation_below or a.propagation
     parameters = [calls.fsconfig(fs, k.FSCONFIG_SET_STRING, "source", source)] if source else []
     for option in a.data:
         key, equals, value = option.partition("=")
@@ -390,6 +397,7 @@ def filesystem(fstype: str, a: Attributes, *, source: str = "", out: Slot) -> tu
         calls.fsconfig(fs, k.FSCONFIG_CMD_CREATE),
         calls.fsmount(fs, a.set, out=out),
         calls.close(fs),
+        *((calls.mount_setattr(out, 0, propagation=propagation),) if propagation else ()),
     )
 
 

@@ -81,7 +81,8 @@ class _Compiler:
         self.ffi, self.lib, self.profile = ffi, lib, profile
         self.default = self._action(profile.get("defaultAction"), profile.get("defaultErrnoRet"))
         self.native: int = lib.seccomp_arch_native()
-        self.arches = [self._arch(name) for name in profile.get("architectures") or ()] or [self.native]
+        # The one that the kernel itself runs is always one of them, as in seccomp_init(3)
+        self.arches = [self.native, *(self._arch(name) for name in profile.get("architectures") or ())]
 
     def compile(self) -> bytes:
         filters: list[Any] = []
