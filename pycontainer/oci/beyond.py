@@ -13,6 +13,8 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
+    from pycontainer.oci.spec import Process, User
+
     Options = dict[str, Any]
 
 
@@ -34,6 +36,7 @@ def resume(home: Home, options: Options, words: list[str]) -> int:
 
 def list_(home: Home, options: Options, words: list[str]) -> int:
     """Print all containers."""
+    as_json = _wants_json(options)
     states = [home.read(name) for name in home.names()]
     if options.get("quiet"):
         print("".join(f"{state.id}\n" for state in states), end="")
@@ -50,10 +53,11 @@ def list_(home: Home, options: Options, words: list[str]) -> int:
                 "bundle": state.bundle,
                 "rootfs": state.rootfs,
                 "created": state.created,
+                **({"annotations": state.annotations} if state.annotations else {}),
                 "owner": owner_of(home.directory(state.id)),
             }
         )
-    if options.get("format", "table") == "json":
+    if as_json:
         from json import dumps
 
         print(dumps(rows))
@@ -66,12 +70,20 @@ def list_(home: Home, options: Options, words: list[str]) -> int:
     return 0
 
 
+def _wants_json(options: Options) -> bool:
+    wanted = options.get("format", "table")
+    if wanted not in ("table", "json"):
+        raise UsageError(f"--format {wanted}: want table or json")
+    return bool(wanted == "json")
+
+
 def ps(home: Home, options: Options, words: list[str]) -> int:
     """Print the processes of a container."""
     from pycontainer.oci import control
 
+    as_json = _wants_json(options)
     found = control.pids(home.read(words[0]))
-    if options.get("format", "table") == "json":
+    if as_json:
         from pycontainer import jsontext
 
         print(jsontext.dump(found))
@@ -94,41 +106,43 @@ def exec_(home: Home, options: Options, words: list[str]) -> int:
     """Start one more process in a container."""
     from pycontainer.oci import foreground, inside
 
-    wanted = inside.Wanted(asked_of(options), options.get("ignore-paused", False))
-    if options.get("detach"):
-        inside.execute(home, words[0], _process(home, words[0], options, words[1:]), wanted)
-        return 0
     try:
-        process = _process(home, words[0], options, words[1:])
-        return foreground.execute(home, words[0], process, wanted)
+        wanted = inside.Wanted(asked_of(options), options.get("ignore-paused", False))
+        process = _process(home.spec(words[0])["process"], options, words[1:])
+        if not options.get("detach"):
+            return foreground.execute(home, words[0], process, wanted)
+        inside.execute(home, words[0], process, wanted)
+        return 0
     except PycError as error:
         log.error(error)
         return 255
 
 
-def _process(home: Home, name: str, options: Options, args: list[str]) -> Any:
-    """The process that --process FILE describes, or the container's own with what the options change."""
-    if options.get("process"):
+def _process(first: Process, options: Options, args: list[str]) -> Process:
+    """The process that --process FILE describes, or the container's own with what the options change.
+
+    What such a file says nothing of is the container's, as it is for runc: to have no capabilities, for one, is said
+    by an object without any.
+    """
+    if path := options.get("process"):
         from pycontainer.oci import shape
 
         try:
-            with open(options["process"]) as file:
-                return shape.read(file.read(), shape.PROCESS, "process")
+            with open(path) as file:
+                described: Process = shape.read(file.read(), shape.PROCESS, "process")
         except (OSError, ValueError) as error:
-            raise UsageError(f"--process {options['process']}: {error}") from None
+            raise UsageError(f"--process {path}: {error}") from None
+        process: Any = {"user": {"uid": 0, "gid": 0}, **described}
+        for key in _INHERITED:
+            if key in first and process.get(key) in (None, "", []):
+                process[key] = first[key]  # type: ignore[literal-required]
+        return process  # type: ignore[no-any-return]
     if not args:
         raise UsageError("exec args cannot be empty")
-    process: dict[str, Any] = {**home.spec(name)["process"], "args": args, "terminal": options.get("tty", False)}
-    process["env"] = [*process.get("env", []), *options.get("env", [])]
-    if "cwd" in options:
-        process["cwd"] = options["cwd"]
-    if "user" in options:
-        uid, _, gid = options["user"].partition(":")
-        if not uid.isdecimal() or not (gid or "0").isdecimal():
-            raise UsageError(f"--user {options['user']}: want numbers, UID[:GID]")
-        process["user"] = {**process.get("user", {}), "uid": int(uid), "gid": int(gid or 0)}
-    if "additional-gids" in options:
-        process["user"] = {**process["user"], "additionalGids": [int(gid) for gid in options["additional-gids"]]}
+    process = {**first, "args": args, "terminal": options.get("tty", False)}
+    process["env"] = [*(process.get("env") or ()), *options.get("env", [])]
+    process["cwd"] = options.get("cwd") or process.get("cwd")
+    process["user"] = _user(first.get("user") or {}, options)
     if options.get("cap"):
         sets = process.get("capabilities") or {}
         kinds = ("bounding", "effective", "permitted")
@@ -140,7 +154,30 @@ def _process(home: Home, name: str, options: Options, args: list[str]) -> Any:
     ):
         if option in options:
             process[key] = options[option]
-    return process
+    return process  # type: ignore[no-any-return]
+
+
+_INHERITED = ("capabilities", "rlimits", "apparmorProfile", "selinuxLabel")
+
+
+def _user(first: User, options: Options) -> User:
+    """Who --user and --additional-gids make it."""
+    from pycontainer.oci.grammar.numbers import integer
+    from pycontainer.oci.grammar.users import MAX_ID
+
+    def number(option: str, text: str) -> int:
+        try:
+            return integer(0, MAX_ID)(text)
+        except UsageError as error:
+            raise UsageError(f"--{option} {text}: {error.message}; want numbers") from None
+
+    user: User = {**first}
+    if "user" in options:
+        uid, colon, gid = options["user"].partition(":")
+        user = {**user, "uid": number("user", uid), "gid": number("user", gid) if colon else 0}
+    if "additional-gids" in options:
+        user["additionalGids"] = [number("additional-gids", gid) for gid in options["additional-gids"]]
+    return user
 
 
 def update(home: Home, options: Options, words: list[str]) -> int:
@@ -154,9 +191,14 @@ def update(home: Home, options: Options, words: list[str]) -> int:
 def events(home: Home, options: Options, words: list[str]) -> int:
     """Print what it uses."""
     from pycontainer.oci import stats
+    from pycontainer.oci.grammar.numbers import duration
 
-    interval = options.get("interval", "5s")
-    seconds = float(interval.rstrip("s") or 5) if interval.rstrip("s").replace(".", "").isdecimal() else 5.0
+    try:
+        seconds = duration(options.get("interval", "5s"))
+    except UsageError as error:
+        raise UsageError(f"--interval {options['interval']}: {error.message}") from None
+    if not seconds:
+        raise UsageError(f"--interval {options['interval']}: must be greater than 0")
     stats.events(home, words[0], once=options.get("stats", False), interval=seconds)
     return 0
 

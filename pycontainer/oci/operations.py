@@ -107,16 +107,16 @@ def kill(home: Home, options: Options, words: list[str]) -> int:
     """Send a signal."""
     from pycontainer.oci import control
 
-    control.kill(
-        home, words[0], signal_number(words[1] if len(words) > 1 else "TERM"), everybody=options.get("all", False)
-    )
+    control.kill(home, words[0], signal_number("".join(words[1:]) or "TERM"), everybody=options.get("all", False))
     return 0
 
 
 def signal_number(text: str) -> int:
-    """``9``, ``KILL`` and ``SIGKILL`` are the same. Raises UsageError."""
+    """``9``, ``KILL`` and ``SIGKILL`` are the same, and 0 asks whether it is there: kill(2). Raises UsageError."""
     from pycontainer.oci.grammar import signals
 
+    if text == "0":
+        return 0
     try:
         return signals.signal_number(signals.signal_name(text))
     except UsageError:

@@ -11,6 +11,7 @@ from pycontainer.light import suppress
 from pycontainer.oci import shape, stats
 from pycontainer.oci.control import NO_CGROUP
 from pycontainer.oci.failures import by_its_field
+from pycontainer.oci.grammar.numbers import size_or_unlimited
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pycontainer.oci.spec import Spec
     from pycontainer.oci.state import Home, State
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 # option -> where it belongs below linux.resources
 _PLACES = {
     "blkio-weight": ("blockIO", "weight"),
@@ -68,11 +68,10 @@ def asked(options: dict[str, Any]) -> Resources:
 
 def _bytes(option: str, value: str) -> int:
     """``64m`` -> 67108864; -1 is unlimited."""
-    number, unit = value.rstrip("bBkKmMgGtT"), value[len(value.rstrip("bBkKmMgGtT")) :].lower()
-    unit = unit.removesuffix("b") if len(unit) > 1 else unit
-    if not number.removeprefix("-").isdecimal() or unit not in _UNITS:
-        raise UsageError(f"--{option} {value}: want a number of bytes, with k, m, g or t behind it if you like")
-    return int(number) * _UNITS[unit]
+    try:
+        return size_or_unlimited(value)
+    except UsageError as error:
+        raise UsageError(f"--{option} {value}: {error.message}") from None
 
 
 def update(home: Home, name: str, resources: Resources) -> None:

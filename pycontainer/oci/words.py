@@ -136,9 +136,7 @@ def parse(words: list[str], known: dict[str, str], aliases: dict[str, str], wher
                 f"flag provided but not defined: -{name}", hint=f"see pyc-oci {where} --help".replace("  ", " ")
             )
         if kind == "":
-            if value not in ("", "true", "false"):
-                raise UsageError(f"invalid boolean value {value!r} for -{name}")
-            options[name] = value != "false"
+            options[name] = not equals or _boolean(name, value)
             continue
         if not equals:
             if not rest:
@@ -153,3 +151,12 @@ def parse(words: list[str], known: dict[str, str], aliases: dict[str, str], wher
         else:
             options[name] = value
     return options, rest
+
+
+def _boolean(name: str, value: str) -> bool:
+    from pycontainer.oci.grammar.words import boolean  # hardly ever said
+
+    try:
+        return boolean(value)
+    except UsageError:
+        raise UsageError(f"invalid boolean value {value!r} for -{name}") from None
