@@ -53,16 +53,24 @@ def asked_of(options: Options) -> Asked:
     from pycontainer.oci.caller import is_rootless
     from pycontainer.oci.runtime import Asked
 
+    sockets = _handed_over()
     return Asked(
         systemd=bool(options["global"].get("systemd-cgroup")),
         rootless=is_rootless(options["global"].get("rootless", "auto")),
         bundle=options.get("bundle") or ".",
         pid_file=options.get("pid-file", ""),
         console_socket=options.get("console-socket", ""),
-        preserve_fds=options.get("preserve-fds", 0) + int(os.environ.get("LISTEN_FDS") or 0),
+        preserve_fds=max(0, options.get("preserve-fds", 0)) + sockets,
+        sockets=sockets,
         no_pivot=options.get("no-pivot", False),
         no_new_keyring=options.get("no-new-keyring", False),
     )
+
+
+def _handed_over() -> int:
+    """How many sockets a service manager hands over: sd_listen_fds(3). An engine that passes them on says PID 1."""
+    count, whose = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_PID", "1")
+    return int(count) if count.isdecimal() and len(count) < 5 and whose in ("1", str(os.getpid())) else 0
 
 
 def start(home: Home, options: Options, words: list[str]) -> int:

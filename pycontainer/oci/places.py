@@ -55,11 +55,16 @@ class Places:
         return where or "/"
 
     def _link(self, path: str) -> str:
+        at = self._mount_point(path)
         try:
-            with self._opened(path, os.O_PATH | os.O_NOFOLLOW) as fd:
-                return os.readlink("", dir_fd=fd)
+            return os.readlink(self._shown[at] + path[len(at) :]) if self._shown[at] else ""
         except OSError:  # it is none, or nothing is there
             return ""
+
+    def _mount_point(self, path: str) -> str:
+        while path not in self._shown:
+            path = path.rpartition("/")[0]
+        return path
 
     def status(self, path: str) -> os.stat_result:
         """stat(2), of a path without links."""
@@ -73,9 +78,7 @@ class Places:
 
     @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
-        at = path
-        while at not in self._shown:
-            at = at.rpartition("/")[0]
+        at = self._mount_point(path)
         top = os.open(self._shown[at], os.O_PATH | os.O_CLOEXEC)
         try:
             below = path[len(at) :].lstrip("/")
@@ -89,11 +92,12 @@ class Places:
             os.close(fd)
 
 
-def settle(spec: Spec, places: Places) -> None:
+def settle(spec: Spec, rootfs: str) -> Places:
     """Let each mount point be where its path leads, and an empty /tmp have the mode of the one that it covers.
 
     Raises Unsupported for one in /proc, where a program relies on what the kernel says.
     """
+    places = Places(rootfs)
     for index, mount in enumerate(spec.get("mounts") or ()):
         if mount.get("type") not in _KERNEL_S or is_bind(mount):
             mount["destination"] = places.led(mount["destination"])
@@ -101,6 +105,7 @@ def settle(spec: Spec, places: Places) -> None:
         if mount.get("type") == "tmpfs" and not is_bind(mount):
             _keep_mode(mount, places)
         places.mount(mount)
+    return places
 
 
 def _leave_proc(mount: Mount, name: str) -> None:

@@ -23,7 +23,7 @@ from pycontainer.light import ExitStack, contextmanager, suppress
 from pycontainer.oci import cgroup, fields, shape
 from pycontainer.oci.caller import caller_of
 from pycontainer.oci.failures import RuntimeFailed, by_its_field, exec_failure, failure, is_anothers, sentence, titled
-from pycontainer.oci.places import Places, settle
+from pycontainer.oci.places import settle
 from pycontainer.oci.state import Home, State, now, shown, start_time
 from pycontainer.oci.variables import complete
 from pycontainer.plan import host, mounts, program, slots, terminal
@@ -51,6 +51,7 @@ class Asked(Record):
         pid_file: where the pid is written, or "".
         console_socket: who takes the terminal, or "".
         preserve_fds: how many descriptors from 3 on the program gets.
+        sockets: how many of them are a service manager's, as it is told.
         no_pivot, no_new_keyring: as they say.
         systemd: the container's cgroup is a scope of systemd's.
         rootless: do without cgroups where they may not be made.
@@ -60,6 +61,7 @@ class Asked(Record):
     pid_file: str = ""
     console_socket: str = ""
     preserve_fds: int = 0
+    sockets: int = 0
     no_pivot: bool = False
     no_new_keyring: bool = False
     systemd: bool = False
@@ -82,9 +84,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
-    places = Places(rootfs)
-    settle(spec, places)
-    complete(spec["process"], places)
+    complete(spec["process"], settle(spec, rootfs), sockets=asked.sockets)
     path = cgroup.cgroup_of(name, spec, systemd=asked.systemd, rootless=asked.rootless)
     where = home.reserve(name)
     group: Group | None = None
@@ -260,12 +260,18 @@ def stdio_of(
     if asked.preserve_fds > MOST_KEPT:
         raise UsageError(f"--preserve-fds {asked.preserve_fds}: at most {MOST_KEPT}")
     for number in range(FIRST_KEPT, FIRST_KEPT + asked.preserve_fds):
-        try:
-            os.fstat(number)
-        except OSError:
-            raise UsageError(f"--preserve-fds {asked.preserve_fds}: descriptor {number} is not open") from None
+        if not _is_the_caller_s(number):
+            raise UsageError(f"--preserve-fds {asked.preserve_fds}: descriptor {number} is not open")
         given[program.preserved(number)] = number
     return given
+
+
+def _is_the_caller_s(number: int) -> bool:
+    """Whether this descriptor has come to us by execve: those that we have opened would be closed by one."""
+    try:
+        return os.get_inheritable(number)
+    except OSError:
+        return False
 
 
 class _Starting:

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from pycontainer.oci.user import Files
 
 
-def complete(process: Process, files: Files) -> None:
+def complete(process: Process, files: Files, *, sockets: int = 0) -> None:
     """Let the last of two entries win, as in a shell; without a HOME it is the one of /etc/passwd, as in docker.
 
+    ``sockets``: how many a service manager hands over, which it says in the way of sd_listen_fds(3).
     Raises UsageError for an entry that is none.
     """
     values: dict[str, str] = {}
@@ -22,6 +23,8 @@ def complete(process: Process, files: Files) -> None:
         if not name or not equals:
             raise UsageError(f"process.env[{index}]: {entry!r} is not NAME=value")
         values[name] = value
+    if sockets:
+        values |= {"LISTEN_FDS": str(sockets), "LISTEN_PID": "1"}
     if not values.get("HOME"):
         values["HOME"] = _home(process["user"].get("uid", 0), files)
     process["env"] = [f"{name}={value}" for name, value in values.items()]

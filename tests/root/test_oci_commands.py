@@ -313,6 +313,40 @@ def test_as_many_as_a_service_manager_hands_over_are_kept(oci: Oci) -> None:
     assert (refused.code, refused.err) == (1, "pyc-oci: --preserve-fds 1000: at most 128\n")
 
 
+def test_what_a_service_manager_hands_over_is_told_to_whom_it_is_meant_for(
+    oci: Oci, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = os.open("/etc/passwd", os.O_RDONLY)
+    bundle = oci.bundle(oci.spec("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; cd /proc/self/fd; echo *"))
+    for count, whose, expected in (
+        ("1", None, "1 1\n0 1 2 3 4\n"),
+        ("1", "1", "1 1\n0 1 2 3 4\n"),
+        ("1", "77777", "\n0 1 2 3\n"),
+        ("one", None, "\n0 1 2 3\n"),
+        ("-1", None, "\n0 1 2 3\n"),
+    ):
+        monkeypatch.setenv("LISTEN_FDS", count)
+        monkeypatch.delenv("LISTEN_PID", raising=False)
+        if whose:
+            monkeypatch.setenv("LISTEN_PID", whose)
+        done = handing_over(oci, [given], "run", "--bundle", bundle, "test")
+        assert done.out == expected, (count, whose, done)
+    os.close(given)
+
+
+def test_no_descriptor_of_ours_is_taken_for_one_of_the_caller_s(oci: Oci) -> None:
+    oci.create(oci.spec("sleep", "100"), name="sleeper")
+    assert oci("start", "sleeper").code == 0
+    bundle = oci.bundle(oci.spec("ls", "-l", "/proc/self/fd"))
+    given = os.open("/etc/passwd", os.O_RDONLY)
+    for words in (("run", "--bundle", bundle), ("exec",)):
+        for count in range(2, 16):
+            last = ("test",) if words[0] == "run" else ("sleeper", "true")
+            done = handing_over(oci, [given], *words, "--preserve-fds", str(count), *last)
+            assert done.code and done.err == f"pyc-oci: --preserve-fds {count}: descriptor 4 is not open\n", done
+    os.close(given)
+
+
 @pytest.mark.parametrize("gains_nothing", [True, False])
 def test_what_fails_at_the_last_moment_is_told_to_us_and_not_into_a_kept_descriptor(
     oci: Oci, gains_nothing: bool
