@@ -236,66 +236,79 @@ class TarReader:
         extended: dict[bytes, bytes],
         sparse_map: list[tuple[int, int]] | None,
     ) -> Entry:
-        raw_name, mode, uid, gid, _, mtime, _, _, target, magic, _, _, major, minor, prefix = fields
-        name = raw_name.partition(b"\0")[0]
-        if magic == _USTAR and prefix[0]:
-            name = prefix.partition(b"\0")[0] + b"/" + name
+        """The entry of a header, with what extended headers said before it. What they say counts."""
+        _, mode, uid, gid, _, mtime, _, _, target, _, _, _, major, minor, _ = fields
+        name, target = _name(fields), target.partition(b"\0")[0]
         if kind == b"\0":
             kind = DIRECTORY if name.endswith(b"/") else FILE
         elif kind == b"7":  # "contiguous" file, which no file system asks for any more
             kind = FILE
-        target = target.partition(b"\0")[0]
-        uid_number, gid_number, nanoseconds = number(uid, "uid"), number(gid, "gid"), number(mtime, "mtime") * 10**9
+        owner, group, nanoseconds = number(uid, "uid"), number(gid, "gid"), number(mtime, "mtime") * 10**9
         xattrs: dict[bytes, bytes] | None = None
         if extended:
             name = extended.get(b"path", name)
             target = extended.get(b"linkpath", target)
             size = decimal(extended, b"size", size)
-            uid_number = decimal(extended, b"uid", uid_number)
-            gid_number = decimal(extended, b"gid", gid_number)
+            owner, group = decimal(extended, b"uid", owner), decimal(extended, b"gid", group)
             if b"mtime" in extended:
                 nanoseconds = time_of(extended[b"mtime"])
             xattrs = xattrs_of(extended)
-        if uid_number > _ID_MAX or gid_number > _ID_MAX or uid_number < 0 or gid_number < 0:
-            raise LayerError(f"entry {show(name)} has an owner out of range: {uid_number}:{gid_number}")
-        if not -_SECONDS_MAX < nanoseconds // 10**9 < _SECONDS_MAX:
-            raise LayerError(f"entry {show(name)} has a time out of range")
-        if not 0 <= size < SIZE_MAX:
-            raise LayerError(f"entry {show(name)} has an impossible size: {size}")
-        real_size, pieces = size, None
+        _check_numbers(name, owner, group, nanoseconds, size)
+        whole, pieces = size, None
         if kind == b"S" or sparse_map or (extended and any(key.startswith(b"GNU.sparse.") for key in extended)):
-            name, real_size, pieces, size = sparse.read(self._stream, block, kind, name, size, extended, sparse_map)
+            name, whole, pieces, size = sparse.read(self._stream, block, kind, name, size, extended, sparse_map)
             kind = FILE
         if kind != FILE:
-            if kind not in _WITHOUT_DATA:
-                raise LayerError(f"entry {show(name)} is of unknown type {kind!r}")
-            if size:
-                raise LayerError(f"entry {show(name)} of type {kind!r} comes with data")
-        device = (0, 0)
-        if kind in (CHAR, BLOCK_DEVICE):
-            device = (number(major, "device number"), number(minor, "device number"))
-        if kind == LINK:
-            target = normalise(target)
-        elif kind == SYMLINK:
-            if not 0 < len(target) <= PATH_MAX or b"\0" in target:
-                raise LayerError(f"symlink {show(name)} has a target of {len(target)} bytes")
-        else:
-            target = b""
+            _check_without_data(name, kind, size)
+        is_device = kind in (CHAR, BLOCK_DEVICE)
         self._padding = -size % BLOCK
         self._unread = size + self._padding
         return Entry(
             kind,
             normalise(name),
-            target,
+            _target(name, kind, target),
             number(mode, "mode") & 0o7777,
-            uid_number,
-            gid_number,
+            owner,
+            group,
             nanoseconds,
-            real_size if kind == FILE else 0,
-            device,
+            whole if kind == FILE else 0,
+            (number(major, "device number"), number(minor, "device number")) if is_device else (0, 0),
             xattrs,
             pieces,
         )
+
+
+def _name(fields: tuple[bytes, ...]) -> bytes:
+    """The name in a header; ustar has the beginning of a long one in a field of its own."""
+    name, magic, prefix = fields[0].partition(b"\0")[0], fields[9], fields[14]
+    return prefix.partition(b"\0")[0] + b"/" + name if magic == _USTAR and prefix[0] else name
+
+
+def _check_numbers(name: bytes, owner: int, group: int, nanoseconds: int, size: int) -> None:
+    if owner > _ID_MAX or group > _ID_MAX or owner < 0 or group < 0:
+        raise LayerError(f"entry {show(name)} has an owner out of range: {owner}:{group}")
+    if not -_SECONDS_MAX < nanoseconds // 10**9 < _SECONDS_MAX:
+        raise LayerError(f"entry {show(name)} has a time out of range")
+    if not 0 <= size < SIZE_MAX:
+        raise LayerError(f"entry {show(name)} has an impossible size: {size}")
+
+
+def _check_without_data(name: bytes, kind: bytes, size: int) -> None:
+    if kind not in _WITHOUT_DATA:
+        raise LayerError(f"entry {show(name)} is of unknown type {kind!r}")
+    if size:
+        raise LayerError(f"entry {show(name)} of type {kind!r} comes with data")
+
+
+def _target(name: bytes, kind: bytes, target: bytes) -> bytes:
+    """What a link leads to; the field means nothing to other kinds."""
+    if kind == LINK:
+        return normalise(target)
+    if kind != SYMLINK:
+        return b""
+    if not 0 < len(target) <= PATH_MAX or b"\0" in target:
+        raise LayerError(f"symlink {show(name)} has a target of {len(target)} bytes")
+    return target
 
 
 def _check_header(block: bytes) -> tuple[bytes, ...]:
