@@ -7,10 +7,9 @@ host in "hybrid" mode has both, and each controller lives in one of them. Readin
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 
 from pycontainer.errors import HostLacks
-from pycontainer.light import lru_cache
+from pycontainer.light import lock, lru_cache
 from pycontainer.record import Record
 
 # Options of a v1 superblock that name no controller (Documentation/admin-guide/cgroup-v1/cgroups.rst).
@@ -81,7 +80,7 @@ class _Mounts(Record):
 
 
 _mounts_now = _Mounts((0, 0), -1, (0, 0), "")
-_looking = allocate_lock()
+_looking = lock()
 
 
 def _mountinfo() -> str:

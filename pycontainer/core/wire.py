@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from _struct import Struct as Format  # `struct` itself is a file more to be read
 from _struct import iter_unpack
-from _thread import allocate_lock
 
 from pycontainer.core import _core
 from pycontainer.core.step import ROLES, Call, Plan, Slot, Step, Strings, Struct
-from pycontainer.light import IdentityCache, cache, lru_cache
+from pycontainer.light import IdentityCache, cache, lock, lru_cache
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ class Score(Record):
 
 # A slot has the same number in every plan of this process, so that encodings can be kept; the first is wire.h's.
 _numbers: dict[Slot, int] = {REPORTS: 0}
-_encoding = allocate_lock()  # threads may start containers at the same time
+_encoding = lock()  # threads may start containers at the same time
 
 
 class _Full(Exception):

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import threading
+import time
+import warnings
 
 import pytest
 
 from pycontainer import light
+from pycontainer.cgroups import hierarchy
+from pycontainer.core import wire
 
 
 @pytest.fixture(params=[contextlib, light], ids=["library", "ours"])
@@ -148,3 +154,24 @@ def test_an_identity_cache_knows_objects_and_not_what_is_equal():
     length.clear()
     assert length(one) == 1
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize("lock", [wire._encoding, hierarchy._looking], ids=["encoding", "looking"])
+def test_a_fork_while_another_thread_has_a_lock_leaves_it_free_in_the_child(lock):
+    held = threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 3.12 warns of a fork beside threads
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0 if lock.acquire(timeout=2) else 1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
