@@ -243,11 +243,13 @@ def drop(roots: Roots, container_id: str) -> None:
 
 def prune(roots: Roots, candidates: Iterable[Volume]) -> Iterator[tuple[str, int]]:
     """Remove those of ``candidates`` that no container has; yields name and bytes of each."""
+    from pycontainer.engine.disk_usage import size_below  # all else goes without it
+
     for name in [*(volume.name for volume in candidates), *_remains(roots)]:
         with suppress(NotFound, Conflict), locked(roots, name, wait=False):
             if name in users(roots):
                 continue
-            size = _size(data(roots, name))
+            size = size_below(data(roots, name))
             finished = os.path.exists(directory(roots, name) + "/volume.json")
             _delete(roots, name)
             if finished:
@@ -259,15 +261,6 @@ def _remains(roots: Roots) -> list[str]:
     return [
         name for name in entries(roots.root + "/volumes") if not os.path.exists(directory(roots, name) + "/volume.json")
     ]
-
-
-def _size(path: str) -> int:
-    total = 0
-    for place, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(f"{place}/{name}").st_size
-    return total
 
 
 def document(roots: Roots, volume: Volume) -> dict[str, Any]:

@@ -192,3 +192,13 @@ def test_a_volume_that_is_removed_while_containers_start_is_there_or_made_anew(s
         for process in [*started, *removing]:
             process.communicate()
     stocked("volume", "rm", "-f", "churn").ok()
+
+
+def test_a_volume_that_nests_deeper_than_python_goes_does_not_stop_a_prune(stocked: Pyc, image: str) -> None:
+    nest = "cd /d && echo sized > file && for n in $(seq 3000); do mkdir d && cd d || exit 1; done"
+    shown = stocked("run", "-v", "deep:/d", "--name", "nests", image, *sh(nest))
+    assert shown.code == 1 and "too long" in shown.stderr  # as deep as a shell gets
+    stocked("rm", "nests").ok()
+    pruned = stocked("volume", "prune", "-af").ok().lines
+    assert "deep" in pruned and "6B" in pruned[-1]
+    assert stocked("volume", "ls", "-q").ok().stdout == ""
