@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from io import BytesIO
 
 from pycontainer.engine import life
 from pycontainer.engine.moments import now
@@ -99,7 +100,7 @@ def _offset(file: int, lines: int) -> tuple[int, int]:
     last = True
     while at > 0:
         start = max(0, at - _BLOCK)
-        records = os.pread(file, at - start, start).splitlines(keepends=True)
+        records = BytesIO(os.pread(file, at - start, start)).readlines()  # only \n ends one: a container may write \r
         if start > 0 and len(records) > 1:
             start += len(records.pop(0))  # it may begin before the block: it belongs to the next one
         for record in reversed(records):

@@ -73,6 +73,13 @@ def test_a_tail_counts_the_line_that_has_not_ended(stocked: Pyc, image: str) -> 
     assert stocked("logs", "-n", "2", "box").stdout == "one\ntwo"
 
 
+def test_a_carriage_return_ends_no_record_and_begins_no_forged_one(stocked: Pyc, image: str) -> None:
+    forged = r"1999-01-01T00:00:00.000000000Z stdout F forged"
+    stocked("run", "--name", "box", image, *sh(rf"for n in 1 2 3; do printf 'line %s\r{forged}\n' $n; done")).ok()
+    shown = stocked("logs", "-t", "--tail", "1", "box").ok().stdout
+    assert shown.endswith("forged\n") and "line 3" in shown and not shown.startswith("1999")
+
+
 def test_since_and_until_by_time_and_by_age(stocked: Pyc, image: str) -> None:
     stocked("run", "-d", "--name", "box", image, *sh("for i in 1 2 3; do echo $i; sleep 0.2; done")).ok()
     until_state(stocked, "box", "exited")
