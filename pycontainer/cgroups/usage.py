@@ -120,7 +120,7 @@ def _block_io(directories: Iterable[str], members: Iterable[int]) -> tuple[int, 
 
 def _read(path: str) -> str:
     try:
-        with open(path) as file:
+        with open(path, errors="replace") as file:  # a process may be called by what is no text
             return file.read()
     except OSError:  # the process or the cgroup is gone, or this kernel has no such file
         return ""

@@ -37,8 +37,8 @@ def opened(roots: Roots, container: Container) -> Iterator[int | None]:
 def is_first(roots: Roots, container_id: str, pid: int) -> bool:
     """Whether that is the first process, whatever a file says: its parent, the monitor, works in the live directory."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            parent = file.read().rpartition(")")[2].split()[1]
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # a process's name need not be text
+            parent = int(file.read().rpartition(b")")[2].split()[1])
         return os.path.samestat(os.stat(f"/proc/{parent}/cwd"), os.stat(roots.live(container_id)))
     except (OSError, IndexError):
         return False

@@ -104,7 +104,7 @@ def _network(container: Container) -> tuple[int, int]:
         return 0, 0
     received = sent = 0
     try:
-        with open(f"/proc/{container.pid}/net/dev") as file:
+        with open(f"/proc/{container.pid}/net/dev", errors="replace") as file:
             lines = file.read().splitlines()[2:]
     except OSError:
         return 0, 0

@@ -67,7 +67,7 @@ def members_of(container: Container) -> list[int]:
 def _described(pid: int) -> tuple[str, ...]:
     """One line of ``ps -ef``; () if the process has ended."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
             head, _, rest = file.read().rpartition(") ")
         with open(f"/proc/{pid}/cmdline", "rb") as raw:
             words = raw.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
@@ -121,7 +121,9 @@ def _ps(*options: str) -> CompletedProcess[str]:
     import subprocess  # +8 ms, and the process costs more
 
     try:
-        return subprocess.run(["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["ps", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
     except FileNotFoundError:
         raise HostLacks("this host has no ps", hint="without options for it, top needs none") from None
 
@@ -133,7 +135,7 @@ def _of_ps(options: Sequence[str], members: Sequence[int]) -> Processes:
     if done.returncode:
         said = done.stderr.strip().splitlines()
         raise UsageError(f"ps {' '.join(options)}: {said[0] if said else f'exit code {done.returncode}'}")
-    lines = done.stdout.splitlines() or [""]
+    lines = done.stdout.split("\n")  # a command line may have what else ends lines in Unicode
     titles = tuple(lines[0].split())
     if "PID" not in titles:
         raise UsageError("the options for ps must show the column PID", hint="for example: -o pid,user,args")

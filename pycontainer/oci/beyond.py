@@ -90,10 +90,12 @@ def ps(home: Home, options: Options, words: list[str]) -> int:
         return 0
     import subprocess  # +8 ms
 
-    listed = subprocess.run(["ps", *(words[1:] or ["-ef"])], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", *(words[1:] or ["-ef"])], capture_output=True, text=True, errors="replace", check=False
+    )
     if listed.returncode:
         raise UsageError(f"ps: {listed.stderr.strip() or listed.returncode}")
-    head, *lines = listed.stdout.splitlines()
+    head, *lines = listed.stdout.rstrip("\n").split("\n")  # a command line may have what else ends lines in Unicode
     columns = head.split()
     if "PID" not in columns:
         raise UsageError("couldn't find PID field in ps output")

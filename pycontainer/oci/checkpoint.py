@@ -143,7 +143,7 @@ def _joined(spec: Spec, pid: int) -> Iterator[tuple[str, int]]:
 
 def _streams(pid: int) -> list[str]:
     """Descriptors 0, 1 and 2 as CRIU names them where they lead out of the container."""
-    with open(f"/proc/{pid}/mountinfo") as file:
+    with open(f"/proc/{pid}/mountinfo", errors="replace") as file:
         inside = {line.split(" ", 1)[0] for line in file}
     words = []
     for number in range(3):
@@ -219,7 +219,7 @@ def _warn_of_what_is_lost(spec: Spec, pid: int) -> None:
     """A CRIU before 3.19 does not give back no_new_privs, and nobody can set it from outside."""
     if not spec["process"].get("noNewPrivileges"):
         return
-    with open(f"/proc/{pid}/status") as file:
+    with open(f"/proc/{pid}/status", errors="replace") as file:
         if "NoNewPrivs:\t0" in file.read():
             log.warning(
                 "process.noNewPrivileges is lost: this CRIU does not keep it, and set-user-ID programs give privileges"

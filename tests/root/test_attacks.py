@@ -188,6 +188,19 @@ def test_what_a_container_may_write_without_end_is_not_in_the_live_state(stocked
     stocked("restart", "-t", "0", name).ok()
 
 
+def test_a_name_that_is_no_text_keeps_nobody_from_ending_it(stocked: Pyc, image: str) -> None:
+    """Whoever reads /proc/PID/stat reads what a process calls itself, which is the name of what it executed."""
+    script = r"name=$(printf '/\377) R 1'); printf '#!/bin/sh\necho up; sleep 1000' > $name; chmod +x $name; exec $name"
+    name = stocked("run", "-d", image, *sh("IFS=; " + script)).ok().stdout.strip()
+    while "up" not in stocked("logs", name).ok().stdout:
+        continue
+    assert "sleep 1000" in stocked("top", name).ok().stdout
+    assert "sleep 1000" in stocked("top", name, "-o", "pid,args").ok().stdout
+    assert stocked("exec", name, "echo", "in").ok().stdout == "in\n"
+    for verb in (("stats", "--no-stream"), ("pause",), ("unpause",), ("stop", "-t", "0"), ("start",), ("rm", "-f")):
+        stocked(*verb, name).ok()
+
+
 def test_newlines_in_names_are_refused(run: Run) -> None:
     for options in (["-e", "HOME=/x\nroot:x"], ["--hostname", "a\nb"], ["--add-host", "a\nb:1.2.3.4"]):
         assert run(*options, command=("true",)).code == 125, options
