@@ -172,7 +172,7 @@ def test_who_enters_a_container_of_a_chroot_is_not_outside(stocked: Pyc, image: 
 def test_a_root_on_a_full_disk(stocked: Pyc, image: str, tmp_path: Path) -> None:
     """The upper directory fills: the program sees ENOSPC, and the container is removed all the same."""
     script = """
-        mount -t tmpfs -o size=24m x $0 && cp -a $1/. $0/ && shift 1
+        mount -t tmpfs -o size=$(($(du -sk $1 | cut -f1) + 4096))k x $0 && cp -a $1/. $0/ && shift 1
         dd if=/dev/zero of=$0/fill bs=64k 2>/dev/null
         "$@"; echo code $?
         rm $0/fill

@@ -45,10 +45,16 @@ def limit(box: str, controller: str, one: str, two: str) -> str:
 # --- top ------------------------------------------------------------------------------------------------------------
 
 
-def _but_what_grows(line: str) -> list[str]:
-    """Without C and TIME, what a process has used."""
+def _lasting(line: str) -> list[str]:
+    """Without C and TIME, what a process has used, and STIME, which is rounded."""
     columns = line.split(None, 7)
-    return [*columns[:3], columns[4], columns[5], columns[7]]
+    return [*columns[:3], columns[5], columns[7]]
+
+
+def _began(line: str) -> int:
+    """STIME in minutes."""
+    hours, minutes = line.split()[4].split(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def test_top_shows_the_processes_as_ps_does(stocked: Pyc, image: str) -> None:
@@ -58,7 +64,8 @@ def test_top_shows_the_processes_as_ps_does(stocked: Pyc, image: str) -> None:
     own = stocked("top", box).ok().lines
     asked = stocked("top", box, "-e", "-f").ok().lines  # by ps itself
     assert own[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
-    assert [_but_what_grows(line) for line in own] == [_but_what_grows(line) for line in asked]
+    assert [_lasting(line) for line in own] == [_lasting(line) for line in asked]
+    assert all((_began(one) - _began(two)) % 1440 in (0, 1, 1439) for one, two in zip(own[1:], asked[1:], strict=True))
     assert [line.split(None, 7)[7] for line in own[1:]] == ["sleep 1000", "sleep 55"]
     assert own[1].split()[:2] == ["root", str(pid_of(stocked, box))]
     assert own[2].startswith("54321 ")
