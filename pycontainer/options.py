@@ -101,7 +101,7 @@ class Options(Limits, total=False):
     cgroupns: str
     userns: str
     # files
-    volumes: Pairs | Mapping[PathLike[str], str]
+    volumes: Mapping[Any, str] | Sequence[str]  # from a text or a path; types of mappings are invariant in their keys
     mounts: Sequence[str | Mount]
     tmpfs: Pairs
     volumes_from: Sequence[str]

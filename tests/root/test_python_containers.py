@@ -71,13 +71,14 @@ def test_importing_costs_nothing() -> None:
         _ = pycontainer.nonsense  # type: ignore[attr-defined]
 
 
-def test_options_become_what_they_say(image: str, tmp_path: object) -> None:
-    with open(f"{tmp_path}/file", "w") as file:
-        file.write("shared")
+def test_options_become_what_they_say(image: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("shared")
     done = pycontainer.run(
         image,
         ["sh", "-c", "cat /data/file; hostname; cat /proc/self/limits | grep processes; touch /data/x || touch /no"],
-        volumes={str(tmp_path): "/data:ro"},
+        volumes={tmp_path: "/data:ro"},
+        workdir=tmp_path,
+        user=0,
         hostname="boxed",
         read_only=True,
         cap_drop=["ALL"],
