@@ -106,13 +106,19 @@ LIFE = (
     Flag("--health-cmd", "string", "health_cmd", "words:no_nul", "A command whose exit code says whether it is well"),
     Flag("--health-interval", "duration", "health_interval", "numbers:duration", "Time between checks (default 30s)"),
     Flag("--health-timeout", "duration", "health_timeout", "numbers:duration", "The longest of a check (default 30s)"),
-    Flag("--health-start-period", "duration", "health_start_period", "numbers:duration", "Failures before don't count"),
+    Flag(
+        "--health-start-period",
+        "duration",
+        "health_start_period",
+        "numbers:duration",
+        "Time in which failures don't count",
+    ),
     Flag(
         "--health-start-interval",
         "duration",
         "health_start_interval",
         "numbers:duration",
-        "Time between checks until then",
+        "Time between checks during the start period",
     ),
     Flag("--health-retries", "int", "health_retries", integer(0, 2**31 - 1), "Failures until unhealthy (default 3)"),
     Flag(
