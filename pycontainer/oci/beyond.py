@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pycontainer.errors import PycError, UsageError
+from pycontainer.errors import PycError, Unsupported, UsageError
 from pycontainer.oci import log
 from pycontainer.oci.operations import asked_of, owner_of, show
 from pycontainer.oci.state import VERSION, Home
@@ -109,6 +109,8 @@ def exec_(home: Home, options: Options, words: list[str]) -> int:
     from pycontainer.oci import foreground, inside
 
     try:
+        if below := "".join(options.get("cgroup", [])).strip("/"):
+            raise Unsupported(f"--cgroup {below}: a process enters the container's own cgroup, none below it")
         wanted = inside.Wanted(asked_of(options), options.get("ignore-paused", False))
         process = _process(home.spec(words[0])["process"], options, words[1:])
         if not options.get("detach"):

@@ -140,7 +140,7 @@ def markdown() -> str:
     ]
     for name, fate in fates.items():
         lines.append(f"| `{name}` | {verdicts[name]} | {fate.done_by} | {fate.note} |".replace("|  |", "| |"))
-    return "\n".join(lines) + "\n" + _WITHOUT_ROOT
+    return "\n".join(lines) + "\n" + _WITHOUT_ROOT + _LIKE_RUNC
 
 
 _LEFT = {True: "refused", False: "ignored"}
@@ -158,6 +158,41 @@ An ordinary user's container needs a user namespace: `pyc-oci spec --rootless` w
 - `linux.uidMappings`, `linux.gidMappings`: one's own id; those of /etc/subuid and /etc/subgid by newuidmap(1).
 - `process.user.additionalGids`: refused where only one's own group is mapped, since the kernel lets nobody leave one.
 - `linux.devices`: the host's nodes, bound. Mounts of disks and id-mapped mounts: refused by the kernel.
+"""
+
+_LIKE_RUNC = """
+## Differences from runc
+
+tests/peers/test_like_runc.py gives the same bundles and commands to both (runc 1.1), and compares what the program sees
+and how it ends. What is left, beside the words of messages and help:
+
+| what | `pyc-oci` | runc |
+|---|---|---|
+| a mask, cgroup or mount in other words | `ro` of the mount | `ro` of the filesystem, too |
+| no PATH, or relative directories in it | the usual directories; as execvp(3) | not found; refused |
+| a file in PATH that is not executable | `permission denied` | `executable file not found` |
+| `process.cwd` through a link of /proc | refused (CVE-2024-21626) | followed by 1.1 |
+| ids above 2^31-1; umask above 0777 | done; refused | refused; cut off |
+| `exec`'s umask, oomScoreAdj and scheduler in `--process` | done | left out |
+| domainname, time namespaces, id-mapped mounts, `cpu.idle`, `cpu.burst`, seccomp flags | done | not in 1.1 |
+| `rootfsPropagation` shared, unbindable | done | private; fails |
+| bind without `bind` in its options, `defaults` of a tmpfs | done | fails |
+| a path in maskedPaths and readonlyPaths | masked | read-only |
+| relative `root.path`, or through a link | done | fails |
+| devices without numbers or with a relative path; a bind of nothing | refused | 0:0; absolute; the bundle |
+| `memory.useHierarchy` false, `memory.kernel` | refused: gone from Linux | ignored |
+| `cpu.shares` out of range | the kernel's nearest | refused |
+| the cwd of createContainer hooks | `/` | the root directory |
+| poststart hooks | after the program has begun, `running` | before, `created` |
+| poststop hooks behind one that failed | called | left out |
+| `tmpcopyup` | ignored: the tmpfs is empty | it begins with what it covers |
+| cgroup v1: hierarchies of cpuset and name=systemd | entered where something is to be limited | always entered |
+| `cgroup2` as a mount on a host with v1 | the container's hierarchies of v1 | v2 |
+| `exec --cgroup` other than `/` | refused | enters a cgroup below |
+| `events`: cpuset, swap, kernel memory, blkio, hugetlb | empty | filled |
+| `state` | version 1.3.0, with the owner | 1.0.2, owner only in `list` |
+| `--preserve-fds` of more than are open | refused | its own are handed over |
+| a seccomp filter that refuses everything | ends with SIGILL or SIGSYS | fails, or waits for ever |
 """
 
 

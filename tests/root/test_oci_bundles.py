@@ -204,6 +204,8 @@ def test_a_process_file_says_what_is_other_than_in_the_container(oci: Oci) -> No
         (["exec", "--detach", "test", "nope"], 255, 'exec: "nope": executable file not found in $PATH'),
         (["exec", "--tty", "--detach", "test", "true"], 255, "--console-socket"),
         (["exec", "--no-new-privs=True", "--cwd", "", "test", "true"], 0, ""),
+        (["exec", "--cgroup", "/", "test", "true"], 0, ""),
+        (["exec", "--cgroup", "below", "test", "true"], 255, "--cgroup below"),
         (["exec", "-e", "A", "test", "true"], 255, "is not NAME=value"),
         (["exec", "-e", "A=1", "-e", "A=2", "test", "sh", "-c", "exit $A"], 2, ""),
         (["update", "--memory", "64MiB", "--memory-reservation", "0.5g", "test"], 0, ""),
