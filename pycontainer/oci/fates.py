@@ -185,7 +185,7 @@ and how it ends. What is left, beside the words of messages and help:
 | the cwd of createContainer hooks | `/` | the root directory |
 | poststart hooks | after the program has begun, `running` | before, `created` |
 | poststop hooks behind one that failed | called | left out |
-| `tmpcopyup` | ignored: the tmpfs is empty | it begins with what it covers |
+| `tmpcopyup` | as root, and not of a read-only tmpfs | always |
 | cgroup v1: hierarchies of cpuset and name=systemd | entered where something is to be limited | always entered |
 | `cgroup2` as a mount on a host with v1 | the container's hierarchies of v1 | v2 |
 | `exec --cgroup` other than `/` | refused | enters a cgroup below |

@@ -12,7 +12,7 @@ import stat
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from pycontainer.errors import Unsupported
-from pycontainer.light import contextmanager
+from pycontainer.light import contextmanager, suppress
 from pycontainer.plan.mounts import REPLACEABLE_PROC, is_bind
 from pycontainer.record import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Places:
     """The container's files, as far as they can be seen from outside. Methods that look at one raise OSError."""
 
     def __init__(self, rootfs: str) -> None:
+        self.copied: list[tuple[str, int]] = []  # mount points of tmpfs that begin with what they cover, which is open
         self._shown = {"": rootfs}  # mount point -> what of the host's is there; "" where that can't be seen
 
     def mount(self, mount: Mount) -> None:
@@ -76,6 +77,18 @@ class Places:
         with self._opened(self.led(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY) as fd:
             return os.read(fd, limit) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
 
+    def copy(self, mount: Mount) -> None:
+        """Remember what it will cover, if that is a directory."""
+        with suppress(OSError), self._opened(mount["destination"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as fd:
+            self.copied.append((mount["destination"], os.dup(fd)))
+
+    def fill(self, pid: int) -> None:
+        """Copy what was remembered into the container of this first process."""
+        if self.copied:
+            from pycontainer.oci import tmpfs  # seldom asked for
+
+            tmpfs.fill(pid, self.copied)
+
     @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
         at = self._mount_point(path)
@@ -104,6 +117,8 @@ def settle(spec: Spec, rootfs: str) -> Places:
             _leave_proc(mount, f"mounts[{index}].destination")
         if mount.get("type") == "tmpfs" and not is_bind(mount):
             _keep_mode(mount, places)
+            if "tmpcopyup" in (options := mount.get("options") or ()) and "ro" not in options:
+                places.copy(mount)
         places.mount(mount)
     return places
 

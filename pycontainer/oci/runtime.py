@@ -84,7 +84,8 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
     if spec["process"].get("terminal") and console < 0 and not asked.console_socket:
         raise UsageError("a container with a terminal needs --console-socket, unless it runs in the foreground")
     rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
-    complete(spec["process"], settle(spec, rootfs), sockets=asked.sockets)
+    places = settle(spec, rootfs)
+    complete(spec["process"], places, sockets=asked.sockets)
     path = cgroup.cgroup_of(name, spec, systemd=asked.systemd, rootless=asked.rootless)
     where = home.reserve(name)
     group: Group | None = None
@@ -139,11 +140,13 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
             starting.prepare(spec, state)
             state = state._replace(began=start_time(state.pid), shares=starting.shares)
             home.write(state)
-            if at_once and not spec.get("hooks") and not asked.pid_file and _is_seen_from_outside(spec, rootfs):
+            hurried = at_once and not (spec.get("hooks") or asked.pid_file or places.copied)
+            if hurried and _is_seen_from_outside(spec, rootfs):
                 starter = _knock(where)
                 starting.wait()
             else:
                 starting.wait()
+                places.fill(state.pid)
                 _check_program(spec["process"], state.pid)
         write_pid_file(asked.pid_file, state.pid)
         return state, spec, starter
@@ -268,10 +271,9 @@ def stdio_of(
 
 def _is_the_caller_s(number: int) -> bool:
     """Whether this descriptor has come to us by execve: those that we have opened would be closed by one."""
-    try:
+    with suppress(OSError):
         return os.get_inheritable(number)
-    except OSError:
-        return False
+    return False
 
 
 class _Starting:
@@ -406,13 +408,10 @@ def _later_calls(plan: tuple[Step, ...]) -> dict[str, str]:
     """What may still fail when the container has been started, for whoever starts it."""
     later: dict[str, str] = {}
     waited = False
-    index = 0
-    for step in plan:
-        for call in step.calls:
-            if waited:
-                later[str(index)] = LISTENS if call.out is LISTENER else f"{titled(step, call)}: {_named(call)}"
-            waited = waited or call.name == "accept4"
-            index += 1
+    for index, (step, call) in enumerate((each, call) for each in plan for call in each.calls):
+        if waited:
+            later[str(index)] = LISTENS if call.out is LISTENER else f"{titled(step, call)}: {_named(call)}"
+        waited = waited or call.name == "accept4"
     return later
 
 

@@ -148,7 +148,8 @@ CHANGES: dict[str, dict[str, Change]] = {
         },
         **{
             f"tmpfs {word}": mount("/closed", word, type="tmpfs", source="memory")
-            for word in "ro nosuid noexec size=1m size=x mode=711 uid=5 nr_inodes=10 shared bad=1 norelatime".split()
+            for word in "ro nosuid noexec size=1m size=x mode=711 uid=5 nr_inodes=10 shared bad=1 norelatime "
+            "tmpcopyup".split()
         },
         "rbind": mount("/x/deep/er", "rbind"),
         "onto a file": mount("/etc/passwd", "bind"),
@@ -272,7 +273,8 @@ class Pair:
             shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else None
             os.remove(path) if os.path.lexists(path) else None
         os.makedirs(f"{root}/etc")
-        os.mkdir(f"{root}/closed", 0o700)
+        os.makedirs(f"{root}/closed/inner", 0o700)
+        os.chmod(f"{root}/closed", 0o700)
         os.symlink("/etc", f"{root}/led")
         os.symlink("/nowhere/there", f"{root}/dangling")
         for name, text in (("passwd", "root:x:0:0::/root:\nada:x:7:7::/home/ada:\n"), ("secret", "known\n")):

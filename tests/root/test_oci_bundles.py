@@ -103,6 +103,27 @@ def test_an_empty_filesystem_has_the_mode_of_what_it_covers_and_the_propagation_
     assert (modes, "shared:" in line) == (["700", "1777", "711"], True)
 
 
+def test_an_empty_filesystem_begins_with_what_it_covers_if_that_is_asked(oci: Oci) -> None:
+    write(oci, "/run/lock/deep/file", "content\n")
+    os.chown(f"{oci.rootfs}/run/lock/deep/file", 7, 8)
+    os.symlink("lock", f"{oci.rootfs}/run/link")
+    os.chmod(f"{oci.rootfs}/run", 0o750)
+    look = "cd /run; cat link/deep/file; stat -c '%a %u' . lock/deep/file; echo more > lock/deep/file; ls /none /ro"
+    spec = oci.spec("sh", "-c", f"grep -c ' /run ' /proc/self/mountinfo; {look}")
+    for at, options in (("/run", ["tmpcopyup"]), ("/none", ["tmpcopyup", "mode=700"]), ("/ro", ["ro", "tmpcopyup"])):
+        spec["mounts"].append({"destination": at, "type": "tmpfs", "source": "tmpfs", "options": options})
+    for more in ({}, {"hooks": {"poststop": [{"path": "/bin/true"}]}}):
+        said = oci.output({**spec, **more}).split("\n")
+        assert said[:4] == ["1", "content", "750 0", "644 7"] and said[4:] == ["/none:", "", "/ro:", ""]
+    with open(f"{oci.rootfs}/run/lock/deep/file") as file:
+        assert file.read() == "content\n"
+    spec["mounts"][-3]["options"] = ["tmpcopyup", "size=4k"]
+    write(oci, "/run/large", "x" * 100_000)
+    refused = oci.run(spec)
+    assert (refused.code, "No space left on device" in refused.err) == (1, True), refused.err
+    assert oci("list", "--quiet").out == ""
+
+
 @pytest.mark.parametrize("at", ["/proc", "/proc/sys", "/proc/self/attr", "/proc/version", "/link/net", "/up/../link"])
 def test_nothing_of_the_kernel_s_proc_is_covered(oci: Oci, at: str) -> None:
     os.symlink("/proc", f"{oci.rootfs}/link")
