@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pycontainer.engine.containers import Container
     from pycontainer.engine.options import Roots
 
+_SHOWN = 1 << 16  # bytes of a command line, which may have six million, and there may be thousands of them
 DEFAULT = ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
 
 
@@ -70,7 +71,7 @@ def _described(pid: int) -> tuple[str, ...]:
         with open(f"/proc/{pid}/stat", errors="replace") as file:
             head, _, rest = file.read().rpartition(") ")
         with open(f"/proc/{pid}/cmdline", "rb") as raw:
-            words = raw.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+            words = raw.read(_SHOWN).rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
         uid = os.stat(f"/proc/{pid}").st_uid
     except OSError:
         return ()
