@@ -128,9 +128,14 @@ def _published(*, by_this_host: bool = False) -> Iterable[tuple[Part, ...]]:
 
 
 def _to_localhost_from_outside() -> tuple[Part, ...]:
-    """route_localnet lets packets to 127.0.0.0/8 in, for our own translation; nobody else may use that."""
+    """Nobody sends to 127.0.0.0/8 but this host itself.
+
+    route_localnet lets such packets of containers in, for our own translation. And those of whoever is on the same wire
+    as the host would be translated, to a port that is published for this host alone, before the kernel drops them.
+    """
     to_loopback = (_payload(_NETWORK, 16, 1), _compare(b"\x7f"))
-    return (_ARRIVED_BY, _in(BRIDGES), *_IS_IPV4, *to_loopback, _verdict(DROP))
+    from_elsewhere = (_ARRIVED_BY, _compare(b"lo".ljust(16, b"\0"), equal=False))
+    return (*from_elsewhere, *_IS_IPV4, *to_loopback, _verdict(DROP))
 
 
 def _asks_for_names() -> Iterable[tuple[Part, ...]]:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import narration, strace
 from tests.support.cli import Pyc, sh
-from tests.support.host import missing_command
+from tests.support.host import PATIENCE, missing_command
 from tests.support.hosts import (
     HERE,
     SERVE,
@@ -152,6 +152,35 @@ def test_a_port_on_one_address_is_reached_there_only(net: HostedPyc, host: Names
     net("run", "-d", "-p", "127.0.0.1:8080:80", "busybox", *sh(f"{SERVE} 80")).ok()
     served(host, "127.0.0.1", 8080)
     assert fetch(outside, HERE, 8080) == ""
+
+
+SAY = "import socket, sys; socket.socket(2, 2).sendto(sys.argv[1].encode(), ('127.0.0.1', 8080))"
+HEAR = "import socket; ear = socket.socket(2, 2); ear.bind(('', 80)); print('hears', flush=True); print(ear.recv(99))"
+
+
+def test_a_port_on_the_host_s_loopback_is_not_reached_by_who_is_on_the_same_wire(
+    net: HostedPyc, host: Namespace, outside: Namespace
+) -> None:
+    """They can send to 127.0.0.1, and what we translate the kernel does not find absurd any more."""
+    net("run", "-d", "--name", "web", "-p", "127.0.0.1:8080:80/udp", "busybox", "sleep", "60").ok()
+    pid = net("inspect", "-f", "{{.State.Pid}}", "web").ok().stdout.strip()
+    argv = ["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-I", "-c", HEAR]
+    server = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    try:
+        assert server.stdout and server.stdout.readline() == b"hears\n"
+        for own in ("127.0.0.1", "127.0.0.0/8"):
+            outside.ok("ip", "route", "del", "local", own, "dev", "lo", "table", "local")
+        outside.ok("ip", "route", "add", "127.0.0.1", "via", HERE, "src", THERE)
+        for said in ("theirs", "theirs"):
+            outside.ok(sys.executable, "-c", SAY, said)
+        host.ok(sys.executable, "-c", SAY, "mine")
+        assert server.communicate(timeout=10 * PATIENCE)[0] == b"b'mine'\n"
+    finally:
+        server.kill()
+        server.communicate()
+        outside("ip", "route", "del", "127.0.0.1")
+        for state in ("down", "up"):  # its routes are made anew
+            outside.ok("ip", "link", "set", "lo", state)
 
 
 def test_a_port_that_is_not_published_is_not_reached_from_outside(
