@@ -124,9 +124,9 @@ def archive(kind: str, directory: str) -> str:
 
 def remove_parents(*names: str) -> None:
     """Empty cgroups that an engine leaves above its containers."""
-    for hierarchy in os.scandir("/sys/fs/cgroup"):
+    for hierarchy in ("/sys/fs/cgroup", *(entry.path for entry in os.scandir("/sys/fs/cgroup"))):
         for name in names:
-            top = f"{hierarchy.path}/{name}"
+            top = f"{hierarchy}/{name}"
             for place, _, _ in os.walk(top, topdown=False):
                 try:
                     os.rmdir(place)
