@@ -30,7 +30,7 @@ def kill(home: Home, name: str, signal: int, *, everybody: bool = False) -> None
             with suppress(ProcessLookupError):
                 os.kill(pid, signal)
         return
-    if home.status(state) == "stopped":
+    if not state.pid or home.status(state) == "stopped":
         raise NotFound("container not running")
     _signal(state, signal)
 
@@ -85,9 +85,9 @@ def delete(home: Home, name: str, *, force: bool = False) -> None:
             return
         raise
     status = home.status(state)
-    if status in ("running", "paused") and not force:
+    if status in ("creating", "running", "paused") and not force:
         raise Conflict(f"cannot delete container {name} that is not stopped: {status}")
-    if status != "stopped":
+    if state.pid and status != "stopped":
         with suppress(NotFound):
             _signal(state, SIGKILL)
     forget(home, state)

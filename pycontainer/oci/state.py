@@ -76,6 +76,7 @@ class Home(Record):
         try:
             make_private(self.root)
             os.mkdir(where, 0o700)
+            _hold(where)
         except FileExistsError:
             raise Conflict(f"container with id {container} exists already in {self.root}") from None
         except OSError as error:
@@ -96,7 +97,7 @@ class Home(Record):
         except FileNotFoundError:
             if not os.path.isdir(where):
                 raise NotFound(f"container {container!r} does not exist") from None
-            return State(container, 0, 0, "", "", "", (), "", {}, {})
+            return State(container, 0, 0, "", "", now() if _is_held(where) else "", (), "", {}, {})
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{where}/state.json is damaged", hint=f"pyc-oci delete --force {container}") from None
 
@@ -143,6 +144,29 @@ class Home(Record):
             pass
         except OSError as error:
             raise StoreError(f"can't remove {where}: {os.strerror(error.errno or 0).lower()}") from error
+
+
+def _hold(directory: str) -> None:
+    """Until this process ends, others can see that it is at work on that; the kernel lets go of it then: flock(2)."""
+    from fcntl import LOCK_EX, flock
+
+    flock(os.open(directory, os.O_RDONLY | os.O_CLOEXEC), LOCK_EX)
+
+
+def _is_held(directory: str) -> bool:
+    from fcntl import LOCK_NB, LOCK_SH, flock
+
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        flock(fd, LOCK_SH | LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def shown(state: State, status: str) -> dict[str, Any]:

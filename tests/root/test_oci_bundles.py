@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.engines import RUNTIME
 from tests.support.oci import Oci
 
 pytestmark = pytest.mark.root
@@ -173,6 +174,23 @@ def test_one_that_waits_for_its_start_can_be_paused_and_resumed(oci: Oci) -> Non
     assert oci("start", "test").code == 0
     assert oci("pause", "test").code == 0
     assert oci("delete", "--force", "test").code == 0
+
+
+def test_one_that_is_being_created_says_so_and_stays_unless_it_is_forced(oci: Oci) -> None:
+    words = [f"{RUNTIME} --root {oci.root} {command} test" for command in ("state", "start", "delete", "kill")]
+    spec = oci.spec("echo", "ran")
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"({'; '.join(words)}) > said 2>&1; :"], "env": ["PATH=/bin"]}
+    spec["hooks"] = {"createRuntime": [hook]}
+    assert oci.output(spec) == "ran\n"
+    with open(f"{oci.where}/bundle/said") as file:
+        said = file.read()
+    assert '"status": "creating"' in said and "already creating" in said and "that is not stopped: creating" in said
+    assert "container not running" in said
+    os.makedirs(f"{oci.root}/cut", 0o700)  # by a create that was killed
+    assert '"status": "stopped"' in oci("state", "cut").out and oci("delete", "cut").code == 0
+    spec["hooks"]["createRuntime"][0]["args"][2] = f"{RUNTIME} --root {oci.root} delete --force test"
+    refused = oci.run(spec)
+    assert (refused.code, oci("list", "--quiet").out) == (1, ""), refused
 
 
 def test_hooks_are_called_in_the_bundle(oci: Oci) -> None:
