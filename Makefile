@@ -30,10 +30,11 @@ test: setup ## run every test against the real kernel, registry and peers
 	@.ci/packages test
 	@$(PYTEST)
 
-test-nightly: setup ## try the races of the history of escapes 2,000 times, every wrong config.json, and fuzz for minutes
+test-nightly: setup ## races of the history of escapes 2,000 times, every wrong config.json, other bundles beside runc, minutes of fuzzing
 	@.ci/packages test
 	@PYC_TRIES=2000 $(PYTEST) -q tests/root/test_escapes.py tests/root/test_cp_attacks.py tests/root/test_volumes_attacks.py
 	@PYC_TRIES=100000 $(PYTEST) -q tests/root/test_oci_mutations.py
+	@PYC_SEED=$$(date +%s) $(PYTEST) -q tests/peers/test_like_runc.py
 	@$(MAKE) fuzz SECONDS=300
 
 test-fast: setup ## run the tests that take milliseconds (under two minutes in all)
