@@ -78,11 +78,15 @@ def _opened(failed: PlanFailed) -> str:
     return next((path for path in paths if isinstance(path, str)), "")
 
 
+# Errors of the way to a program, and not of what it is
+_WHERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)
+
+
 def exec_failure(name: str, number: int, *, found: bool = False) -> str:
     """In docker's and podman's words; ``found``: there is such a file, and it can be executed."""
     if found and number == errno.ENOENT:
         return f"exec {name}: no such file or directory: the interpreter that it names, or its loader, is not there"
-    if found or number not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+    if found or number not in _WHERE:
         return f"exec {name}: {os.strerror(number).lower()}"
     if number in (errno.ENOENT, errno.ENOTDIR) and "/" not in name:
         return f'exec: "{name}": executable file not found in $PATH'

@@ -135,6 +135,7 @@ def test_delete_force_of_nothing_is_no_error(oci: Oci) -> None:
         ("nope", 'exec: "nope": executable file not found in $PATH'),
         ("/bin/nope", "no such file or directory"),
         ("/tmp", "permission denied"),
+        ("/" + "x" * 300, f'exec: "/{"x" * 300}": stat /{"x" * 300}: file name too long'),
     ],
 )
 def test_a_program_that_can_not_run_fails_create_in_the_words_that_engines_know(
