@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 REFUSED = {
+    "process.commandLine": "for Windows",
+    "process.user.username": "for Windows",
     "linux.resources.blockIO.leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
     "linux.resources.blockIO.weightDevice[].leafWeight": "gone from Linux 5.0 with the CFQ scheduler",
     "linux.resources.memory.kernel": "gone from Linux 5.16",

@@ -266,10 +266,9 @@ def test_the_list_has_annotations(oci: Oci) -> None:
     assert json.loads(oci("list", "--format", "json").out)[0]["annotations"] == {"a": "b"}
 
 
-def test_fields_for_windows_and_a_directory_that_is_not_written_plainly_are_no_trouble(oci: Oci) -> None:
+def test_a_directory_that_is_not_written_plainly_is_no_trouble(oci: Oci) -> None:
     spec = oci.spec("sh", "-c", "pwd")
-    spec["process"] |= {"commandLine": "x", "cwd": "/tmp/../bin//"}
-    spec["process"]["user"]["username"] = "root"
+    spec["process"]["cwd"] = "/tmp/../bin//"
     assert oci.output(spec) == "/bin\n"
     assert stat.S_ISDIR(os.stat(f"{oci.rootfs}/bin").st_mode)
 
