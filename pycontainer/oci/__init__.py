@@ -10,6 +10,6 @@
 #
 #   its commands  front, words, operations, beyond (what runc has besides), log, failures, example, features
 #   config.json   shape (is it one?), fields (can it be done?), fates (the table in docs/runtime-spec.md)
-#   create        runtime, caller, cgroup, users, granted, places (where its paths lead), tmpfs, variables, listener,
-#                 outside, hooks, state
-#   afterwards    control, inside (exec), foreground, update, stats, checkpoint
+#   create        create, asked (by options), bundle (by config.json), caller, cgroup, users, granted, places (where
+#                 its paths lead), tmpfs, variables, executable, outside, hooks, listener, state
+#   afterwards    start, control, inside (exec), foreground, update, stats, checkpoint

@@ -16,8 +16,8 @@ from pycontainer.core import kernel
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.errors import Conflict, HostLacks, Unsupported, UsageError
-from pycontainer.oci import cgroup, control, failures, fields, log, runtime
-from pycontainer.oci.state import Home, State, now, start_time
+from pycontainer.oci import bundle, cgroup, control, failures, log
+from pycontainer.oci.state import Home, State, start_time
 from pycontainer.plan import criu, mounts
 from pycontainer.plan.slots import STDERR, STDIN, STDOUT
 from pycontainer.record import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pycontainer.cgroups import Group
-    from pycontainer.oci.runtime import Asked
+    from pycontainer.oci.asked import Asked
     from pycontainer.oci.spec import Spec
 
     Options = dict[str, Any]
@@ -161,9 +161,8 @@ def _streams(pid: int) -> list[str]:
 
 def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
     """Make it again from files, as a child of ours. Raises PycError, with everything undone."""
-    bundle = os.path.realpath(asked.bundle)
-    document, spec = runtime.read_bundle(bundle)
-    fields.check(spec, bundle)
+    made_from = bundle.read(asked.bundle)
+    spec = made_from.spec
     images = os.path.realpath(options.get("image-path") or "checkpoint")
     streams = _read_streams(images)
     program = _program(options)
@@ -174,8 +173,7 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
         group = cgroup.group_of(path, spec)
         cgroup.make_room(group)
         with open(f"{where}/config.json", "w") as file:
-            file.write(jsontext.dump(spec) if "null" in document else document)
-        rootfs = os.path.realpath(os.path.join(bundle, spec["root"]["path"]))
+            file.write(made_from.copy())
         work = _directory(options.get("work-path") or images)
         place = _directory(f"{where}/root")
         with contextlib.ExitStack() as ours:
@@ -184,27 +182,17 @@ def restore(home: Home, name: str, asked: Asked, options: Options) -> State:
             argv = [program, *restore_arguments(spec, options, named), "--root", place, "-D", images, "-W", work]
             argv += ["--pidfile", f"{where}/pid"]
             argv += _places(group)
-            plan = (*group.create(), *criu.root_as_a_mount(rootfs, place), *criu.become(tuple(argv), kept))
+            root = criu.root_as_a_mount(made_from.rootfs, place)
+            plan = (*group.create(), *root, *criu.become(tuple(argv), kept))
             begun = True
             with ScopeRequest(group) as scoped:
                 _perform(plan, given | scoped.given, name, "restore", f"{work}/restore.log", scoped)
         with open(f"{where}/pid") as file:
             pid = int(file.read())
         _warn_of_what_is_lost(spec, pid)
-        state = State(
-            id=name,
-            pid=pid,
-            began=start_time(pid),
-            bundle=bundle,
-            rootfs=rootfs,
-            created=now(),
-            cgroups=group.directories,
-            cgroup=path,
-            annotations=spec.get("annotations") or {},
-            calls={},
-        )
+        state = made_from.state(name, path, group)._replace(pid=pid, began=start_time(pid))
         home.write(state)
-        runtime.write_pid_file(asked.pid_file, pid)
+        asked.write_pid(pid)
         return state
     except BaseException as error:
         if group and begun:

@@ -8,15 +8,16 @@ from _signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH
 from pycontainer.core import kernel
 from pycontainer.core.constants import TIOCSWINSZ
 from pycontainer.light import closing, contextmanager, suppress
-from pycontainer.oci import runtime
+from pycontainer.oci.create import create
+from pycontainer.oci.start import begin
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from pycontainer.oci.asked import Asked
     from pycontainer.oci.inside import Wanted
-    from pycontainer.oci.runtime import Asked
     from pycontainer.oci.spec import Process
     from pycontainer.oci.state import Home
 
@@ -27,10 +28,10 @@ _PASSED_ON = (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2)
 def run(home: Home, name: str, asked: Asked, *, keep: bool) -> int:
     """Create, start, wait, delete."""
     with _console(asked.console_socket) as (theirs, ours):
-        state, spec, starter = runtime.create(home, name, asked, console=theirs, at_once=True)
+        state, spec, starter = create(home, name, asked, console=theirs, at_once=True)
         ended = False
         try:
-            runtime.begin(home, state, spec, starter)
+            begin(home, state, spec, starter)
             _load_what_follows()
             code = wait(state.pid, ours if spec["process"].get("terminal") else -1)
             ended = True

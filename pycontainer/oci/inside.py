@@ -11,10 +11,11 @@ from pycontainer.core.step import Slot
 from pycontainer.errors import Conflict, HostLacks, NotFound, PycError
 from pycontainer.light import ExitStack, suppress
 from pycontainer.oci import cgroup, hooks
+from pycontainer.oci.asked import Asked, descriptors
+from pycontainer.oci.bundle import filter_of
 from pycontainer.oci.caller import caller_of
 from pycontainer.oci.failures import failure
 from pycontainer.oci.granted import only_granted
-from pycontainer.oci.runtime import Asked, filter_of, stdio_of, write_pid_file
 from pycontainer.oci.state import Home, State, is_alive
 from pycontainer.oci.variables import complete
 from pycontainer.plan import slots
@@ -68,7 +69,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
     entered: Spec = {**spec, "process": process}
     group = cgroup.existing(state.cgroup, spec, state.cgroups)
     with ExitStack() as ours:
-        given = stdio_of(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
+        given = descriptors(process, wanted.asked, console, ours, spec["linux"].get("uidMappings"))
         given[slots.CONTAINER], given[slots.INSIDE], kinds = _container(state, ours)
         entry = Entry(
             container=name,
@@ -80,7 +81,7 @@ def execute(home: Home, name: str, process: Process, wanted: Wanted, *, console:
             caller=caller_of(spec),
         )
         pid = _perform(enter(entered, entry), given, f"{name} exec", entered, state)
-    write_pid_file(wanted.asked.pid_file, pid)
+    wanted.asked.write_pid(pid)
     return pid
 
 

@@ -10,7 +10,7 @@ from pycontainer.record import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from pycontainer.oci.runtime import Asked
+    from pycontainer.oci.asked import Asked
     from pycontainer.oci.state import Home
 
     Options = dict[str, Any]
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 def create(home: Home, options: Options, words: list[str]) -> int:
     """Make a container, and leave it before its program."""
-    from pycontainer.oci import runtime
+    from pycontainer.oci.create import create as create_container
 
-    runtime.create(home, words[0], asked_of(options))
+    create_container(home, words[0], asked_of(options))
     return 0
 
 
 def run(home: Home, options: Options, words: list[str]) -> int:
     """Create, start, wait and delete; or with --detach the first two."""
-    from pycontainer.oci import runtime
-
     asked = asked_of(options)
     if options.get("detach"):
-        runtime.create(home, words[0], asked)
+        from pycontainer.oci.create import create as create_container
+
+        create_container(home, words[0], asked)
         _start_or_delete(home, words[0])
         return 0
     from pycontainer.oci import foreground
@@ -39,10 +39,11 @@ def run(home: Home, options: Options, words: list[str]) -> int:
 
 
 def _start_or_delete(home: Home, name: str) -> None:
-    from pycontainer.oci import control, runtime
+    from pycontainer.oci import control
+    from pycontainer.oci.start import start as start_container
 
     try:
-        runtime.start(home, name)
+        start_container(home, name)
     except BaseException:
         control.delete(home, name, force=True)
         raise
@@ -50,8 +51,8 @@ def _start_or_delete(home: Home, name: str) -> None:
 
 def asked_of(options: Options) -> Asked:
     """The options of create, run and exec, as the runtime takes them."""
+    from pycontainer.oci.asked import Asked
     from pycontainer.oci.caller import is_rootless
-    from pycontainer.oci.runtime import Asked
 
     sockets = _handed_over()
     return Asked(
@@ -75,9 +76,9 @@ def _handed_over() -> int:
 
 def start(home: Home, options: Options, words: list[str]) -> int:
     """Let the program of a created container begin."""
-    from pycontainer.oci import runtime
+    from pycontainer.oci.start import start as start_container
 
-    runtime.start(home, words[0])
+    start_container(home, words[0])
     return 0
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from pycontainer.errors import PycError
-from pycontainer.oci import control, fates, outside, runtime
+from pycontainer.oci import control, fates, outside
+from pycontainer.oci.asked import Asked
+from pycontainer.oci.create import create
 from pycontainer.oci.state import Home
 from tests.support.host import needs_kernel
 from tests.support.oci import Oci
@@ -418,7 +420,7 @@ def test_a_share_of_the_cache_that_was_made_for_it_goes_with_it(oci: Oci, monkey
         ({"closID": "given", "l3CacheSchema": "L3:0=f", "enableMonitoring": True}, "given/mon_groups/test"),
     ):
         spec["linux"]["intelRdt"] = asked
-        state, *_ = runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
+        state, *_ = create(home, "test", Asked(bundle=oci.bundle(spec)))
         assert told(f"{resctrl}/{made}/tasks") == str(state.pid)
         control.delete(home, "test", force=True)
         os.waitpid(state.pid, 0)
@@ -426,5 +428,5 @@ def test_a_share_of_the_cache_that_was_made_for_it_goes_with_it(oci: Oci, monkey
     spec["linux"]["intelRdt"] = {"schemata": ["L3:0=f"]}
     spec["process"]["args"] = ["nope"]
     with pytest.raises(PycError, match="executable file not found"):
-        runtime.create(home, "test", runtime.Asked(bundle=oci.bundle(spec)))
+        create(home, "test", Asked(bundle=oci.bundle(spec)))
     assert sorted(os.listdir(resctrl)) == ["given", "schemata"]

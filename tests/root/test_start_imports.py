@@ -77,6 +77,6 @@ def test_so_does_the_runtime(tmp_path: Path) -> None:
     spec["root"] = {"path": "/", "readonly": True}
     (tmp_path / "config.json").write_text(json.dumps(spec))
     found = loaded(runtime, "--root", str(tmp_path / "state"), "run", "--bundle", str(tmp_path), "imports")
-    assert "pycontainer.oci.runtime" in found
+    assert "pycontainer.oci.create" in found
     assert found & MILLISECONDS == set()
     assert within_limits("pyc-oci", found)
