@@ -125,6 +125,7 @@ def describe(
     seen = facts.gather(asked, setuid_files=[path for layer in image.stack for path in layer.facts.setuid])
     if users.has_room(asked, user):
         seen = seen._replace(users=users_of(shown))
+    own_files = file_binds or {path: path for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")}
     spec = build_spec(
         image.config,
         shown,
@@ -132,7 +133,7 @@ def describe(
         hostname=hostname_of(roots, container_id, options),
         cgroups_path=cgroup_of(asked.cgroup_parent, container_id),
         facts=seen,
-        files=file_binds or {path: path for path in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf")},
+        files=own_files,
         seccomp=_filter(image, asked, seen),
     )
     if shown.mounts and _has_volumes(image, asked):
@@ -140,6 +141,7 @@ def describe(
 
         idmap.map_owners(spec, shown.mounts, user, seen.users)
         propagation.check(shown.mounts)
+    _settle(spec, (*own_files, *(mount.target for mount in shown.mounts)), lowers)
     return Bundle(
         _container(image, options, asked, spec, container_id, name),
         spec,
@@ -165,6 +167,20 @@ def _with_networks(roots: Roots, asked: ContainerOptions) -> ContainerOptions:
 def _user(name: str, groups: tuple[str, ...], lowers: tuple[str, ...]) -> User:
     with MergedView(lowers) as view:
         return resolve_user(name, groups, view)
+
+
+def _settle(spec: Spec, targets: tuple[str, ...], lowers: tuple[str, ...]) -> None:
+    """Let each of these mount points be where the image's links lead, if they lead to nothing yet."""
+    if moved := _led(targets, lowers):
+        for mount in spec["mounts"]:
+            mount["destination"] = moved.get(mount["destination"], mount["destination"])
+
+
+@lru_cache(maxsize=64)  # as _user()
+def _led(targets: tuple[str, ...], lowers: tuple[str, ...]) -> dict[str, str]:
+    """Those that lead elsewhere, where nothing is: a link to what is there is followed by the kernel itself."""
+    with MergedView(lowers) as view:
+        return {path: view.led(path) for path in targets if not view.exists(path) and view.led(path) != path}
 
 
 def _with_volumes(

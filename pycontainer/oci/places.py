@@ -1,8 +1,6 @@
 """Where the paths of a container lead before there is one: through its root, and what will be mounted there.
 
-A mount point may be behind a symbolic link of the image's whose target is missing: /etc/resolv.conf often is one into
-an empty /run. No call of the kernel makes a directory through a link, so links are followed here. What comes out is
-only a path, for steps that look it up again with the new root as /: whoever swaps a directory meanwhile gains nothing.
+What is asked of them is where each mount point is (see rootfs/links.py), and what a mount will cover.
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ from pycontainer.errors import Unsupported
 from pycontainer.light import contextmanager, suppress
 from pycontainer.plan.mounts import REPLACEABLE_PROC, is_bind
 from pycontainer.record import TYPE_CHECKING
+from pycontainer.rootfs.links import led
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pycontainer.oci.spec import Mount, Spec
 
-_MOST_LINKS = 40  # the kernel's own limit: path_resolution(7)
 _KERNEL_S = ("proc", "sysfs")  # a link in their place is a trap, and stays one: the step takes a directory only
 
 
@@ -37,23 +35,8 @@ class Places:
         self._shown[mount["destination"].rstrip("/")] = mount["source"] if is_bind(mount) else ""
 
     def led(self, path: str) -> str:
-        """The path without the symbolic links in it. A loop of them is left to the kernel, to be refused."""
-        pending, where, links = path.split("/")[::-1], "", 0
-        while pending:
-            name = pending.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                where = where.rpartition("/")[0]
-            elif target := self._link(f"{where}/{name}"):
-                links += 1
-                if links > _MOST_LINKS:
-                    return path
-                where = "" if target.startswith("/") else where
-                pending += target.split("/")[::-1]
-            else:
-                where = f"{where}/{name}"
-        return where or "/"
+        """The path without the symbolic links in it."""
+        return led(path, self._link)
 
     def _link(self, path: str) -> str:
         at = self._mount_point(path)

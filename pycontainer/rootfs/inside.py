@@ -13,8 +13,8 @@ import stat
 
 from pycontainer.core.kernel import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from pycontainer.record import Record
+from pycontainer.rootfs.links import LINKS_MAX
 
-_LINKS_MAX = 40  # the kernel's own limit, path_resolution(7)
 _EAGAIN_MAX = 128
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -63,7 +63,7 @@ def locate(root: int, path: bytes, *, follow: bool) -> Place:
 
     The caller closes the place. Raises OSError, if the directory it is in is not there.
     """
-    for _ in range(_LINKS_MAX + 1):
+    for _ in range(LINKS_MAX + 1):
         above, name = _split(path)
         parent = open_inside(root, above)
         try:

@@ -16,12 +16,12 @@ import os
 import stat
 
 from pycontainer.record import TYPE_CHECKING, Record
+from pycontainer.rootfs.links import LINKS_MAX, led
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-_MAX_LINKS = 40  # the kernel's own limit, path_resolution(7)
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # opens no device, waits for no FIFO, follows no link
 
 
@@ -120,6 +120,21 @@ class MergedView:
         """realpath(3) inside the view: absolute, without links."""
         return self._look(path, follow=True).path or "/"
 
+    def led(self, path: str) -> str:
+        """Where ``path`` leads, whether something is there or not."""
+        return led(path, self._link)
+
+    def _link(self, path: str) -> str:
+        try:
+            node = self._walk(path, follow=False)
+        except OSError:
+            return ""
+        if node.is_kind(stat.S_IFLNK):
+            return _read_link(node)
+        if not node.is_kind(stat.S_IFDIR):
+            _close(node.parts)
+        return ""
+
     def _look(self, path: str, follow: bool) -> _Node:
         node = self._walk(path, follow)
         if not node.is_kind(stat.S_IFDIR):
@@ -143,7 +158,7 @@ class MergedView:
             elif node.is_kind(stat.S_IFLNK) and (follow or todo or must_be_directory):
                 target = _read_link(node)
                 links += 1
-                if links > _MAX_LINKS:
+                if links > LINKS_MAX:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
                 trail = trail[:1] if target.startswith("/") else trail
                 must_be_directory |= not todo and target.endswith(("/", "/."))

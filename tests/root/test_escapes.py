@@ -139,6 +139,19 @@ def test_a_link_where_the_engine_writes_or_reads_a_file(hostile: Hostile, canary
     assert hostile.run(hostile.make({"etc": str(canary)}), "true").code in (0, 125)
 
 
+def test_a_mount_point_behind_a_link_to_nothing_is_made_where_that_leads(hostile: Hostile, canary: Path) -> None:
+    """Many images have such an /etc/resolv.conf. What is made is the container's own."""
+    stub, elsewhere = "../run/systemd/resolve/stub-resolv.conf", f"{UP}{canary}/new/hosts"
+    image = hostile.make({"etc": None, "etc/resolv.conf": stub, "etc/hosts": elsewhere, "data": "/srv/none/data"})
+    options = ("--dns", "192.0.2.1", "--add-host", "friend:192.0.2.2", "-v", f"{canary}:/data:ro")
+    script = "cat /etc/resolv.conf; grep -c friend /etc/hosts; cat /data/secret; readlink /etc/resolv.conf"
+    done = hostile.run(*options, image, *sh(script)).ok()
+    assert done.lines == ["nameserver 192.0.2.1", "1", f"of the host{stub}"]
+    circle = hostile.make({"etc": None, "etc/resolv.conf": "hosts", "etc/hosts": "resolv.conf"})
+    done = hostile.run(circle, "true")
+    assert done.code == 125 and "too many levels of symbolic links" in done.stderr.lower()
+
+
 OUTWARD = ["/link", "/link/sub", "/link/new/er", "/../../../../etc", "/a/../../../..", "/link/../../x"]
 # Root of a user namespace could make nothing outside anyway: with the host's it is the resolution that is tried.
 USERS = pytest.mark.parametrize("users", ["private", "host"])
