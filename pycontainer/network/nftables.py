@@ -84,6 +84,9 @@ SETS = (BRIDGES, NATTED, INTERNAL, SAME, PORTS4, PORTS6, BOUND4, BOUND6, SELF4, 
 RULES = {"raw": 1, "input": 2, "forward": 9, "prerouting": 4, "output": 4, "postrouting": 5}
 """How many rules the chains have that packets come to: a start counts them, and need not load what they are."""
 
+EDITION = "rules-2"
+"""An empty chain, which says what the rules were made by: with others than ours the table is made anew."""
+
 GUARD, EXPOSED = "guard", "exposed"
 """Two chains that are empty or hold one rule, as the host is: see ruleset.py."""
 
@@ -167,7 +170,7 @@ class Firewall(Record):
     """What there is.
 
     Attributes:
-        whole: our table is there, with all its chains and as many rules as they should have.
+        whole: our table is there, in this edition, with all its chains and as many rules as they should have.
         guarded, closed: the chains `guard` and `exposed` hold their rule.
         drops_input, drops_forward: other tables whose chains drop what they don't know.
     """
@@ -197,7 +200,7 @@ def look(table: str) -> Firewall:
     whole = all(counts.get(name) == number for name, number in RULES.items())
     jumps = 1  # a jump to a chain counts as a use of it
     return Firewall(
-        whole and GUARD in counts and EXPOSED in counts,
+        whole and {EDITION, GUARD, EXPOSED} <= counts.keys(),
         counts.get(GUARD, 0) > jumps,
         counts.get(EXPOSED, 0) > jumps,
         tuple(dict.fromkeys(drops[INPUT])),

@@ -16,6 +16,7 @@ from pycontainer.network.nftables import (
     BRIDGES,
     DELTABLE,
     DROP,
+    EDITION,
     EXPOSED,
     FORWARD,
     GUARD,
@@ -161,6 +162,7 @@ class Chain(Record):
 
 
 CHAINS = (
+    Chain(EDITION, ()),
     Chain(GUARD, ()),
     Chain(EXPOSED, ()),
     Chain("raw", (_to_localhost_from_outside(),), "filter", _PREROUTING, -300),

@@ -412,6 +412,17 @@ def test_rules_that_were_deleted_are_noticed(net: HostedPyc, host: Namespace) ->
     assert host.ok("nft", "list", "ruleset") == before
 
 
+def test_rules_of_another_version_are_made_anew(net: HostedPyc, host: Namespace) -> None:
+    net("run", "--rm", "busybox", "true").ok()
+    table = host.ok("nft", "list", "tables").split()[2]
+    before = host.ok("nft", "list", "ruleset")
+    host.ok("nft", "flush", "chain", "inet", table, "raw")
+    host.ok("nft", "add", "rule", "inet", table, "raw", "accept")
+    host.ok("nft", "rename", "chain", "inet", table, "rules-2", "rules-1")
+    net("run", "--rm", "busybox", "true").ok()
+    assert host.ok("nft", "list", "ruleset") == before
+
+
 def test_a_deleted_bridge_is_made_anew_with_the_cables_of_those_who_run(net: HostedPyc, host: Namespace) -> None:
     net("run", "-d", "--name", "web", "busybox", *sh(f"{SERVE} 80")).ok()
     bridge = host.ok("ip", "-o", "link", "show", "type", "bridge").split()[1].rstrip(":")

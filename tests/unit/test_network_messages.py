@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from struct import unpack_from
 
 from pycontainer.core.step import Slot, Struct
@@ -60,6 +61,12 @@ def test_keys_and_values_have_the_length_that_their_set_says():
 
 def test_the_numbers_that_a_start_counts_are_those_of_the_rules():
     assert {chain.name: len(chain.rules) for chain in ruleset.CHAINS if chain.kind} == nftables.RULES
+
+
+def test_other_rules_are_another_edition():
+    """Who changes the rules gives them a new EDITION, or hosts that have older ones keep these."""
+    digest = hashlib.sha256(repr((ruleset.CHAINS, nftables.SETS)).encode()).hexdigest()
+    assert (nftables.EDITION, digest[:16]) == ("rules-2", "9c930fd826748e84")
 
 
 def test_an_attachment_is_the_same_after_json():
