@@ -454,7 +454,7 @@ class Container:
 def _roots(roots: Roots | None) -> Roots:
     from pycontainer.engine.options import Roots as Default
 
-    return roots or Default.default()
+    return Default.of(roots)
 
 
 def _stamp(moment: datetime | str) -> str:

@@ -249,7 +249,7 @@ def remove(name_or_id: str, *, force: bool = False, roots: Roots | None = None) 
     from pycontainer.engine.image import remove as images
     from pycontainer.engine.options import Roots
 
-    return images.remove(roots or Roots.default(), name_or_id, force=force)
+    return images.remove(Roots.of(roots), name_or_id, force=force)
 
 
 def prune(*, all: bool = False, roots: Roots | None = None) -> Pruned:
@@ -261,7 +261,7 @@ def prune(*, all: bool = False, roots: Roots | None = None) -> Pruned:
     from pycontainer.engine.options import Roots
     from pycontainer.engine.prune import prune_images
 
-    return prune_images(roots or Roots.default(), every=all)
+    return prune_images(Roots.of(roots), every=all)
 
 
 def save(
@@ -431,14 +431,14 @@ def _tell(roots: Roots | None, action: str, what: str, name: str) -> None:
     from pycontainer.engine import events
     from pycontainer.engine.options import Roots
 
-    events.tell(roots or Roots.default(), "image", action, what, name=name)
+    events.tell(Roots.of(roots), "image", action, what, name=name)
 
 
 def _store(roots: Roots | None) -> Store:
     from pycontainer.engine.options import Roots as Default
     from pycontainer.image.store import Store
 
-    return Store((roots or Default.default()).root)
+    return Store(Default.of(roots).root)
 
 
 def _platform(text: str) -> Platform | None:

@@ -135,4 +135,4 @@ def _store(roots: Roots | None) -> Store:
     from pycontainer.engine.options import Roots as Default
     from pycontainer.image.store import Store
 
-    return Store((roots or Default.default()).root)
+    return Store(Default.of(roots).root)

@@ -159,4 +159,4 @@ def _several(value: str | Sequence[str]) -> Sequence[str]:
 def _roots(roots: Roots | None) -> Roots:
     from pycontainer.engine.options import Roots as Default
 
-    return roots or Default.default()
+    return Default.of(roots)

@@ -99,4 +99,4 @@ def prune(*, all: bool = False, roots: Roots | None = None) -> builtins.list[str
 def _roots(roots: Roots | None) -> Roots:
     from pycontainer.engine.options import Roots as Default
 
-    return roots or Default.default()
+    return Default.of(roots)

@@ -28,6 +28,13 @@ class Roots(Record):
         asked = os.environ.get("PYC_ROOT") or root, os.environ.get("PYC_RUNROOT") or runroot
         return cls(*map(os.path.abspath, asked))
 
+    @classmethod
+    def of(cls, given: Roots | None) -> Roots:
+        """Those that a caller has given, or the default. Raises TypeError for what is none."""
+        if not isinstance(given, cls | None):
+            raise TypeError(f"roots: want pycontainer.Roots(root, runroot), and not {given!r}")
+        return given or cls.default()
+
     def container(self, container_id: str) -> str:
         """The container's directory, which is its OCI bundle."""
         return f"{self.root}/containers/{container_id}"

@@ -7,6 +7,7 @@ from signal import SIGINT
 
 import pytest
 
+from pycontainer import containers, images, networks, volumes
 from pycontainer.cli.run_flags import FLAGS, THIS_COMMAND
 from pycontainer.engine.update import FIELDS
 from pycontainer.errors import UsageError
@@ -141,3 +142,9 @@ def test_a_signal_that_there_is_not_is_named() -> None:
     assert signal("term") == "SIGTERM"
     with pytest.raises(UsageError, match="signal='BOGUS': no such signal"):
         signal("BOGUS")
+
+
+def test_roots_that_are_none_are_named() -> None:
+    for module in (containers, images, networks, volumes):
+        with pytest.raises(TypeError, match=r"roots: want pycontainer\.Roots"):
+            module.list(roots="/tmp/state")  # type: ignore[attr-defined]
