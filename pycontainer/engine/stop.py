@@ -7,7 +7,7 @@ import select
 import time
 
 from pycontainer.core.failpoint import hit
-from pycontainer.engine import containers, events, life, process
+from pycontainer.engine import containers, events, life, policy, process
 from pycontainer.errors import Conflict
 from pycontainer.light import suppress
 from pycontainer.oci.grammar.signals import signal_number
@@ -27,15 +27,24 @@ def stop(roots: Roots, name: str, *, sign: str = "", timeout: float | None = Non
     life.ask_to_stop(roots, container.id)
     hit("stop.asked")
     ran = container.is_up
-    while container.is_up:  # a policy may start it at this very moment
-        if container.pid:
-            end(roots, container, sign=sign, timeout=timeout)
-        else:
-            time.sleep(0.005)
-        # Asked anew: one that is removed meanwhile has no record, and would be for ever what it was.
-        container = containers.with_state(roots, container._replace(state="created", pid=0))
+    while (container := _decided(roots, container)).pid:
+        end(roots, container, sign=sign, timeout=timeout)
     if ran:
         events.write(roots, "stop", container)
+
+
+def _decided(roots: Roots, container: Container) -> Container:
+    """The container when it runs, or nobody is about to start it any more: its policy may, at this very moment.
+
+    Whoever does that has the lock, and may have looked before we asked it not to.
+    """
+    while True:
+        # Asked anew: one that is removed meanwhile has no record, and would be for ever what it was.
+        container = containers.with_state(roots, container._replace(state="created", pid=0))
+        starts = policy.has_policy(container) and life.is_alive(roots, container.id)
+        if container.pid or not (container.is_up or starts):
+            return container
+        time.sleep(0.005)
 
 
 def end(roots: Roots, container: Container, *, sign: str = "", timeout: float | None = None) -> None:
@@ -70,7 +79,9 @@ def kill(roots: Roots, name: str, sign: str = "SIGKILL", *, final: bool = True) 
     number = signal_number(sign)
     if container.state == "restarting":
         life.ask_to_stop(roots, container.id)
-        return
+        container = _decided(roots, container)
+        if not container.pid:
+            return
     with process.opened(roots, container) as pidfd:
         if not container.runs or pidfd is None:
             raise Conflict(f"container {container.name} is not running")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pycontainer.engine import ended, life
+from pycontainer.engine.options import Roots
 from pycontainer.engine.policy import Tries, another
 from tests.root.test_life import monitor_of
 from tests.support.cli import Pyc, sh
@@ -62,6 +64,24 @@ def test_it_begins_again_until_somebody_stops_it(stocked: Pyc, image: str, polic
     assert lives(stocked) == before
     stocked("start", "box").ok()  # and its policy is in force again
     until(lambda: lives(stocked) >= before + 2)
+
+
+@pytest.mark.parametrize("verb", ["stop -t 0", "kill"])
+def test_a_start_that_a_policy_has_begun_is_stopped_too(stocked: Pyc, image: str, verb: str) -> None:
+    """What decides that it begins again had looked before somebody asked it not to."""
+    run(stocked, image, "always", "exec sleep 60")
+    stocked("kill", "box").ok()
+    box, roots = until_state(stocked, "box", "exited"), Roots(stocked.root, stocked.runroot)
+    lock = life.take_lock(roots, box.id, patience=5)
+    life.ask_to_stop(roots, box.id, stop=False)
+    assert look(stocked, "box").state == "restarting"
+    asking = stocked.start(*verb.split(), "box")
+    until(lambda: life.is_asked_to_stop(roots, box.id))
+    time.sleep(0.2 * PATIENCE)
+    assert asking.poll() is None
+    ended._start(roots, box, lock)
+    assert asking.wait(20 * PATIENCE) == 0
+    assert until_state(stocked, "box", "exited").exit_code == 137
 
 
 def test_a_program_that_runs_is_stopped_for_good_and_a_crash_is_not(stocked: Pyc, image: str) -> None:
