@@ -45,7 +45,7 @@ test-vm: setup ## run the root tests in VMs with systemd and cgroup v2, reboot o
 	@.ci/packages vm
 	@PYC_VM=$(DEBIAN) $(PYTEST) -q tests/vm/test_suite.py tests/vm/test_power.py
 
-test-vm-quick: setup ## the same with those tests alone that cgroup v2, systemd or another kernel can break
+test-vm-quick: setup ## the same without those tests that neither cgroup v2 nor systemd nor another kernel can break
 	@.ci/packages vm
 	@PYC_VM=$(DEBIAN) PYC_VM_TESTS=quick $(PYTEST) -q tests/vm/test_suite.py tests/vm/test_power.py
 
