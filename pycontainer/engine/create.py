@@ -107,7 +107,7 @@ def describe(
     user: User | None = None,
     users_of: Callable[[ContainerOptions], int] = users.foresee,
 ) -> Bundle:
-    """What the container would be. Without ``user``, the image's files say who that is.
+    """What the container would be. Without ``user``, the image's files say who that is; with one, there are none.
 
     ``users_of`` says which user namespace it gets, from its options with their volumes resolved. Nothing is touched,
     unless that function takes a range of ids.
@@ -120,7 +120,7 @@ def describe(
     if not lowers:
         raise UsageError(f"image {options.image} has no layers: there is nothing to run in it")
     _check_sources(asked, shown)
-    if user is None:
+    if is_here := user is None:
         user = _user(asked.user or image.config.user, asked.group_add, lowers)
     seen = facts.gather(asked, setuid_files=[path for layer in image.stack for path in layer.facts.setuid])
     if users.has_room(asked, user):
@@ -141,7 +141,8 @@ def describe(
 
         idmap.map_owners(spec, shown.mounts, user, seen.users)
         propagation.check(shown.mounts)
-    _settle(spec, (*own_files, *(mount.target for mount in shown.mounts)), lowers)
+    if is_here:
+        _settle(spec, (*own_files, *(mount.target for mount in shown.mounts)), lowers)
     return Bundle(
         _container(image, options, asked, spec, container_id, name),
         spec,
