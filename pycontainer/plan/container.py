@@ -183,7 +183,7 @@ def _steps(spec: Spec, setting: Setting) -> Iterator[Step]:
     # The root filesystem, and everything mounted in it
     yield from root.leave_propagation()
     yield from root.assemble(setting.rootfs, setting.mount_point, setting.kernel, taken=outside)
-    yield from identity.root_of_the_namespace(spec)
+    yield from identity.root_of_the_namespace(spec, tied=not held)
     yield from mounts.mount_all(spec, kind_of=setting.kind_of, cgroups=setting.group.views, pty=pty, users=outside)
     yield from shared_memory.attach(setting.memory)
     yield from devices.nodes(spec, bound=bound)

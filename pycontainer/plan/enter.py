@@ -110,7 +110,7 @@ def _steps(spec: Spec, entry: Entry) -> Iterator[Step]:
     yield from limits.oom_score(spec)
     yield from labels.open_attributes(spec)
     yield _take_root() if inside else _join(entry)
-    yield from identity.root_of_the_namespace(spec)
+    yield from identity.root_of_the_namespace(spec, tied=entry.watched)
     yield from _open_terminal(spec, entry)
     yield _session(spec, entry)
     yield from _working_directory(spec)

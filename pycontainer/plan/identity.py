@@ -7,11 +7,13 @@ from pycontainer.core import constants as k
 from pycontainer.core.capabilities import CAPABILITIES, CAPABILITY_NUMBER
 from pycontainer.core.step import INIT, Proof, Step
 from pycontainer.light import lru_cache
+from pycontainer.plan.slots import INIT_END
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pycontainer.core.step import Call
     from pycontainer.oci.spec import Spec
 
 EINVAL, ENOSYS, EDQUOT, EPERM = 22, 38, 122, 1
@@ -84,8 +86,11 @@ def _bounded(kept: int) -> tuple[Step, ...]:
     )
 
 
-def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
-    """Whoever comes into a user namespace is nobody, with all capabilities; what it makes must belong to somebody."""
+def root_of_the_namespace(spec: Spec, *, tied: bool) -> tuple[Step, ...]:
+    """Whoever comes into a user namespace is nobody, with all capabilities; what it makes must belong to somebody.
+
+    ``tied``: the process dies with its parent.
+    """
     if not any(namespace["type"] == "user" for namespace in spec["linux"].get("namespaces") or ()):
         return ()
     return (
@@ -93,11 +98,19 @@ def root_of_the_namespace(spec: Spec) -> tuple[Step, ...]:
             "Become root of the user namespace",
             "Files that a process makes belong to its user, and nobody's user can own none",
             INIT,
-            (calls.setresgid(0), calls.setresuid(0)),
+            (calls.setresgid(0), calls.setresuid(0), *(_tie_again() if tied else ())),
             "user_namespaces(7)",
             Proof("/proc/{pid}/status", "Uid"),
         ),
     )
+
+
+def _tie_again() -> tuple[Call, ...]:
+    """Changing ids or capabilities forgets the signal that ties us to the monitor (PR_SET_PDEATHSIG(2const)).
+
+    If that has died meanwhile, nobody has its end of the socket any more, and even an empty write fails: write(2).
+    """
+    return calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL), calls.write(INIT_END, b"")
 
 
 def become(spec: Spec, *, tied: bool = True, caller: Caller = ROOT) -> tuple[Step, ...]:
@@ -147,8 +160,7 @@ def _give_up(effective: int, permitted: int, inheritable: int, ambient: int, tie
                 for number in range(len(CAPABILITIES))
                 if raised >> number & 1
             ),
-            # Changing ids or capabilities forgets the signal that ties us to the monitor.
-            *((calls.prctl(k.PR_SET_PDEATHSIG, k.SIGKILL),) if tied else ()),
+            *(_tie_again() if tied else ()),
         ),
         "capabilities(7)",
         Proof("/proc/{pid}/status", "CapEff"),

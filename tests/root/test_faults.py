@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -75,6 +76,26 @@ def test_a_killed_monitor_takes_the_container_along(crash: Crash) -> None:
     with contextlib.suppress(FileNotFoundError):  # or a zombie, if nobody on this host waits for orphans
         assert os.readlink(f"/proc/{init}/exe") == ""
     again(crash)
+
+
+def test_nothing_begins_to_run_whose_monitor_has_been_killed(crash: Crash) -> None:
+    """While many mounts are made: changing ids before had forgotten what ties a process to the monitor."""
+    mounts = [word for number in range(200) for word in ("--tmpfs", f"/many/{number}")]
+    starting = crash.pyc.start("run", "-d", *BOX, *mounts, crash.image, *LONG)
+    deadline = time.monotonic() + 10 * PATIENCE
+    while not (inside := in_cgroups()):
+        assert time.monotonic() < deadline
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(int(Path(f"/proc/{inside[0]}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    _, err = starting.communicate(timeout=20 * PATIENCE)
+    assert starting.returncode == 125 and b"Traceback" not in err, err
+    assert crash.remains() == [] and in_cgroups() == []
+
+
+def in_cgroups() -> list[int]:
+    """The processes of all containers."""
+    files = glob.glob(f"/sys/fs/cgroup/{PARENT}/*/cgroup.procs") or glob.glob(f"/sys/fs/cgroup/pids/{PARENT}/*/tasks")
+    return [int(line) for file in files for line in Path(file).read_text().splitlines()]
 
 
 def test_a_killed_first_process_is_an_exit(crash: Crash) -> None:
