@@ -26,7 +26,7 @@ from typing import NamedTuple
 from bench.processes import pss
 from images import build
 from tests.vm.image import image
-from tests.vm.machine import accelerator
+from tests.vm.machine import accelerator, parameters
 
 WORD = "useful"
 INIT = f"#!/bin/busybox sh\necho {WORD}\nexec /bin/busybox sleep 1000000\n"
@@ -76,7 +76,7 @@ def machine(kernel: str, initrd: str, kind: str) -> Running:
     command += ["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-kernel", kernel, "-initrd", initrd]
     began = time.monotonic()
     process = subprocess.Popen(
-        [*command, "-append", "console=ttyS0 quiet mitigations=off tsc=reliable"],
+        [*command, "-append", f"console=ttyS0 quiet {parameters(kind)}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )

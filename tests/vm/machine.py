@@ -122,7 +122,7 @@ class Machine:
             *("qemu-system-x86_64", *_kind(self.accelerator)),
             *("-smp", str(self.cpus), "-m", str(self.memory), "-nographic", "-no-reboot", "-nodefaults", "-no-hpet"),
             *("-serial", "stdio", "-kernel", self.image.kernel, "-initrd", self.image.initrd),
-            *("-append", f"root=/dev/vda rw console=ttyS0 quiet {_hurry(self.accelerator)}"),
+            *("-append", f"root=/dev/vda rw console=ttyS0 quiet {parameters(self.accelerator)}"),
             *("-drive", disk, "-drive", f"file={self.data},if=virtio,format=raw,readonly=on"),
             *("-netdev", forward, "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-rng-pci"),
         ]
@@ -206,8 +206,8 @@ def _kind(accelerator: str) -> tuple[str, ...]:
     return ("-accel", accelerator, "-cpu", "qemu64,+rdtscp" if accelerator == "tcg" else "host")
 
 
-def _hurry(accelerator: str) -> str:
-    """Return the kernel's parameters that spare it work.
+def parameters(accelerator: str) -> str:
+    """Return those of the kernel that spare it work.
 
     An emulator keeps the code that it has translated by the address where it stands, and translates it anew for each
     process if that is another one each time.

@@ -15,7 +15,7 @@ import pytest
 from tests.support.host import needs_command
 from tests.vm.conftest import OUT, SUITE
 from tests.vm.image import HERE, SOURCE, Image, image
-from tests.vm.machine import accelerator
+from tests.vm.machine import accelerator, parameters
 
 pytestmark = needs_command("vagrant", "libvirtd", "dnsmasq", "qemu-img", "rsync", "unshare")
 
@@ -29,7 +29,7 @@ BOX = """Vagrant.configure("2") do |config|
     machine.cpu_model = "qemu64"
     machine.kernel = "{image.kernel}"
     machine.initrd = "{image.initrd}"
-    machine.cmd_line = "root=/dev/vda rw console=ttyS0 quiet mitigations=off tsc=reliable"
+    machine.cmd_line = "root=/dev/vda rw console=ttyS0 quiet {parameters}"
     machine.graphics_type = "none"
     machine.video_type = "none"
   end
@@ -69,7 +69,9 @@ def pack(built: Image, place: str) -> None:
     with open(f"{place}/box/metadata.json", "w") as file:
         file.write('{"provider": "libvirt", "format": "qcow2", "virtual_size": 6}')
     with open(f"{place}/box/Vagrantfile", "w") as file:
-        file.write(BOX.format(image=built, driver="kvm" if accelerator() == "kvm" else "qemu"))
+        kind = accelerator()
+        driver = "kvm" if kind == "kvm" else "qemu"
+        file.write(BOX.format(image=built, driver=driver, parameters=parameters(kind)))
     with tarfile.open(f"{place}/pycontainer.box", "w") as box:
         for name in ("metadata.json", "Vagrantfile", "box.img"):
             box.add(f"{place}/box/{name}", name)
