@@ -33,7 +33,7 @@ def plan(
 
     Memory is always counted where it can be. ``defaults`` are the keys that nobody asked for ("pids.limit"): where the
     host can't keep them they are skipped. ``also`` are v1 controllers to have a directory for, limits or not; v2 has
-    one anyway.
+    one anyway, in which "pids" is to count then.
 
     Raises:
         HostLacks: a controller or a file that was asked for is not here.
@@ -58,6 +58,8 @@ class _Planner:
                 self._add(home, controller)
         if (v2_alone := self.hierarchies.v2) and also and not self.hierarchies.v1 and v2_alone.writable:
             self.trees.setdefault(v2_alone.mount, Tree(v2_alone, below(v2_alone, self.path, self.look)))
+            if "pids" in also and "pids" in v2_alone.controllers:
+                self._add(v2_alone, "pids")
         for controller in v1.LIMITS:
             home = self.hierarchies.home(controller)
             table = v2.LIMITS if home and home.version == 2 else v1.LIMITS

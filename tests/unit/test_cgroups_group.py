@@ -9,6 +9,7 @@ import pytest
 from pycontainer.cgroups import Cgroups, oom_killed, refusal
 from pycontainer.cgroups.hierarchy import Hierarchies, Hierarchy
 from pycontainer.cgroups.limit import Look
+from pycontainer.cgroups.planner import EVERYWHERE
 from pycontainer.cgroups.v2 import weight_of_shares
 from pycontainer.core import constants as k
 from pycontainer.core.step import MONITOR, Plan, Slot, Struct
@@ -166,6 +167,13 @@ def test_v2_hands_the_controllers_down_at_every_level_before_the_next_directory_
         (f"{TOP}/pyc/c", "mkdir"),
         (f"{TOP}/pyc/c/pids.max", "9"),
     ]
+
+
+def test_v2_processes_are_counted_where_another_engine_looks_for_their_number() -> None:
+    files = written(v2("memory", "pids", "io").group("/a", {}, also=EVERYWHERE).create())
+    assert (f"{TOP}/cgroup.subtree_control", "+memory +pids") in files
+    files = written(v2("memory", "io").group("/a", {}, also=EVERYWHERE).create())
+    assert (f"{TOP}/cgroup.subtree_control", "+memory") in files
 
 
 def test_v2_processes_are_born_in_their_cgroup() -> None:
