@@ -178,7 +178,8 @@ def test_what_programs_need_still_works() -> None:
 def test_typing_into_a_terminal_is_refused() -> None:
     def probe() -> list[str]:
         master, slave = pty.openpty()
-        key = ctypes.addressof(ctypes.create_string_buffer(b"x"))
+        text = ctypes.create_string_buffer(b"x")
+        key = ctypes.addressof(text)
         attempts = [syscall(16, slave, request, key) for request in (0x5412, 1 << 32 | 0x5412, 0x541C)]
         return [*attempts, str(termios.tcgetwinsize(slave)), str(len(termios.tcgetattr(master)))]
 
@@ -187,12 +188,12 @@ def test_typing_into_a_terminal_is_refused() -> None:
 
 
 def test_a_raw_socket_for_ping_can_not_forge_headers() -> None:
-    one = ctypes.addressof(ctypes.c_int(1))
+    one = ctypes.c_int(1)
 
     def probe() -> list[str]:
         fd = libc.socket(2, 3, 1)
         options = [(0, 3), (1 << 32, 3), (0, 1 << 32 | 3), (0, 2)]
-        return [syscall(54, fd, level, option, one, 4) for level, option in options]
+        return [syscall(54, fd, level, option, ctypes.addressof(one), 4) for level, option in options]
 
     assert in_a_fork(DEFAULT, probe) == ["EPERM", "ENOSYS", "ENOSYS", "ok"]
     assert in_a_fork(None, probe) == ["ok", "ok", "ok", "ok"]
