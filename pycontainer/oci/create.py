@@ -55,7 +55,7 @@ def create(home: Home, name: str, asked: Asked, *, console: int = -1, at_once: b
     complete(spec["process"], places, sockets=asked.sockets)
     path = cgroup.cgroup_of(name, spec, systemd=asked.systemd, rootless=asked.rootless)
     with _Creation(home, name, spec) as creation:
-        creation.group = group = cgroup.group_of(path, spec, rootless=asked.rootless)
+        group = cgroup.group_of(path, spec, rootless=asked.rootless)
         cgroup.make_room(group)
         plan = creation.begin(made_from.rootfs, group, asked, console)
         # Processes of the performer's are at work now, and what we do while they are takes no time.
@@ -81,7 +81,7 @@ class _Creation:
 
     Attributes:
         where: the container's directory.
-        group: its cgroup, from when it is known that it may be made.
+        group: its cgroup, from when it is being made.
         init: the pid of its first process, 0 before there is one.
         starter: what the first process answers at, from when it has been told to go on.
         shares: what was made for it in resctrl.
@@ -145,7 +145,7 @@ class _Creation:
             opened.callback(os.close, inner)
             with ScopeRequest(group) as scoped:
                 given |= {**scoped.given, slots.INIT_END: inner}
-                self._performance = Performance(plan, given, name=self.name)
+                self.group, self._performance = group, Performance(plan, given, name=self.name)
             scoped.fulfil(self._performance.monitor)
         return plan
 
@@ -192,10 +192,9 @@ class _Creation:
     def _undo(self, error: BaseException) -> None:
         if self.starter >= 0:
             os.close(self.starter)
-        if self._performance:
+        if self._performance and self.group:
             self._end(self._performance)
-            if self.group:
-                self.group.remove_now(kill=not is_anothers(error))
+            self.group.remove_now(kill=not is_anothers(error))
         self.home.remove(self.name)
         if self.hooked:  # what hooks have done is undone by others, also where it came to nothing (Lifecycle)
             from pycontainer.oci import hooks
