@@ -179,9 +179,17 @@ def _settle(spec: Spec, targets: tuple[str, ...], lowers: tuple[str, ...]) -> No
 
 @lru_cache(maxsize=64)  # as _user()
 def _led(targets: tuple[str, ...], lowers: tuple[str, ...]) -> dict[str, str]:
-    """Those that lead elsewhere, where nothing is: a link to what is there is followed by the kernel itself."""
+    """Those that lead elsewhere, where nothing is: a link to what is there is followed by the kernel itself.
+
+    One that is below another is in what is mounted there, where the image's links are not.
+    """
+    mounted = tuple(target.rstrip("/") + "/" for target in targets)
     with MergedView(lowers) as view:
-        return {path: view.led(path) for path in targets if not view.exists(path) and view.led(path) != path}
+        return {
+            path: where
+            for path in targets
+            if not path.startswith(mounted) and not view.exists(path) and (where := view.led(path)) != path
+        }
 
 
 def _with_volumes(

@@ -147,6 +147,10 @@ def test_a_mount_point_behind_a_link_to_nothing_is_made_where_that_leads(hostile
     script = "cat /etc/resolv.conf; grep -c friend /etc/hosts; cat /data/secret; readlink /etc/resolv.conf"
     done = hostile.run(*options, image, *sh(script)).ok()
     assert done.lines == ["nameserver 192.0.2.1", "1", f"of the host{stub}"]
+    (canary.parent / "etc").mkdir()
+    (canary.parent / "etc" / "resolv.conf").write_text("nameserver 192.0.2.9\n")
+    covered = hostile.run(*options[:2], "-v", f"{canary.parent}/etc:/etc", image, "cat", "/etc/resolv.conf").ok()
+    assert covered.stdout == "nameserver 192.0.2.1\n"  # the image's link is not there
     circle = hostile.make({"etc": None, "etc/resolv.conf": "hosts", "etc/hosts": "resolv.conf"})
     done = hostile.run(circle, "true")
     assert done.code == 125 and "too many levels of symbolic links" in done.stderr.lower()
