@@ -55,7 +55,8 @@ class Crash:
         if left := entries(f"{self.pyc.root}/containers"):
             self("rm", "-f", "-v", *left)
         for pid in processes(self.pyc, PARENT):  # or one failed test would fail all that follow
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if left := entries(f"{self.pyc.root}/volumes"):
             self("volume", "rm", "-f", *left)
         if left := entries(f"{self.pyc.root}/networks") - {"crash.json", ".new"}:
@@ -69,10 +70,11 @@ def kill_monitor(pyc: Pyc, name: str) -> None:
 
 
 def kill(*pids: int) -> None:
-    """Kill processes, and wait until they have ended."""
+    """Kill processes, and wait until they have ended. The end of one may be what ends the next."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
     for pidfd in pidfds:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     for pidfd in pidfds:
         select.select([pidfd], [], [], 10)
         os.close(pidfd)
