@@ -20,6 +20,7 @@ from pycontainer.oci.build import SUBPATH
 from pycontainer.record import TYPE_CHECKING
 from pycontainer.rootfs import detached
 from pycontainer.rootfs.overlay import make_skeleton, skeleton
+from pycontainer.rootfs.view import MergedView
 
 _PATIENCE = 60.0
 """Seconds to wait for another copy into the same container."""
@@ -47,9 +48,8 @@ def live(roots: Roots, container: Container, path: str, *, write: bool = False) 
         finally:
             os.close(root)
         return
-    where = roots.container(container.id)
-    spec = _spec(where)
-    mount, below = _bound(spec, path)
+    spec = _spec(roots.container(container.id))
+    mount, below = _bound(roots, container, spec, path)
     if write and ("ro" in mount.get("options", ()) if mount else spec.get("root", {}).get("readonly")):
         raise Conflict(f"{path} is on a read-only {'mount' if mount else 'root'} of container {container.name}")
     if mount:
@@ -72,14 +72,24 @@ def _spec(bundle: str) -> dict[str, Any]:
     return spec
 
 
-def _bound(spec: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
-    """The directory of the host that is bound over ``path``, if there is one, and the rest of the path below it."""
-    clean = os.path.normpath("/" + path.lstrip("/"))
-    for mount in sorted(spec.get("mounts", ()), key=lambda mount: len(mount["destination"]), reverse=True):
-        destination = mount["destination"].rstrip("/")
-        if mount.get("type") == "bind" and os.path.isdir(mount["source"]) and f"{clean}/".startswith(destination + "/"):
-            ending = "/." if path.endswith("/.") else "/" if path.endswith("/") else ""
-            return mount, clean[len(destination) :] + ending or "/"
+def _bound(roots: Roots, container: Container, spec: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The directory of the host that is bound over ``path``, if there is one, and the rest of the path below it.
+
+    Both are compared by where the links on the layers lead, as the kernel did when it was bound. A link that ``path``
+    itself is stays one, unless a slash says that what it leads to is meant.
+    """
+    mounts = spec.get("mounts", ())
+    binds = [mount for mount in mounts if mount.get("type") == "bind" and os.path.isdir(mount["source"])]
+    if not binds:
+        return {}, path
+    ending = "/." if path.endswith("/.") else "/" if path.endswith("/") else ""
+    above, _, name = path.rpartition("/")
+    with MergedView([roots.container(container.id) + "/upper", *_stack(roots, container)]) as view:
+        whole = view.led(path) if ending or name == ".." else f"{view.led(above).rstrip('/')}/{name}"
+        at = {view.led(mount["destination"]).rstrip("/"): mount for mount in binds}
+    for destination in sorted(at, key=len, reverse=True):
+        if f"{whole}/".startswith(destination + "/"):
+            return at[destination], whole[len(destination) :] + ending or "/"
     return {}, path
 
 
@@ -139,6 +149,10 @@ def _layers(roots: Roots, container: Container) -> list[str]:
     if os.geteuid() != 0:
         raise HostLacks("looking into a container takes root: its layers are stacked by a mount", hint="use sudo")
     make_skeleton(roots.root)
+    return _stack(roots, container)
+
+
+def _stack(roots: Roots, container: Container) -> list[str]:
     layers = Store(roots.root).find(container.image_id).stack
     return [*(layer.path_of_fs for layer in reversed(layers)), skeleton(roots.root)]
 

@@ -308,6 +308,29 @@ def test_volumes_are_reached_and_read_only_ones_kept(stocked: Pyc, image: str, t
         process.communicate(timeout=20)
 
 
+@pytest.mark.parametrize("state", ["exited", "running"])
+def test_what_is_bound_behind_links_of_the_image_is_reached(
+    stocked: Pyc, image: str, tmp_path: Path, state: str
+) -> None:
+    """The bind is at /var/kept, where /data leads; ``up`` leads there another way, and ``/data`` alone is a link."""
+    stocked("run", "--name", "made", image, *sh("mkdir /var/kept; ln -s var/kept /data; ln -s .. /var/up")).ok()
+    stocked("commit", "made", "linked").ok()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/seen").write_text("bound")
+    (tmp_path / "file").write_text("new")
+    stocked("run", "-d", "--name", "box", "-v", f"{tmp_path}/kept:/data", "linked", "sleep", "60").ok()
+    if state == "exited":
+        stocked("kill", "box").ok()
+    for way in ("/data", "/var/kept", "/var/up/data", "/data/../kept"):
+        assert read(stocked, f"{way}/seen") == "bound", way
+        stocked("cp", str(tmp_path / "file"), f"box:{way}/made").ok()
+        (tmp_path / "kept/made").unlink()
+    stocked("cp", "box:/data", str(tmp_path / "link")).ok()
+    assert os.readlink(tmp_path / "link") == "var/kept"
+    stocked("cp", "box:/data/.", str(tmp_path / "all")).ok()
+    assert (tmp_path / "all/seen").read_text() == "bound"
+
+
 def test_a_read_only_root_is_not_written(stocked: Pyc, image: str, tmp_path: Path) -> None:
     stocked("run", "--read-only", "--name", "box", image, "true").ok()
     (tmp_path / "file").write_text("new")
