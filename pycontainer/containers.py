@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Unpack
 
     from pycontainer.engine.containers import Container as Record_
-    from pycontainer.engine.happened import Happening
+    from pycontainer.engine.event_reader import Happening
     from pycontainer.engine.logs import Entry
     from pycontainer.engine.options import Roots
     from pycontainer.engine.stats import Sample
@@ -141,7 +141,7 @@ def create(
 
     Raises PycError; TypeError for an option that doesn't exist, or of a type that it doesn't take.
     """
-    from pycontainer.engine.again import make
+    from pycontainer.engine.revive import make
     from pycontainer.options import run_options
 
     where = _roots(roots)
@@ -191,7 +191,7 @@ def events(
         follow: go on with what happens, for ever or ``until`` then.
         roots: where the state is.
     """
-    from pycontainer.engine.happened import read
+    from pycontainer.engine.event_reader import read
 
     return read(_roots(roots), since=_stamp(since), until=_stamp(until), follow=follow)
 
@@ -305,8 +305,8 @@ class Container:
 
     def start(self) -> Container:
         """Begin, or begin once more; nothing happens to one that runs. Raises PycError if it can't begin."""
-        from pycontainer.engine.again import begin
-        from pycontainer.engine.attach import NoSignals
+        from pycontainer.engine.attachment import NoSignals
+        from pycontainer.engine.revive import begin
 
         begin(self.roots, self.id, signals=NoSignals())
         return self
@@ -354,7 +354,7 @@ class Container:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it does not run, and return its exit code. Raises TimeoutError after ``timeout`` seconds."""
-        from pycontainer.engine.visit import wait
+        from pycontainer.engine.attach import wait
 
         return wait(self.roots, self.id, timeout)
 
@@ -366,7 +366,7 @@ class Container:
 
     def restart(self, timeout: float | None = None) -> Container:
         """Stop it, if it runs, as :meth:`stop` does, and start it. Raises PycError if it can't begin."""
-        from pycontainer.engine.attach import NoSignals
+        from pycontainer.engine.attachment import NoSignals
         from pycontainer.engine.restart import restart
 
         restart(self.roots, self.id, timeout=timeout, signals=NoSignals())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pycontainer.cli import Session, declare
 from pycontainer.cli.verbs import detach_keys, name
 from pycontainer.engine import containers
-from pycontainer.engine.visit import visit
+from pycontainer.engine.attach import attach
 from pycontainer.errors import Conflict
 
 
@@ -20,4 +20,4 @@ def command(session: Session, /, name: str, keys: bytes, no_stdin: bool, sig_pro
     container = containers.find(session.roots, name)
     if not container.runs:
         raise Conflict(f"container {container.name} is not running", hint=f"pyc start -a {container.name}")
-    return visit(session.roots, container, stdin=not no_stdin, sig_proxy=sig_proxy, keys=keys)
+    return attach(session.roots, container, stdin=not no_stdin, sig_proxy=sig_proxy, keys=keys)

@@ -8,7 +8,7 @@ from pycontainer.cli.flags import with_help
 from pycontainer.cli.run import progress_of, warn_of_boots
 from pycontainer.cli.run_flags import FLAGS as RUN
 from pycontainer.cli.run_flags import assemble
-from pycontainer.engine.again import make
+from pycontainer.engine.revive import make
 from pycontainer.errors import UsageError
 from pycontainer.light import ExitStack
 

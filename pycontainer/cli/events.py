@@ -10,7 +10,7 @@ from pycontainer.cli.documents import to_json
 from pycontainer.cli.listing import Filters, for_stdout, of_filters, printable
 from pycontainer.cli.moments import stamp
 from pycontainer.cli.template import Template
-from pycontainer.engine.happened import Happening, read
+from pycontainer.engine.event_reader import Happening, read
 
 FILTERS = frozenset(
     "config container daemon event image label network node plugin scope secret service type volume".split()

@@ -6,7 +6,7 @@ from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import detach_keys, names
-from pycontainer.engine.again import begin
+from pycontainer.engine.revive import begin
 from pycontainer.errors import Unsupported, UsageError
 
 

@@ -6,7 +6,7 @@ from pycontainer.cli import Session, declare
 from pycontainer.cli.declare import echo
 from pycontainer.cli.listing import for_each
 from pycontainer.cli.verbs import names
-from pycontainer.engine.visit import wait
+from pycontainer.engine.attach import wait
 
 
 @declare.command("wait", help="Wait until containers have ended, and print their exit codes.")

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from pycontainer.engine import again, containers, life, policy
+from pycontainer.engine import containers, life, policy, revive
 from pycontainer.engine.stop import DEFAULT_TIMEOUT, end
 from pycontainer.errors import HostLacks, PycError
 from pycontainer.record import TYPE_CHECKING
@@ -32,7 +32,7 @@ def boot(roots: Roots) -> Iterator[tuple[Container, str]]:
         if not wanted(roots, container):
             continue
         try:
-            again.begin(roots, container.id)
+            revive.begin(roots, container.id)
             yield container, ""
         except PycError as error:
             yield container, error.message

@@ -10,7 +10,7 @@ import time
 
 from pycontainer.engine import events, life
 from pycontainer.engine import exec as entering
-from pycontainer.engine.attach import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
+from pycontainer.engine.attachment import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 

@@ -76,7 +76,7 @@ def create(roots: Roots, image: Image, options: RunOptions, *, starts: bool = Tr
         removal.discard(roots, container_id, name)
         os.close(lock)
         if isinstance(error, OSError):
-            from pycontainer.engine.trouble import trouble
+            from pycontainer.engine.refusal import trouble
 
             raise trouble(roots, "can't make the container", error) from error
         raise

@@ -51,9 +51,9 @@ def _wait(roots: Roots, container: Container) -> bool:
 
 def _start(roots: Roots, container: Container, lock: int) -> None:
     """Start it and let go of it."""
-    from pycontainer.engine.again import its_error_kept, kept_if_it_fails, revived
-    from pycontainer.engine.attach import Signals
+    from pycontainer.engine.attachment import Signals
     from pycontainer.engine.foreground import View
+    from pycontainer.engine.revive import its_error_kept, kept_if_it_fails, revived
     from pycontainer.engine.start import Stdio
 
     with suppress(PycError), its_error_kept(roots, container), Signals() as signals:

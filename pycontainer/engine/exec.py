@@ -16,7 +16,7 @@ from pycontainer import cgroups, jsontext
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
-from pycontainer.engine.attach import Attachment, Signals, connection, require_terminal, terminal_size
+from pycontainer.engine.attachment import Attachment, Signals, connection, require_terminal, terminal_size
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.process import opened
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
@@ -133,7 +133,7 @@ def _awaiting(signals: Signals) -> Callable[[int], None]:
     """Wait for a start, and hear signals meanwhile: who may signal it in there may have stopped the new process."""
 
     def wait(status: int) -> None:
-        from select import POLLIN, poll  # engine/attach.py has it anyway
+        from select import POLLIN, poll  # engine/attachment.py has it anyway
 
         either = poll()
         either.register(status, POLLIN)

@@ -6,7 +6,7 @@ import os
 import stat
 
 from pycontainer.core.capabilities import CAPABILITIES
-from pycontainer.engine.attach import terminal_size
+from pycontainer.engine.attachment import terminal_size
 from pycontainer.errors import NotFound, UsageError
 from pycontainer.light import lru_cache
 from pycontainer.oci.build import Facts

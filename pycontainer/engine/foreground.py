@@ -7,7 +7,7 @@ import os
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import events, life, policy, removal
-from pycontainer.engine.attach import Attachment, Signals
+from pycontainer.engine.attachment import Attachment, Signals
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.start import Started, Stdio, start
 from pycontainer.record import TYPE_CHECKING, Record

@@ -11,9 +11,9 @@ from pycontainer.core import constants as k
 from pycontainer.core.performer import Performance
 from pycontainer.core.step import MONITOR, Plan, Slot, Step
 from pycontainer.engine import ended, life
-from pycontainer.engine.attach import MUTE
+from pycontainer.engine.attach import connect
+from pycontainer.engine.attachment import MUTE
 from pycontainer.engine.callback import command
-from pycontainer.engine.visit import connect
 from pycontainer.plan import monitor
 from pycontainer.record import TYPE_CHECKING
 

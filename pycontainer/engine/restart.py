@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events
-from pycontainer.engine.again import begin
+from pycontainer.engine.revive import begin
 from pycontainer.engine.stop import stop
 from pycontainer.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pycontainer.engine.attach import Signals
+    from pycontainer.engine.attachment import Signals
     from pycontainer.engine.options import Roots
 
 

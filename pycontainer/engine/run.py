@@ -4,13 +4,13 @@ reference -> manifest -> config + layers -> root filesystem -> runtime-spec -> p
 
 ``obtained`` goes as far as the layers, ``create`` as far as the runtime-spec, which with a directory for what is
 written is the bundle. ``live`` goes on: engine/start.py makes the plan (plan/container.py) and has it performed
-(core/performer.py); engine/attach.py stays with the container until there is an exit code.
+(core/performer.py); engine/attachment.py stays with the container until there is an exit code.
 """
 
 from __future__ import annotations
 
 from pycontainer.engine import events, keys
-from pycontainer.engine.attach import Signals, require_terminal
+from pycontainer.engine.attachment import Signals, require_terminal
 from pycontainer.engine.create import create
 from pycontainer.engine.foreground import View, live
 from pycontainer.engine.image.obtain import obtained

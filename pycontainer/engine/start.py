@@ -12,7 +12,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Observer, Performance, PlanFailed
 from pycontainer.core.step import Plan, Slot
 from pycontainer.engine import callback, containers, events, life, policy, removal, trash, users
-from pycontainer.engine.attach import TOLD, connection
+from pycontainer.engine.attachment import TOLD, connection
 from pycontainer.engine.bundle import Bundle, mount_point
 from pycontainer.engine.options import Roots
 from pycontainer.engine.planned import Planned
@@ -223,7 +223,7 @@ def _start(
 
 
 def _trouble(roots: Roots, error: OSError) -> StoreError:
-    from pycontainer.engine.trouble import trouble  # only for a failure
+    from pycontainer.engine.refusal import trouble  # only for a failure
 
     return trouble(roots, "can't write what a start needs", error)
 

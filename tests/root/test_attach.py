@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from pycontainer.engine.attach import connect
 from pycontainer.engine.options import Roots
-from pycontainer.engine.visit import connect
 from tests.support.cli import Pyc, sh
 from tests.support.host import PATIENCE
 from tests.support.states import look, until, until_state

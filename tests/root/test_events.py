@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pycontainer import images
-from pycontainer.engine import events, happened
+from pycontainer.engine import event_reader, events
 from pycontainer.engine.moments import now
 from pycontainer.engine.options import Roots
 from tests.support.cli import Pyc
@@ -164,7 +164,7 @@ def own(tmp_path: os.PathLike[str]) -> Iterator[Roots]:
 
 def test_they_do_not_pile_up_and_a_follower_misses_none(own: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LIMIT", 4000)
-    follower = happened.read(own, follow=True)
+    follower = event_reader.read(own, follow=True)
     seen = []
     for number in range(300):
         events.tell(own, "volume", "create", f"v{number}")
@@ -172,7 +172,7 @@ def test_they_do_not_pile_up_and_a_follower_misses_none(own: Roots, monkeypatch:
     assert seen == [f"v{number}" for number in range(300)]
     assert sorted(os.listdir(own.runroot)) == ["events", "events.1"]
     assert all(os.stat(f"{own.runroot}/{name}").st_size < 4200 for name in ("events", "events.1"))
-    kept = [happening.id for happening in happened.read(own)]
+    kept = [happening.id for happening in event_reader.read(own)]
     assert kept == [f"v{number}" for number in range(300 - len(kept), 300)] and len(kept) > 40
 
 
@@ -188,7 +188,7 @@ def test_many_who_write_at_once_tear_no_line(own: Roots, monkeypatch: pytest.Mon
         children.append(pid)
     for pid in children:
         os.waitpid(pid, 0)
-    kept = [happening.id for happening in happened.read(own)]
+    kept = [happening.id for happening in event_reader.read(own)]
     lines = sum(Path(own.runroot, name).read_text().count("\n") for name in ("events", "events.1"))
     assert lines == len(kept) == len(set(kept)) > 200
 
@@ -198,4 +198,4 @@ def test_what_is_no_line_is_passed_over(own: Roots) -> None:
     with open(events.path(own), "ab") as file:
         file.write(b"\0\0torn {\n\xff\n2026 []\n")
     events.tell(own, "volume", "create", "two")
-    assert [happening.id for happening in happened.read(own)] == ["one", "two"]
+    assert [happening.id for happening in event_reader.read(own)] == ["one", "two"]

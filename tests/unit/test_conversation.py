@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from pycontainer.engine.attach import EXITED, FROM_STDOUT, TO_STDIN, Attachment, Signals
+from pycontainer.engine.attachment import EXITED, FROM_STDOUT, TO_STDIN, Attachment, Signals
 from pycontainer.engine.capture import _Conversation
 
 STATUS = 3 << 8

@@ -7,7 +7,7 @@ import time
 
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import containers, events, life, policy, removal, users
-from pycontainer.engine.attach import Signals, require_terminal
+from pycontainer.engine.attachment import Signals, require_terminal
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.create import create, describe, make_sources, write_files
 from pycontainer.engine.foreground import View, live
@@ -71,9 +71,9 @@ def begin(
     if lock is None:
         if not attach:
             return 0
-        from pycontainer.engine.visit import visit
+        from pycontainer.engine.attach import attach as stay
 
-        return visit(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
+        return stay(roots, container, stdin=stdin, sig_proxy=sig_proxy, keys=keys)
     with signals or Signals() as signals, its_error_kept(roots, container):
         life.ask_to_stop(roots, container.id, stop=False)
         policy.reset(roots, container.id)
