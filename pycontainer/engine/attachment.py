@@ -78,6 +78,21 @@ def terminal_size() -> tuple[int, int] | None:
     return size.lines, size.columns
 
 
+_PATIENCE = 1000
+"""Milliseconds that a start is given, which takes some dozens, after we were told to give up."""
+
+
+class Interrupted(Exception):
+    """A start does not come to its end, and is given up as a signal asks us.
+
+    Attributes:
+        number: the signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 class Signals:
     """Collects the signals sent to us, so that none of them interrupts the making or unmaking of a container.
 
@@ -127,6 +142,23 @@ class Signals:
         asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
         return next((number for number in self.pending if number in asked), None)
 
+    def await_record(self, status: int) -> None:
+        """Wait for a performer's next record, and hear signals meanwhile.
+
+        A start that hangs is rare: a process in a namespace that is shared may have stopped the new one. Raises
+        Interrupted.
+        """
+        either = select.poll()
+        either.register(status, select.POLLIN)
+        either.register(self.descriptor, select.POLLIN)
+        while True:
+            number = self.fatal()
+            ready = either.poll(_PATIENCE if number else None)
+            if any(descriptor == status for descriptor, _ in ready):
+                return
+            if number and not ready:
+                raise Interrupted(number)
+
     def _read(self) -> None:
         with suppress(BlockingIOError):
             self.pending += os.read(self.descriptor, 4096)
@@ -140,6 +172,9 @@ class NoSignals(Signals):
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def await_record(self, status: int) -> None:
+        """The program's own handlers interrupt the read that follows."""
 
     def _read(self) -> None:
         pass

@@ -10,7 +10,15 @@ import time
 
 from pycontainer.engine import events, life
 from pycontainer.engine import exec as entering
-from pycontainer.engine.attachment import CHUNK, EXITED, FROM_STDERR, FROM_STDOUT, SIGNAL, TO_STDIN
+from pycontainer.engine.attachment import (
+    CHUNK,
+    EXITED,
+    FROM_STDERR,
+    FROM_STDOUT,
+    SIGNAL,
+    TO_STDIN,
+    Interrupted,
+)
 from pycontainer.light import suppress
 from pycontainer.record import TYPE_CHECKING, Record
 
@@ -60,14 +68,14 @@ def capture(
     with entering.target(roots, name) as found:
         try:
             entered = entering.start(roots, found, options, await_record=_awaiting(timeout))
-        except TimeoutError:
-            return Captured(life.exit_code(signal.SIGKILL), True)
-        try:
-            status, late = _Conversation(entered.client, deliver, stdin, timeout).hold()
-        except BaseException:
-            entered.performance.kill()
-            entering.finished(entered, None)
-            raise
+            try:
+                status, late = _Conversation(entered.client, deliver, stdin, timeout).hold()
+            except BaseException:
+                entered.performance.kill()
+                entering.finished(entered, None)
+                raise
+        except Interrupted as interrupted:
+            return Captured(life.exit_code(interrupted.number), True)
         code = entering.finished(entered, status)
         events.write(roots, "exec_die", found.container, exitCode=str(code))
         return Captured(code, late)
@@ -101,7 +109,8 @@ def run_captured(
     owners = Map(bundle.users)
     try:
         events.write(roots, "create", bundle.container)
-        started = start(roots, bundle, Stdio(options.container.interactive), owners=owners)
+        stdio = Stdio(options.container.interactive)
+        started = start(roots, bundle, stdio, await_record=_awaiting(timeout), owners=owners)
         try:
             _, late = _Conversation(started.client, deliver, stdin, timeout).hold()
             while started.performance.read_records():
@@ -113,13 +122,15 @@ def run_captured(
             foreground.wind_up(started, bundle)
         status = started.performance.wait_status()
         return Captured(life.exit_code(signal.SIGKILL if status is None else status), late)
+    except Interrupted as interrupted:
+        return Captured(life.exit_code(interrupted.number), True)
     finally:
         foreground.leave(roots, bundle)
         owners.keep()
 
 
 def _awaiting(timeout: float | None) -> Callable[[int], None] | None:
-    """Wait for a start; TimeoutError if it takes too long."""
+    """Wait for a start; Interrupted if it takes too long, as by the signal that ends it."""
     if timeout is None:
         return None
     deadline = time.monotonic() + timeout + GRACE
@@ -128,7 +139,7 @@ def _awaiting(timeout: float | None) -> Callable[[int], None] | None:
         poll = select.poll()
         poll.register(status, select.POLLIN)
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError
+            raise Interrupted(signal.SIGKILL)
 
     return wait
 
@@ -162,7 +173,7 @@ class _Conversation:
 
     def _kill(self) -> None:
         if self.late:
-            raise TimeoutError
+            raise Interrupted(signal.SIGKILL)
         self.late, self.deadline = True, time.monotonic() + GRACE
         with suppress(OSError):
             os.write(self.client, bytes([SIGNAL, signal.SIGKILL]))

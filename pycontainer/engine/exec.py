@@ -16,7 +16,7 @@ from pycontainer import cgroups, jsontext
 from pycontainer.core.failpoint import hit
 from pycontainer.core.performer import Performance, PlanFailed
 from pycontainer.engine import containers, events, keys, life
-from pycontainer.engine.attachment import Attachment, Signals, connection, require_terminal, terminal_size
+from pycontainer.engine.attachment import Attachment, Interrupted, Signals, connection, require_terminal, terminal_size
 from pycontainer.engine.privilege import require_root
 from pycontainer.engine.process import opened
 from pycontainer.errors import CommandNotFound, Conflict, HostLacks, StoreError, UsageError
@@ -109,44 +109,13 @@ def execute(roots: Roots, name: str, options: ExecOptions, *, observer: Observer
         if number := signals.fatal():
             return 128 + number
         try:
-            entered = start(roots, found, options, observer, None if observer else _awaiting(signals))
-        except _Interrupted as interrupted:
+            entered = start(roots, found, options, observer, None if observer else signals.await_record)
+        except Interrupted as interrupted:
             return 128 + interrupted.number
         if options.detach:
             entered.leave()
             return 0
         return _attend(roots, found.container, entered, options, signals)
-
-
-_PATIENCE = 1000
-"""Milliseconds that a start is given, which takes some dozens, after we were told to give up."""
-
-
-class _Interrupted(Exception):
-    """A signal asks us to give up a start that does not come to its end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _awaiting(signals: Signals) -> Callable[[int], None]:
-    """Wait for a start, and hear signals meanwhile: who may signal it in there may have stopped the new process."""
-
-    def wait(status: int) -> None:
-        from select import POLLIN, poll  # engine/attachment.py has it anyway
-
-        either = poll()
-        either.register(status, POLLIN)
-        either.register(signals.descriptor, POLLIN)
-        while True:
-            number = signals.fatal()
-            ready = either.poll(_PATIENCE if number else None)
-            if any(descriptor == status for descriptor, _ in ready):
-                return
-            if number and not ready:
-                raise _Interrupted(number)
-
-    return wait
 
 
 def launch(roots: Roots, name: str, options: ExecOptions) -> None:

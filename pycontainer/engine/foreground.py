@@ -7,7 +7,7 @@ import os
 from pycontainer.core.constants import SIGKILL
 from pycontainer.core.failpoint import hit
 from pycontainer.engine import events, life, policy, removal
-from pycontainer.engine.attachment import Attachment, Signals
+from pycontainer.engine.attachment import Attachment, Interrupted, Signals
 from pycontainer.engine.bundle import Bundle
 from pycontainer.engine.start import Started, Stdio, start
 from pycontainer.record import TYPE_CHECKING, Record
@@ -46,7 +46,10 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
     try:
         if number := signals.fatal():
             return 128 + number
-        started = start(roots, bundle, view.stdio, observer)
+        try:
+            started = start(roots, bundle, view.stdio, observer, None if observer else signals.await_record)
+        except Interrupted as interrupted:
+            return 128 + interrupted.number
         stays = view.detach  # whatever happens to us from now on
         if stays:
             started.leave()

@@ -24,7 +24,10 @@ from pycontainer.plan.host import exceeded, kernel_version, kind_of, oom_score
 from pycontainer.plan.monitor import Watch
 from pycontainer.plan.seccomp import Filter
 from pycontainer.plan.seccomp import load as load_filter
-from pycontainer.record import Record
+from pycontainer.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NO_PLACE = (errno.ENOSYS, errno.EACCES, errno.EBUSY, errno.EOPNOTSUPP, errno.ENODEV)  # clone(2), CLONE_INTO_CGROUP
 """What clone3 says where a process can't be born in a cgroup."""
@@ -157,11 +160,17 @@ def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
 
 
 def start(
-    roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None = None, owners: users.Map | None = None
+    roots: Roots,
+    bundle: Bundle,
+    stdio: Stdio,
+    observer: Observer | None = None,
+    await_record: Callable[[int], None] | None = None,
+    owners: users.Map | None = None,
 ) -> Started:
     """Perform the plan up to execve. ``owners`` is the map of its ids, to be used or learnt.
 
-    Raises, with everything undone that the plan had done:
+    Raises what ``await_record`` does (:meth:`Performance.wait_started`), and, with everything undone that the plan had
+    done:
         KernelError: a call failed.
         HostLacks: no process can be started, or one was killed.
         Conflict: a port is taken, or another's namespace can't be shared.
@@ -169,15 +178,21 @@ def start(
     """
     asked = bundle.asked
     if not any(mode.startswith("container:") for mode in (asked.pid, asked.ipc, asked.network)):
-        return _start(roots, bundle, stdio, observer, owners or users.Map(0))
+        return _start(roots, bundle, stdio, observer, await_record, owners or users.Map(0))
     from pycontainer.engine import sharing
 
     with sharing.joined(roots, bundle) as memory:
-        return _start(roots, bundle, stdio, observer, owners or users.Map(0), memory)
+        return _start(roots, bundle, stdio, observer, await_record, owners or users.Map(0), memory)
 
 
 def _start(
-    roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, owners: users.Map, memory: str = ""
+    roots: Roots,
+    bundle: Bundle,
+    stdio: Stdio,
+    observer: Observer | None,
+    await_record: Callable[[int], None] | None,
+    owners: users.Map,
+    memory: str = "",
 ) -> Started:
     tty = bundle.spec["process"].get("terminal", False)
     host = cgroups.detect()
@@ -205,17 +220,17 @@ def _start(
         containers.write_spec(roots, bundle.container.id, bundle.spec)
         trash.empty(roots)
         hit("start.prepared")
-        performance.wait_started()
+        performance.wait_started(await_record)
         hit("start.running")
         owners.learn(performance.init)
         _tell(roots, bundle, client)
     except BaseException as error:
         os.close(client)
-        performance.kill()
+        performance.kill_both()
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
-            return _start_again(roots, bundle, stdio, observer, planned.own(error))
+            return _start_again(roots, bundle, stdio, observer, await_record, planned.own(error))
         if isinstance(error, OSError):
             raise _trouble(roots, error) from error
         raise
@@ -238,7 +253,14 @@ def _tell(roots: Roots, bundle: Bundle, client: int) -> None:
         os.write(client, bytes([TOLD]))
 
 
-def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer | None, failed: PlanFailed) -> Started:
+def _start_again(
+    roots: Roots,
+    bundle: Bundle,
+    stdio: Stdio,
+    observer: Observer | None,
+    await_record: Callable[[int], None] | None,
+    failed: PlanFailed,
+) -> Started:
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
     from pycontainer.engine import host_ids  # only for a failure
 
@@ -249,7 +271,7 @@ def _start_again(roots: Roots, bundle: Bundle, stdio: Stdio, observer: Observer 
         raise explain_failure(failed, bundle, roots) from None
     removal.release_networks(roots, bundle.container.id)
     host_ids.mount_again(bundle.rootfs)
-    started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), stdio, observer)
+    started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), stdio, observer, await_record)
     host_ids.tell(roots, reason)
     return started
 

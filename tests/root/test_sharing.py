@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+import pycontainer
+from pycontainer import Roots
+from pycontainer.engine import capture
 from tests.support.cli import Pyc, sh
 from tests.support.host import PATIENCE
 
@@ -54,6 +57,37 @@ def test_its_health_is_checked_and_what_follows_its_end_runs_on_the_host(stocked
     stocked("stop", "-t", "0", "guest").ok()
     while stocked("inspect", "guest").code == 0:
         assert time.monotonic() < deadline, "--rm did not happen"
+
+
+def test_who_stops_all_that_comes_keeps_no_start_waiting(
+    stocked: Pyc, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the host's ids it may signal the newcomer before that has begun: a person can give up, a program too."""
+    stocked("run", "-d", "--name", "donor", "--userns", "host", image, *sh("while :; do kill -STOP -1; done")).ok()
+    assert any(  # not each time: on a busy machine it is not quick enough
+        _is_stopped_and_ends_when_asked(stocked, image) for _ in range(5)
+    )
+    monkeypatch.setattr(capture, "GRACE", 0.5)
+    roots = Roots(stocked.root, stocked.runroot)
+    options = {"network": "none", "userns": "host", "pid": "container:donor", "roots": roots, "timeout": 0.1}
+    assert all(pycontainer.run(image, "sleep 1000", **options).timed_out for _ in range(2))
+    stocked("rm", "-f", "donor").ok()
+    assert stocked("ps", "-aq").stdout == ""
+
+
+def _is_stopped_and_ends_when_asked(stocked: Pyc, image: str) -> bool:
+    """Whether a ``run`` was stopped before its program began: then SIGTERM ends it, and nothing is left."""
+    options = ("--rm", "--name", "guest", "--userns", "host", "--pid", "container:donor")
+    with stocked.start("run", *options, image, "sleep", "1000") as asked:
+        time.sleep(PATIENCE)
+        began = "sleep" in stocked("ps", "--filter", "name=guest", "--filter", "status=running").ok().stdout
+        if began:
+            stocked("kill", "guest").ok()
+        else:
+            asked.terminate()
+        assert asked.wait(5 * PATIENCE) == (137 if began else 143)
+    assert stocked("inspect", "guest").code == 1
+    return not began
 
 
 def test_shared_memory_and_message_queues_are_one(stocked: Pyc, image: str, donor: str) -> None:
