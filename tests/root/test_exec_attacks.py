@@ -199,6 +199,22 @@ def test_who_stops_all_that_comes_in_keeps_nobody_waiting(
     stocked("rm", "-f", box.id).ok()
 
 
+def test_who_can_not_die_keeps_no_program_waiting(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is frozen by cgroup v1 does not even die of SIGKILL, until somebody thaws it."""
+    monkeypatch.setattr(capture, "GRACE", 0.5)
+    freezes: list[int] = []
+    ended = capture.capture(
+        Roots(box.pyc.root, box.pyc.runroot),
+        box.id,
+        ExecOptions(("sh", "-c", "echo begun; sleep 998")),
+        lambda *_: freezes.append(box.pyc("pause", box.id).code),
+        timeout=2 * PATIENCE,
+    )
+    assert freezes == [0] and ended == capture.Captured(128 + signal.SIGKILL, late=True)
+    box.pyc("unpause", box.id).ok()
+    assert eventually(lambda: not box.runs("sleep 998"))
+
+
 def _ends_when_asked(box: Box) -> bool:
     """Whether an ``exec`` could be stopped before its program began: then it must end at SIGTERM."""
     asked = subprocess.Popen(box.pyc.argv("exec", box.id, "sleep", "1000"), env=box.pyc.env())
