@@ -281,9 +281,14 @@ class Performance:
 
     def kill_both(self) -> None:
         """The same, where the process may have been stopped before it was tied to the monitor."""
-        if child := _only_child(self.monitor):  # nobody waits for it meanwhile, so the number stays its own
+        if child := _only_child(self.monitor):
             with suppress(ProcessLookupError):
-                os.kill(child, SIGKILL)
+                pidfd = os.pidfd_open(child)
+                try:
+                    if _only_child(self.monitor) == child:  # else the number may be another's by now
+                        kernel.pidfd_send_signal(pidfd, SIGKILL)
+                finally:
+                    os.close(pidfd)
         self.kill()
 
     def close(self) -> None:
