@@ -99,7 +99,7 @@ def run_captured(
     from pycontainer.engine.image.obtain import obtained
     from pycontainer.engine.privilege import require_root
     from pycontainer.engine.repair import repair
-    from pycontainer.engine.start import Stdio, start
+    from pycontainer.engine.start import Attendance, Stdio, start
     from pycontainer.engine.users import Map
 
     require_root()
@@ -109,8 +109,8 @@ def run_captured(
     owners = Map(bundle.users)
     try:
         events.write(roots, "create", bundle.container)
-        stdio = Stdio(options.container.interactive)
-        started = start(roots, bundle, stdio, await_record=_awaiting(timeout), owners=owners)
+        there = Attendance(Stdio(options.container.interactive), await_record=_awaiting(timeout))
+        started = start(roots, bundle, there, owners)
         try:
             _, late = _Conversation(started.client, deliver, stdin, timeout).hold()
             while started.performance.read_records():

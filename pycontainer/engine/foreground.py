@@ -9,7 +9,7 @@ from pycontainer.core.failpoint import hit
 from pycontainer.engine import events, life, policy, removal
 from pycontainer.engine.attachment import Attachment, Interrupted, Signals
 from pycontainer.engine.bundle import Bundle
-from pycontainer.engine.start import Started, Stdio, start
+from pycontainer.engine.start import Attendance, Started, Stdio, start
 from pycontainer.record import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def live(roots: Roots, bundle: Bundle, view: View, signals: Signals, observer: O
         if number := signals.fatal():
             return 128 + number
         try:
-            started = start(roots, bundle, view.stdio, observer, None if observer else signals.await_record)
+            there = Attendance(view.stdio, observer, None if observer else signals.await_record)
+            started = start(roots, bundle, there)
         except Interrupted as interrupted:
             return 128 + interrupted.number
         stays = view.detach  # whatever happens to us from now on

@@ -44,6 +44,21 @@ class Stdio(Record):
     stderr: bool = True
 
 
+class Attendance(Record):
+    """Who is there while a container starts.
+
+    Attributes:
+        stdio: the streams that its client wants.
+        observer: is shown each kernel call before and after it is made.
+        await_record: waits for what the performer reports next, and may give up
+            (:meth:`pycontainer.core.performer.Performance.wait_started`).
+    """
+
+    stdio: Stdio = Stdio()
+    observer: Observer | None = None
+    await_record: Callable[[int], None] | None = None
+
+
 class Started(Record):
     """A container whose program runs.
 
@@ -159,18 +174,10 @@ def given_slots(stdio: Stdio, *, tty: bool) -> frozenset[Slot]:
     )
 
 
-def start(
-    roots: Roots,
-    bundle: Bundle,
-    stdio: Stdio,
-    observer: Observer | None = None,
-    await_record: Callable[[int], None] | None = None,
-    owners: users.Map | None = None,
-) -> Started:
+def start(roots: Roots, bundle: Bundle, there: Attendance, owners: users.Map | None = None) -> Started:
     """Perform the plan up to execve. ``owners`` is the map of its ids, to be used or learnt.
 
-    Raises what ``await_record`` does (:meth:`Performance.wait_started`), and, with everything undone that the plan had
-    done:
+    Raises, with everything undone that the plan had done, what ``there.await_record`` does, and:
         KernelError: a call failed.
         HostLacks: no process can be started, or one was killed.
         Conflict: a port is taken, or another's namespace can't be shared.
@@ -178,37 +185,29 @@ def start(
     """
     asked = bundle.asked
     if not any(mode.startswith("container:") for mode in (asked.pid, asked.ipc, asked.network)):
-        return _start(roots, bundle, stdio, observer, await_record, owners or users.Map(0))
+        return _start(roots, bundle, there, owners or users.Map(0))
     from pycontainer.engine import sharing
 
     with sharing.joined(roots, bundle) as memory:
-        return _start(roots, bundle, stdio, observer, await_record, owners or users.Map(0), memory)
+        return _start(roots, bundle, there, owners or users.Map(0), memory)
 
 
-def _start(
-    roots: Roots,
-    bundle: Bundle,
-    stdio: Stdio,
-    observer: Observer | None,
-    await_record: Callable[[int], None] | None,
-    owners: users.Map,
-    memory: str = "",
-) -> Started:
+def _start(roots: Roots, bundle: Bundle, there: Attendance, owners: users.Map, memory: str = "") -> Started:
     tty = bundle.spec["process"].get("terminal", False)
     host = cgroups.detect()
     group = group_for(bundle, host)
-    filled = given_slots(stdio, tty=tty).union(owners.given)
+    filled = given_slots(there.stdio, tty=tty).union(owners.given)
     depends = setting(roots, bundle, group, filled, _network(roots, bundle), memory)
-    planned = Planned(bundle.spec, depends, watched=observer is not None)
+    planned = Planned(bundle.spec, depends, watched=there.observer is not None)
     hit("start.planned")
     scope = ScopeRequest(group)
     try:
         with ExitStack() as ours:
-            given, client = _descriptors(roots, bundle, stdio, tty=tty, ours=ours)
+            given, client = _descriptors(roots, bundle, there.stdio, tty=tty, ours=ours)
             ours.enter_context(scope)
             hit("start.opened")
             given = given | scope.given | owners.given
-            performance = perform(planned, given, bundle.container.name, host, observer)
+            performance = perform(planned, given, bundle.container.name, host, there.observer)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _trouble(roots, error) from error
@@ -220,7 +219,7 @@ def _start(
         containers.write_spec(roots, bundle.container.id, bundle.spec)
         trash.empty(roots)
         hit("start.prepared")
-        performance.wait_started(await_record)
+        performance.wait_started(there.await_record)
         hit("start.running")
         owners.learn(performance.init)
         _tell(roots, bundle, client)
@@ -230,7 +229,7 @@ def _start(
         performance.close()
         group.remove_now(kill=False)
         if isinstance(error, PlanFailed):
-            return _start_again(roots, bundle, stdio, observer, await_record, planned.own(error))
+            return _start_again(roots, bundle, there, planned.own(error))
         if isinstance(error, OSError):
             raise _trouble(roots, error) from error
         raise
@@ -253,14 +252,7 @@ def _tell(roots: Roots, bundle: Bundle, client: int) -> None:
         os.write(client, bytes([TOLD]))
 
 
-def _start_again(
-    roots: Roots,
-    bundle: Bundle,
-    stdio: Stdio,
-    observer: Observer | None,
-    await_record: Callable[[int], None] | None,
-    failed: PlanFailed,
-) -> Started:
+def _start_again(roots: Roots, bundle: Bundle, there: Attendance, failed: PlanFailed) -> Started:
     """Start it in the host's user namespace, if one of its own may be why it failed; else raise what to show."""
     from pycontainer.engine import host_ids  # only for a failure
 
@@ -271,7 +263,7 @@ def _start_again(
         raise explain_failure(failed, bundle, roots) from None
     removal.release_networks(roots, bundle.container.id)
     host_ids.mount_again(bundle.rootfs)
-    started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), stdio, observer, await_record)
+    started = start(roots, bundle._replace(spec=host_ids.shared(bundle.spec), users=0), there)
     host_ids.tell(roots, reason)
     return started
 
